@@ -1,0 +1,54 @@
+/**
+ * The Source contract. A source reads one thing of the machine (one file in sources/) each tick:
+ *
+ *   openSource() probes once at start: a Source, or why it is absent here (said once, shown by `doctor` and on the page).
+ *   read(tick)   returns readings for the interval that ends now. The first read of a counter only remembers it.
+ *                It throws where a kernel file vanished or is not what it should be; the caller counts and logs that
+ *                once, leaves these metrics out of the tick and goes on. A value that is not there is left out, never 0.
+ *
+ * Parsers are pure, parseX(text) -> records, and live in the same file as their reader.
+ */
+import type { Logger } from 'pino'
+import type { Entity } from '../ingest/metrics.ts'
+
+/** Where the kernel's files are; a container sees the host's under another root. */
+export interface Roots {
+  proc: string
+  sys: string
+}
+
+export interface Tick {
+  /** The grid time this tick belongs to: a multiple of the interval. */
+  timeMs: number
+  /** Nominal length of the interval. */
+  intervalMs: number
+  /** Monotonic clock at the start of the reading; sources take differences of this for their rates. */
+  monotonicMs: number
+}
+
+/** A value of one catalogue column. A rate column is given as the rate itself (per second, or share of time), not as a counter. */
+export interface Reading {
+  entity: Entity
+  column: string
+  /** Core number, disk, interface …; '' for the node. */
+  instance: string
+  value: number
+}
+
+export interface Source {
+  readonly name: string
+  read(tick: Tick): Reading[]
+  close?(): void
+}
+
+/** Why a source is absent: told to people, so with what to run to have it. */
+export interface Absent {
+  absent: string
+}
+
+export interface SourceOptions {
+  roots: Roots
+  log: Logger
+}
+
+export type OpenSource = (options: SourceOptions) => Source | Absent | Promise<Source | Absent>
