@@ -1,0 +1,47 @@
+/**
+ * Brings what the tests need, once a run: the built program (some tests start it as users do) and, where we are root on
+ * Debian, the packages of the real components. What is missing all the same is said here, and the tests that need it say
+ * that they were skipped; with CI=true nothing may be missing.
+ */
+import { execFileSync, spawnSync } from 'node:child_process'
+import { existsSync } from 'node:fs'
+
+/** Debian package -> a file that shows it is there. */
+const PACKAGES: Record<string, string> = {
+  chromium: '/usr/bin/chromium',
+  gcc: '/usr/bin/gcc',
+  'g++': '/usr/bin/g++',
+  'libc6-dev': '/usr/include/stdio.h',
+  'linux-perf': '/usr/bin/perf',
+  procps: '/usr/bin/ps',
+  python3: '/usr/bin/python3',
+  munge: '/usr/sbin/munged',
+  slurmctld: '/usr/sbin/slurmctld',
+  slurmd: '/usr/sbin/slurmd',
+  'slurm-client': '/usr/bin/squeue',
+}
+
+export default function setup(): void {
+  execFileSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' })
+  const missing = Object.keys(PACKAGES).filter(name => !existsSync(PACKAGES[name] ?? ''))
+  if (missing.length === 0) return
+  if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) install(missing)
+  const still = missing.filter(name => !existsSync(PACKAGES[name] ?? ''))
+  if (still.length === 0) return
+  const said = `missing packages: ${still.join(' ')}; run: apt-get install ${still.join(' ')}`
+  if (process.env.CI) throw new Error(said)
+  console.error(`${said}\nThe tests that need them are skipped.`)
+}
+
+function install(packages: string[]): void {
+  console.error(`installing ${packages.join(' ')}`)
+  const env = { ...process.env, DEBIAN_FRONTEND: 'noninteractive' }
+  // Daemons that come with the packages must not start on their own: the tests start their own ones.
+  const policy = '/usr/sbin/policy-rc.d'
+  const script = `set -e
+    if [ ! -e ${policy} ]; then printf '#!/bin/sh\\nexit 101\\n' > ${policy}; chmod 755 ${policy}; trap 'rm -f ${policy}' EXIT; fi
+    apt-get -qq update
+    apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends ${packages.join(' ')}`
+  const ran = spawnSync('sh', ['-c', script], { env, encoding: 'utf8' })
+  if (ran.status !== 0) console.error(`apt-get failed:\n${ran.stderr.slice(-2000)}`)
+}
