@@ -3,7 +3,7 @@
  * Debian, the packages of the real components. What is missing all the same is said here, and the tests that need it say
  * that they were skipped; with CI=true nothing may be missing.
  */
-import { execFileSync, spawnSync } from 'node:child_process'
+import { spawnSync } from 'node:child_process'
 import { existsSync } from 'node:fs'
 
 /** Debian package -> a file that shows it is there. */
@@ -22,7 +22,7 @@ const PACKAGES: Record<string, string> = {
 }
 
 export default function setup(): void {
-  execFileSync('npm', ['run', '--silent', 'build'], { stdio: 'inherit' })
+  build()
   const missing = Object.keys(PACKAGES).filter(name => !existsSync(PACKAGES[name] ?? ''))
   if (missing.length === 0) return
   if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) install(missing)
@@ -31,6 +31,14 @@ export default function setup(): void {
   const said = `missing packages: ${still.join(' ')}; run: apt-get install ${still.join(' ')}`
   if (process.env.CI) throw new Error(said)
   console.error(`${said}\nThe tests that need them are skipped.`)
+}
+
+function build(): void {
+  const built = spawnSync('npm', ['run', '--silent', 'build'], { encoding: 'utf8' })
+  if (built.status === 0) return
+  const said = `npm run build failed, so tests that start the program would run an old one:\n${built.stdout}${built.stderr}`
+  if (process.env.CI) throw new Error(said)
+  console.error(said)
 }
 
 function install(packages: string[]): void {
