@@ -225,7 +225,15 @@ const networkIo = (direction: 'receive' | 'transmit'): Metric[] => [
   ),
 ]
 
-/** A column of the node's row that is only ever made from its instances (`onNode` of another metric). */
+/**
+ * A node's total under a name of its own. Our collector sends it because it knows which devices lie on others (dm on nvme,
+ * bond0 on eth0 and eth1); under the device's name a backend that sums over devices would count it twice.
+ */
+const whole = (name: string, attribute: string, value: string): readonly Arrival[] => [
+  { name, attributes: { [attribute]: value } },
+]
+
+/** A column of the node's row that is made from its instances (`onNode` of another metric) unless the sender gave it. */
 const summed = (
   column: string,
   unit: Unit,
@@ -415,23 +423,41 @@ export const METRICS: readonly Metric[] = [
     r === 'cpu' ? [pressure(r, 'some')] : [pressure(r, 'some'), pressure(r, 'full')],
   ),
 
-  summed('disk_read_bytes', 'bytes/s', 1, 'bytes read a second, all disks', '/proc/diskstats'),
-  summed('disk_write_bytes', 'bytes/s', 1, 'bytes written a second, all disks', '/proc/diskstats'),
-  summed('disk_read_operations', '1/s', 10, 'reads a second, all disks', '/proc/diskstats'),
-  summed('disk_write_operations', '1/s', 10, 'writes a second, all disks', '/proc/diskstats'),
+  summed('disk_read_bytes', 'bytes/s', 1, 'bytes read a second, all disks', '/proc/diskstats', {
+    arrives: whole('jobsight.disk.io', 'disk.io.direction', 'read'),
+  }),
+  summed('disk_write_bytes', 'bytes/s', 1, 'bytes written a second, all disks', '/proc/diskstats', {
+    arrives: whole('jobsight.disk.io', 'disk.io.direction', 'write'),
+  }),
+  summed('disk_read_operations', '1/s', 10, 'reads a second, all disks', '/proc/diskstats', {
+    arrives: whole('jobsight.disk.operations', 'disk.io.direction', 'read'),
+  }),
+  summed('disk_write_operations', '1/s', 10, 'writes a second, all disks', '/proc/diskstats', {
+    arrives: whole('jobsight.disk.operations', 'disk.io.direction', 'write'),
+  }),
   summed('disk_utilization', 'ratio', 10_000, 'busiest disk: share of time with I/O in flight', '/proc/diskstats', {
     full: 1,
+    arrives: [{ name: 'jobsight.disk.utilization' }],
   }),
-  summed('network_receive_bytes', 'bytes/s', 1, 'bytes in a second, all interfaces but lo', '/proc/net/dev'),
-  summed('network_transmit_bytes', 'bytes/s', 1, 'bytes out a second, all interfaces but lo', '/proc/net/dev'),
-  summed('network_receive_errors', '1/s', 1000, 'receive errors a second, all interfaces', '/proc/net/dev'),
-  summed('network_transmit_errors', '1/s', 1000, 'transmit errors a second, all interfaces', '/proc/net/dev'),
+  summed('network_receive_bytes', 'bytes/s', 1, 'bytes in a second, all interfaces but lo', '/proc/net/dev', {
+    arrives: whole('jobsight.network.io', 'network.io.direction', 'receive'),
+  }),
+  summed('network_transmit_bytes', 'bytes/s', 1, 'bytes out a second, all interfaces but lo', '/proc/net/dev', {
+    arrives: whole('jobsight.network.io', 'network.io.direction', 'transmit'),
+  }),
+  summed('network_receive_errors', '1/s', 1000, 'receive errors a second, all interfaces', '/proc/net/dev', {
+    arrives: whole('jobsight.network.errors', 'network.io.direction', 'receive'),
+  }),
+  summed('network_transmit_errors', '1/s', 1000, 'transmit errors a second, all interfaces', '/proc/net/dev', {
+    arrives: whole('jobsight.network.errors', 'network.io.direction', 'transmit'),
+  }),
   summed(
     'network_receive_dropped',
     '1/s',
     1000,
     'packets dropped on receive a second, all interfaces',
     '/proc/net/dev',
+    { arrives: whole('jobsight.network.dropped', 'network.io.direction', 'receive') },
   ),
   summed(
     'network_transmit_dropped',
@@ -439,7 +465,32 @@ export const METRICS: readonly Metric[] = [
     1000,
     'packets dropped on transmit a second, all interfaces',
     '/proc/net/dev',
+    { arrives: whole('jobsight.network.dropped', 'network.io.direction', 'transmit') },
   ),
+
+  gauge('node', 'jobsight.cpu.unseen', undefined, {
+    column: 'cpu_unseen',
+    unit: '1',
+    scale: 1000,
+    full: 'cpu_count',
+    meaning: 'cores used by processes that lived and died between two sweeps of the process table',
+    source: '/proc/stat less the sum over /proc/PID/stat',
+  }),
+  gauge('node', 'jobsight.collector.cpu', undefined, {
+    column: 'collector_cpu',
+    unit: '1',
+    scale: 10_000,
+    full: 'cpu_count',
+    meaning: 'cores used by the collector itself',
+    source: 'getrusage of the collector',
+  }),
+  gauge('node', 'jobsight.collector.memory', undefined, {
+    column: 'collector_memory',
+    unit: 'bytes',
+    full: 'memory_total',
+    meaning: 'resident memory of the collector itself',
+    source: '/proc/self/statm',
+  }),
 
   rate('node', 'jobsight.stacks.samples', undefined, {
     column: 'stacks_samples',
