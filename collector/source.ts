@@ -10,6 +10,7 @@
  */
 import type { Logger } from 'pino'
 import type { Entity } from '../ingest/metrics.ts'
+import type { KernelFiles } from './kernelfile.ts'
 
 /** Where the kernel's files are; a container sees the host's under another root. */
 export interface Roots {
@@ -48,6 +49,10 @@ export interface Absent {
 
 export interface SourceOptions {
   roots: Roots
+  /** Where sources get the kernel's files from: two that need the same one share its reading. */
+  files: KernelFiles
+  /** CPU modes of each core too. */
+  perCore: boolean
   log: Logger
 }
 

@@ -1,0 +1,104 @@
+/**
+ * Text files of the kernel, read again and again: the descriptor stays open and is read from 0 with pread(2) into one
+ * reused buffer, which costs half of open + read + close. A descriptor that fails is closed and opened anew at the next read.
+ */
+import { closeSync, openSync, readSync } from 'node:fs'
+import type { Roots, Tick } from './source.ts'
+
+/** A kernel file that is not what it should be. */
+export class SourceError extends Error {
+  readonly code = 'SOURCE_FILE'
+}
+
+export interface KernelFile {
+  readonly path: string
+  /** Its whole text. Readers of one file in one tick share one reading. Throws where it cannot be read. */
+  read(tick: Tick): string
+}
+
+export interface KernelFiles {
+  /** `path` begins with 'proc/' or 'sys/'. Undefined where it cannot be opened or read. */
+  find(path: string): KernelFile | undefined
+  close(): void
+}
+
+export function openKernelFiles(roots: Roots): KernelFiles {
+  const buffer = new ReadBuffer()
+  const files = new Map<string, OpenFile>()
+  return {
+    find(path) {
+      const known = files.get(path)
+      if (known) return known
+      const [root, ...rest] = path.split('/')
+      const file = new OpenFile(`${root === 'sys' ? roots.sys : roots.proc}/${rest.join('/')}`, buffer)
+      try {
+        file.probe()
+      } catch {
+        return undefined
+      }
+      files.set(path, file)
+      return file
+    },
+    close() {
+      for (const file of files.values()) file.close()
+      files.clear()
+    },
+  }
+}
+
+/** Grows to the largest file seen; /proc/stat of a 256-core machine with all its interrupts is about 64 KiB. */
+class ReadBuffer {
+  private bytes = Buffer.allocUnsafe(64 << 10)
+
+  /** seq_file hands out about a page a read, so it is read until nothing comes. */
+  readText(fd: number): string {
+    let length = 0
+    for (;;) {
+      const got = readSync(fd, this.bytes, length, this.bytes.length - length, length)
+      if (got === 0) return this.bytes.toString('utf8', 0, length)
+      length += got
+      if (length === this.bytes.length) this.bytes = Buffer.concat([this.bytes, Buffer.allocUnsafe(length)])
+    }
+  }
+}
+
+class OpenFile implements KernelFile {
+  readonly path: string
+  private readonly buffer: ReadBuffer
+  private fd = -1
+  private tick: Tick | undefined
+  private text = ''
+
+  constructor(path: string, buffer: ReadBuffer) {
+    this.path = path
+    this.buffer = buffer
+  }
+
+  probe(): void {
+    this.readAnew()
+  }
+
+  read(tick: Tick): string {
+    if (this.tick !== tick) {
+      this.tick = undefined
+      this.text = this.readAnew()
+      this.tick = tick
+    }
+    return this.text
+  }
+
+  private readAnew(): string {
+    try {
+      if (this.fd < 0) this.fd = openSync(this.path, 'r')
+      return this.buffer.readText(this.fd)
+    } catch (error) {
+      this.close()
+      throw error
+    }
+  }
+
+  close(): void {
+    if (this.fd >= 0) closeSync(this.fd)
+    this.fd = -1
+  }
+}
