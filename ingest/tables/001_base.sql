@@ -1,8 +1,8 @@
 -- Tables beside the points (node_points, core_points, …: made from the catalogue in ingest/metrics.ts by tables/points.ts).
--- Every table has a partition by day and a TTL. {days:…} is filled with the configured retention; one statement ends at a line ';'.
+-- Every table has a TTL. {days:…} is filled with the configured retention; one statement ends at a line ";" and may run twice.
 
 -- One row a process and tick: the top processes of each node.
-CREATE TABLE processes (
+CREATE TABLE IF NOT EXISTS processes (
   cluster LowCardinality(String),
   node LowCardinality(String),
   time DateTime('UTC') CODEC(Delta, ZSTD(1)),
@@ -29,7 +29,7 @@ TTL toDate(time) + INTERVAL {days:processes} DAY SETTINGS ttl_only_drop_parts = 
 ;
 
 -- The newest record of each job wins; a whole Job is kept as JSON beside the columns that lists filter by.
-CREATE TABLE jobs (
+CREATE TABLE IF NOT EXISTS jobs (
   cluster LowCardinality(String),
   id String,
   raw_id String,
@@ -53,7 +53,7 @@ TTL toDateTime(intDiv(updated_ms, 1000)) + INTERVAL {days:jobs} DAY
 ;
 
 -- The newest record of each node and sender ('collector' or 'scheduler'); merged by the reader.
-CREATE TABLE nodes (
+CREATE TABLE IF NOT EXISTS nodes (
   cluster LowCardinality(String),
   node String,
   sender LowCardinality(String),
@@ -64,7 +64,7 @@ TTL toDateTime(intDiv(updated_ms, 1000)) + INTERVAL {days:jobs} DAY
 ;
 
 -- Each distinct frame once. function_id is the id of (function, module): lines of one function share it.
-CREATE TABLE frames (
+CREATE TABLE IF NOT EXISTS frames (
   frame_id UInt64,
   function_id UInt64,
   function String CODEC(ZSTD(3)),
@@ -78,7 +78,7 @@ TTL seen + INTERVAL {days:stacks} DAY
 ;
 
 -- Each distinct stack once, leaf first.
-CREATE TABLE stacks (
+CREATE TABLE IF NOT EXISTS stacks (
   stack_id UInt64,
   category LowCardinality(String),
   frames Array(UInt64) CODEC(ZSTD(1)),
@@ -88,7 +88,7 @@ TTL seen + INTERVAL {days:stacks} DAY
 ;
 
 -- Samples folded over a window; ordered by job first, since a job's flame graph over all its nodes is the main question.
-CREATE TABLE samples (
+CREATE TABLE IF NOT EXISTS samples (
   cluster LowCardinality(String),
   job LowCardinality(String),
   event LowCardinality(String),
@@ -109,7 +109,7 @@ TTL toDate(time) + INTERVAL {days:samples} DAY SETTINGS ttl_only_drop_parts = 1
 ;
 
 -- Functions a minute, filled at ingest: a function counts once a stack, so recursion never passes 100 %.
-CREATE TABLE function_minutes (
+CREATE TABLE IF NOT EXISTS function_minutes (
   cluster LowCardinality(String),
   job LowCardinality(String),
   event LowCardinality(String),
@@ -128,7 +128,7 @@ TTL toDate(minute) + INTERVAL {days:rollups} DAY SETTINGS ttl_only_drop_parts = 
 ;
 
 -- Metrics the catalogue does not know: one row a value, its labels once a series.
-CREATE TABLE series (
+CREATE TABLE IF NOT EXISTS series (
   series_id UInt64,
   cluster LowCardinality(String),
   node LowCardinality(String),
@@ -140,7 +140,7 @@ CREATE TABLE series (
 ) ENGINE = ReplacingMergeTree(seen) PARTITION BY tuple() ORDER BY (cluster, name, node, series_id)
 TTL seen + INTERVAL {days:points} DAY
 ;
-CREATE TABLE series_points (
+CREATE TABLE IF NOT EXISTS series_points (
   series_id UInt64 CODEC(Delta, ZSTD(1)),
   time DateTime64(3, 'UTC') CODEC(DoubleDelta, ZSTD(1)),
   value Float64 CODEC(ZSTD(1))

@@ -1,0 +1,216 @@
+/**
+ * chDB in this process. Three things chDB 3.4 asks for:
+ *
+ *  - One connection runs one statement at a time, and a second one waits inside a thread of libuv's four. So there are two
+ *    connections, one for inserts and one for questions, each behind its own lane: a slow question never holds up an insert.
+ *  - A running statement cannot be interrupted through its own call; it is killed by KILL QUERY over the other connection.
+ *  - Inline data is not safe (see store.ts): a block goes to a file in the data directory and in by file().
+ *
+ *   <path>/holder.json   who holds it
+ *   <path>/clickhouse/   chDB's own
+ *   <path>/insert/       blocks on their way in; emptied at start, since what was never acknowledged is sent again
+ */
+import { mkdirSync, rmSync } from 'node:fs'
+import { rm, writeFile } from 'node:fs/promises'
+import { totalmem } from 'node:os'
+import { join, resolve } from 'node:path'
+import { setTimeout as wait } from 'node:timers/promises'
+import { drainPending, Session } from 'chdb'
+import type { Logger } from 'pino'
+import type { StoreConfig } from './config.ts'
+import { databaseError, StoreError } from './errors.ts'
+import { openHolder } from './holder.ts'
+import { openLane } from './lane.ts'
+import { type Engine, QUERY_SETTINGS } from './store.ts'
+
+type EmbeddedConfig = StoreConfig & { path: string }
+
+export async function openEmbedded(config: EmbeddedConfig, database: string, log: Logger): Promise<Engine> {
+  const path = resolve(config.path)
+  if (/[*?{}[\]']/.test(path)) {
+    throw new StoreError(
+      'config',
+      `store.path ${path} holds one of * ? { } [ ] ', which ClickHouse takes for a pattern`,
+    )
+  }
+  mkdirSync(path, { recursive: true, mode: 0o700 })
+  const release = openHolder(path)
+  try {
+    rmSync(join(path, 'insert'), { recursive: true, force: true })
+    mkdirSync(join(path, 'insert'), { mode: 0o700 })
+    const memoryBytes = config.memoryBytes ?? defaultMemoryBytes()
+    const session = openSession(join(path, 'clickhouse'), memoryBytes)
+    const sessions = { writer: session, reader: new Session(join(path, 'clickhouse')) }
+    await session.queryAsync(`CREATE DATABASE IF NOT EXISTS ${database}`)
+    await session.queryAsync(`USE ${database}`)
+    await session.queryAsync(`SET ${settingsText(INSERT_SETTINGS)}`)
+    await sessions.reader.queryAsync(`USE ${database}`)
+    const limit = { max_memory_usage: Math.floor(memoryBytes / 2) }
+    await sessions.reader.queryAsync(`SET ${settingsText({ ...QUERY_SETTINGS, ...limit })}`)
+    const version = (await session.queryAsync('SELECT version()', { format: 'TSVRaw' })).text().trim()
+    log.info({ path, memoryBytes, version }, 'store: opened')
+    return new Embedded(path, version, sessions, release)
+  } catch (error) {
+    release()
+    throw error
+  }
+}
+
+/** A block is one part, however many days it holds: ingest bounds the times it takes. */
+const INSERT_SETTINGS = { max_partitions_per_insert_block: 0, max_threads: 1, max_insert_threads: 1 }
+
+const settingsText = (settings: Record<string, string | number>): string =>
+  Object.entries(settings)
+    .map(([name, value]) => `${name} = ${value}`)
+    .join(', ')
+
+const defaultMemoryBytes = (): number => Math.floor(Math.min(4 * 2 ** 30, Math.max(2 ** 30, totalmem() / 4)))
+
+/**
+ * The caches must fit the bound they count against (chDB's defaults are 5 GiB of marks). Metrics about itself once a minute
+ * instead of once a second: nobody reads them.
+ */
+function openSession(path: string, memoryBytes: number): Session {
+  try {
+    return new Session(path, {
+      connectionArgs: [
+        `--max_server_memory_usage=${memoryBytes}`,
+        `--mark_cache_size=${Math.floor(memoryBytes / 8)}`,
+        `--index_mark_cache_size=${Math.floor(memoryBytes / 32)}`,
+        '--uncompressed_cache_size=0',
+        '--asynchronous_metrics_update_period_s=60',
+      ],
+    })
+  } catch (error) {
+    const text = error instanceof Error ? error.message : String(error)
+    if (!/lock file|data directory/i.test(text)) throw databaseError(error)
+    throw new StoreError(
+      'held',
+      `${path} is in use by another chDB: stop that process (fuser ${path}/status) (${text})`,
+    )
+  }
+}
+
+interface Sessions {
+  writer: Session
+  reader: Session
+}
+
+class Embedded implements Engine {
+  readonly kind = 'embedded'
+  readonly version: string
+  readonly #path: string
+  readonly #sessions: Sessions
+  readonly #release: () => void
+  readonly #writes = openLane(1)
+  readonly #reads = openLane(1)
+  readonly #types = new Map<string, Promise<Map<string, string>>>()
+  #blocks = 0
+  #asked = 0
+  #closing: Promise<void> | undefined
+
+  constructor(path: string, version: string, sessions: Sessions, release: () => void) {
+    this.#path = path
+    this.version = version
+    this.#sessions = sessions
+    this.#release = release
+  }
+
+  insert = async (table: string, columns: readonly string[], rowBinary: Uint8Array): Promise<void> => {
+    const types = await this.#typesOf(table)
+    const structure = columns.map(c => `${c} ${types.get(c) ?? missing(table, c)}`).join(', ')
+    const file = join(this.#path, 'insert', `${table}-${++this.#blocks}.bin`)
+    try {
+      await writeFile(file, rowBinary)
+      await this.command(
+        `INSERT INTO ${table} (${columns.join(', ')}) SELECT * FROM file('${file}', 'RowBinary', ${quoted(structure)})`,
+      )
+    } finally {
+      await rm(file, { force: true })
+    }
+  }
+
+  ask: Engine['ask'] = (question, format, options) =>
+    this.#reads.run(async () => {
+      const comment = `${options.name}#${++this.#asked}`
+      const limit = options.maxSeconds ?? QUERY_SETTINGS.max_execution_time
+      const sql = `SET log_comment = ${quoted(comment)}, max_execution_time = ${limit}; ${question.query}`
+      const asked = this.#sessions.reader.queryBindAsync(sql, question.query_params, { format })
+      const kill = (): void => void this.#kill(comment, asked)
+      options.signal?.addEventListener('abort', kill, { once: true })
+      try {
+        return (await asked).text()
+      } catch (error) {
+        throw databaseError(error)
+      } finally {
+        options.signal?.removeEventListener('abort', kill)
+      }
+    }, options.signal)
+
+  command = (sql: string): Promise<void> =>
+    this.#writes.run(async () => {
+      try {
+        await this.#sessions.writer.queryAsync(sql)
+      } catch (error) {
+        throw databaseError(error)
+      }
+    })
+
+  close = (): Promise<void> => {
+    this.#closing ??= this.#shut()
+    return this.#closing
+  }
+
+  async #shut(): Promise<void> {
+    await Promise.all([this.#reads.close(), this.#writes.close()])
+    this.#sessions.reader.close()
+    this.#sessions.writer.close()
+    await drainPending()
+    this.#release()
+  }
+
+  /** A question is listed in system.processes only once it runs, so the kill is repeated until it has ended. */
+  async #kill(comment: string, asked: Promise<unknown>): Promise<void> {
+    let ended = false
+    const end = (): void => {
+      ended = true
+    }
+    asked.then(end, end)
+    for (let attempt = 0; attempt < 20 && !ended; attempt++) {
+      await this.command(`KILL QUERY WHERE Settings['log_comment'] = '${comment}' ASYNC`).catch(end)
+      await wait(50)
+    }
+  }
+
+  /** Column name -> type, in which a block for this table must be written. */
+  #typesOf(table: string): Promise<Map<string, string>> {
+    const known = this.#types.get(table)
+    if (known !== undefined) return known
+    const types = this.#readTypes(table)
+    types.catch(() => this.#types.delete(table))
+    this.#types.set(table, types)
+    return types
+  }
+
+  /** Over the connection for inserts: they never wait for a question. */
+  async #readTypes(table: string): Promise<Map<string, string>> {
+    const text = await this.#writes.run(async () => {
+      const question = `SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = ${quoted(table)}`
+      return (await this.#sessions.writer.queryAsync(question, { format: 'JSONEachRow' })).text()
+    })
+    const rows = text.split('\n').filter(line => line !== '')
+    if (rows.length === 0) throw new StoreError('database', `there is no table ${table}`)
+    return new Map(
+      rows.map(line => {
+        const row = JSON.parse(line) as { name: string; type: string }
+        return [row.name, row.type]
+      }),
+    )
+  }
+}
+
+const quoted = (text: string): string => `'${text.replace(/\\/g, '\\\\').replace(/'/g, "\\'")}'`
+
+function missing(table: string, column: string): never {
+  throw new StoreError('database', `table ${table} has no column ${column}`)
+}

@@ -1,0 +1,37 @@
+/** Errors of ingest/. The message says what to do next. */
+
+export type StoreErrorCode =
+  /** Another process has the data directory. */
+  | 'held'
+  /** The configuration cannot work. */
+  | 'config'
+  /** Written by a newer Jobsight. */
+  | 'newer'
+  /** The database refused or failed. */
+  | 'database'
+  /** The reader left before the query started or ended. */
+  | 'aborted'
+  /** The query ran into its time limit. */
+  | 'timeout'
+  /** close() was called. */
+  | 'closed'
+
+export class StoreError extends Error {
+  readonly code: StoreErrorCode
+  constructor(code: StoreErrorCode, message: string, options?: ErrorOptions) {
+    super(message, options)
+    this.name = 'StoreError'
+    this.code = code
+  }
+}
+
+/** https://github.com/ClickHouse/ClickHouse/blob/master/src/Common/ErrorCodes.cpp */
+const CODES: Readonly<Record<string, StoreErrorCode>> = { '159': 'timeout', '394': 'aborted' }
+
+export function databaseError(error: unknown): StoreError {
+  if (error instanceof StoreError) return error
+  const text = error instanceof Error ? error.message : String(error)
+  const given = error instanceof Error && 'code' in error ? String(error.code) : ''
+  const code = CODES[/^Code: (\d+)/.exec(text)?.[1] ?? given] ?? 'database'
+  return new StoreError(code, text, { cause: error })
+}

@@ -1,0 +1,95 @@
+/** A ClickHouse server over HTTP. Blocks go as RowBinary in the body of the request, apart from the statement. */
+import { Readable } from 'node:stream'
+import { createClient } from '@clickhouse/client'
+import type { StoreConfig } from './config.ts'
+import { databaseError, StoreError } from './errors.ts'
+import { type Engine, QUERY_SETTINGS, type Question } from './store.ts'
+
+type RemoteConfig = StoreConfig & { url: string }
+
+export async function openRemote(config: RemoteConfig, database: string): Promise<Engine> {
+  const login = {
+    url: config.url,
+    username: config.user ?? 'default',
+    password: config.password ?? '',
+    application: 'jobsight',
+  }
+  const first = createClient(login)
+  try {
+    await first.command({ query: `CREATE DATABASE IF NOT EXISTS ${database}` })
+  } catch (error) {
+    throw databaseError(error)
+  } finally {
+    await first.close()
+  }
+  const client = createClient({ ...login, database, max_open_connections: 16 })
+  const ask: Engine['ask'] = (question, format, options) =>
+    answerText(
+      client,
+      question,
+      format,
+      {
+        ...QUERY_SETTINGS,
+        max_execution_time: options.maxSeconds ?? QUERY_SETTINGS.max_execution_time,
+        log_comment: options.name,
+        // The server stops when the reader leaves, and an error half way is an error, not the end of the text.
+        cancel_http_readonly_queries_on_client_close: 1,
+        wait_end_of_query: 1,
+      },
+      options.signal,
+    )
+  const version = await ask({ query: 'SELECT version() AS v', query_params: {} }, 'JSONEachRow', { name: 'version' })
+  return {
+    kind: 'remote',
+    version: String((JSON.parse(version) as { v: string }).v),
+    ask,
+    async insert(table, columns, rowBinary) {
+      try {
+        const { stream } = await client.exec({
+          query: `INSERT INTO ${table} (${columns.join(', ')}) FORMAT RowBinary`,
+          values: Readable.from([Buffer.from(rowBinary.buffer, rowBinary.byteOffset, rowBinary.byteLength)], {
+            objectMode: false,
+          }),
+          clickhouse_settings: { max_partitions_per_insert_block: '0', async_insert: 0, wait_end_of_query: 1 },
+        })
+        for await (const _ of stream) void _
+      } catch (error) {
+        throw databaseError(error)
+      }
+    },
+    async command(sql) {
+      try {
+        await client.command({ query: sql, clickhouse_settings: { wait_end_of_query: 1 } })
+      } catch (error) {
+        throw databaseError(error)
+      }
+    },
+    close: () => client.close(),
+  }
+}
+
+type Client = ReturnType<typeof createClient>
+
+/** The question must not end in a FORMAT of its own. */
+async function answerText(
+  client: Client,
+  question: Question,
+  format: string,
+  settings: Record<string, string | number>,
+  signal?: AbortSignal,
+): Promise<string> {
+  try {
+    const { stream } = await client.exec({
+      query: `${question.query}\nFORMAT ${format}`,
+      query_params: question.query_params,
+      clickhouse_settings: settings,
+      ...(signal === undefined ? {} : { abort_signal: signal }),
+    })
+    const chunks: Buffer[] = []
+    for await (const chunk of stream) chunks.push(Buffer.from(chunk))
+    return Buffer.concat(chunks).toString('utf8')
+  } catch (error) {
+    if (signal?.aborted) throw new StoreError('aborted', 'the reader left while the query ran', { cause: error })
+    throw databaseError(error)
+  }
+}

@@ -1,0 +1,120 @@
+/**
+ * The store: a ClickHouse server, or chDB (ClickHouse itself) in this process, behind one interface.
+ *
+ * Rows go in as RowBinary blocks only, never as text beside a statement: chDB takes what follows a blank line of inline
+ * data for the next statement, so a process name could be SQL. Questions go in as a constant text with parameters.
+ */
+import { join } from 'node:path'
+import type { Logger } from 'pino'
+import type { StoreConfig } from './config.ts'
+import { StoreError } from './errors.ts'
+import { DEFAULT_RETENTION, migrate, readMigrations } from './tables/migrate.ts'
+
+export { StoreError } from './errors.ts'
+
+export interface Question {
+  query: string
+  query_params: Record<string, unknown>
+}
+
+export interface QueryOptions {
+  /** Goes to log_comment, so that system.processes and a server's query_log say which question it was. */
+  name: string
+  /** Aborted while it waits: never started. Aborted while it runs: killed. */
+  signal?: AbortSignal
+  /** Time limit; 30 when absent. */
+  maxSeconds?: number
+}
+
+export interface Store {
+  readonly kind: 'embedded' | 'remote'
+  readonly database: string
+  /** Of ClickHouse. */
+  readonly version: string
+  /** A RowBinary block into a table. Resolves when the database has it. */
+  insert(table: string, columns: readonly string[], rowBinary: Uint8Array, rows: number): Promise<void>
+  /** Rows as objects; 64-bit integers as strings unless cast. */
+  query<T>(question: Question, options: QueryOptions): Promise<T[]>
+  /** Columns instead of rows, for large answers: answer[column][row]. */
+  queryColumns(question: Question, options: QueryOptions): Promise<unknown[][]>
+  /** A statement without an answer. Never build it from foreign text. */
+  command(sql: string): Promise<void>
+  close(): Promise<void>
+}
+
+/** What embedded.ts and remote.ts give; the answer is the text of the format asked for. */
+export interface Engine {
+  readonly kind: 'embedded' | 'remote'
+  readonly version: string
+  insert(table: string, columns: readonly string[], rowBinary: Uint8Array): Promise<void>
+  ask(question: Question, format: 'JSONEachRow' | 'JSONCompactColumns', options: QueryOptions): Promise<string>
+  command(sql: string): Promise<void>
+  close(): Promise<void>
+}
+
+/** Settings of every question: 64-bit integers keep their digits, one question cannot take all memory. */
+export const QUERY_SETTINGS = {
+  output_format_json_quote_64bit_integers: 1,
+  max_result_bytes: '268435456',
+  max_execution_time: 30,
+} as const
+
+export async function openStore(config: StoreConfig, deps: { log: Logger }): Promise<Store> {
+  const database = config.database ?? 'jobsight'
+  if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(database)) {
+    throw new StoreError('config', `store.database: ${JSON.stringify(database)} is not a name of letters, digits and _`)
+  }
+  const engine = await openEngine(config, database, deps.log)
+  try {
+    await migrate(
+      { command: engine.command, read: sql => read(engine, sql) },
+      readMigrations(join(import.meta.dirname, 'tables')),
+      { ...DEFAULT_RETENTION, ...config.retentionDays },
+      deps.log,
+    )
+  } catch (error) {
+    await engine.close()
+    throw error
+  }
+  return {
+    kind: engine.kind,
+    database,
+    version: engine.version,
+    insert: (table, columns, rowBinary, rows) =>
+      rows === 0 ? Promise.resolve() : engine.insert(table, columns, rowBinary),
+    query: async <T>(question: Question, options: QueryOptions) =>
+      parseRows<T>(await engine.ask(question, 'JSONEachRow', options)),
+    queryColumns: async (question, options) => parseColumns(await engine.ask(question, 'JSONCompactColumns', options)),
+    command: engine.command,
+    close: engine.close,
+  }
+}
+
+async function openEngine(config: StoreConfig, database: string, log: Logger): Promise<Engine> {
+  if (config.url !== undefined) {
+    const { openRemote } = await import('./remote.ts')
+    return openRemote({ ...config, url: config.url }, database)
+  }
+  if (config.path === undefined) {
+    throw new StoreError('config', 'the store has neither path nor url: set store.path to a directory')
+  }
+  const { openEmbedded } = await import('./embedded.ts')
+  return openEmbedded({ ...config, path: config.path }, database, log)
+}
+
+const read = async (engine: Engine, query: string): Promise<Record<string, unknown>[]> =>
+  parseRows(await engine.ask({ query, query_params: {} }, 'JSONEachRow', { name: 'migrate' }))
+
+/** The caller says what a row is; the database made it from the caller's own column list. */
+function parseRows<T>(text: string): T[] {
+  const rows: T[] = []
+  for (let from = 0; from < text.length; ) {
+    let to = text.indexOf('\n', from)
+    if (to < 0) to = text.length
+    if (to > from) rows.push(JSON.parse(text.slice(from, to)) as T)
+    from = to + 1
+  }
+  return rows
+}
+
+const parseColumns = (text: string): unknown[][] => (text.trim() === '' ? [] : (JSON.parse(text) as unknown[][]))

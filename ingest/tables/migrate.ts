@@ -1,0 +1,162 @@
+/**
+ * Brings a store to this program's tables. Numbered .sql files run once each, in order, forward only; the tables of points
+ * follow the catalogue; retention follows the configuration.
+ *
+ * Every statement may run twice (IF NOT EXISTS, ADD COLUMN IF NOT EXISTS): a start that was killed half way is repeated.
+ */
+import { readdirSync, readFileSync } from 'node:fs'
+import { join } from 'node:path'
+import type { Logger } from 'pino'
+import type { RetentionDays } from '../config.ts'
+import { StoreError } from '../errors.ts'
+import type { Entity } from '../metrics.ts'
+import {
+  type Column,
+  createPoints,
+  createRollup,
+  createView,
+  ENTITY_NAMES,
+  pointColumns,
+  pointsTable,
+  ROLLUPS,
+  rollupColumns,
+  rollupTable,
+  rollupView,
+} from './points.ts'
+
+export interface Database {
+  command(sql: string): Promise<void>
+  /** Rows of a question without parameters. */
+  read(sql: string): Promise<Record<string, unknown>[]>
+}
+
+export interface Migration {
+  version: number
+  name: string
+  statements: string[]
+}
+
+export type Retention = Required<RetentionDays>
+
+export const DEFAULT_RETENTION: Retention = {
+  points: 30,
+  rollups: 400,
+  processes: 30,
+  samples: 30,
+  stacks: 400,
+  jobs: 800,
+}
+
+/** Which retention each table of the .sql files follows. */
+export const RETENTION_OF: Readonly<Record<string, keyof Retention>> = {
+  processes: 'processes',
+  jobs: 'jobs',
+  nodes: 'jobs',
+  frames: 'stacks',
+  stacks: 'stacks',
+  samples: 'samples',
+  function_minutes: 'rollups',
+  series: 'points',
+  series_points: 'points',
+  ...Object.fromEntries(ENTITY_NAMES.map(e => [pointsTable(e), 'points'])),
+  ...Object.fromEntries(ENTITY_NAMES.flatMap(e => ROLLUPS.map(r => [rollupTable(e, r), 'rollups']))),
+}
+
+/** 001_base.sql -> {version: 1, name: 'base', statements}. One statement ends at a line that is only ';'. */
+export function readMigrations(folder: string): Migration[] {
+  return readdirSync(folder)
+    .filter(file => /^\d{3}_.*\.sql$/.test(file))
+    .sort()
+    .map(file => ({
+      version: Number(file.slice(0, 3)),
+      name: file.slice(4, -4),
+      statements: readFileSync(join(folder, file), 'utf8')
+        .split(/^;\s*$/m)
+        .filter(statement => statement.replace(/^--.*$/gm, '').trim() !== ''),
+    }))
+}
+
+export async function migrate(
+  db: Database,
+  migrations: readonly Migration[],
+  retention: Retention,
+  log: Logger,
+): Promise<void> {
+  await db.command(
+    'CREATE TABLE IF NOT EXISTS schema_version (version UInt32, name String, applied DateTime DEFAULT now()) ENGINE = MergeTree ORDER BY version',
+  )
+  const [row] = await db.read('SELECT max(version) AS version FROM schema_version')
+  const has = Number(row?.version ?? 0)
+  const newest = migrations.at(-1)?.version ?? 0
+  if (has > newest) {
+    throw new StoreError(
+      'newer',
+      `The store is at version ${has}, this Jobsight knows versions up to ${newest}: start the newer Jobsight that wrote it, or give another data directory`,
+    )
+  }
+  for (const migration of migrations.filter(m => m.version > has)) {
+    for (const statement of migration.statements) await db.command(withDays(statement, retention))
+    await db.command(`INSERT INTO schema_version (version, name) VALUES (${migration.version}, '${migration.name}')`)
+    log.info({ version: migration.version, name: migration.name }, 'store: tables brought to version')
+  }
+  for (const entity of ENTITY_NAMES) await growPoints(db, entity, retention, log)
+  await applyRetention(db, retention, log)
+}
+
+export const withDays = (statement: string, retention: Retention): string =>
+  statement.replace(/\{days:(\w+)\}/g, (_, name: string) => {
+    const days = Object.entries(retention).find(([key]) => key === name)?.[1]
+    if (days === undefined) throw new StoreError('config', `no retention is called ${name}`)
+    return String(days)
+  })
+
+/** Creates an entity's tables or adds the columns that the catalogue has and they lack. */
+async function growPoints(db: Database, entity: Entity, retention: Retention, log: Logger): Promise<void> {
+  await db.command(createPoints(entity, retention.points))
+  await addColumns(db, pointsTable(entity), pointColumns(entity), log)
+  for (const rollup of ROLLUPS) {
+    const table = rollupTable(entity, rollup)
+    await db.command(createRollup(entity, rollup, retention.rollups))
+    const grew = await addColumns(db, table, rollupColumns(entity), log)
+    const view = await columnsOf(db, rollupView(entity, rollup))
+    const complete = rollupColumns(entity).every(c => view.has(c.name))
+    if (!grew && complete) continue
+    await db.command(`DROP TABLE IF EXISTS ${rollupView(entity, rollup)}`)
+    await db.command(createView(entity, rollup))
+  }
+}
+
+async function addColumns(db: Database, table: string, wanted: readonly Column[], log: Logger): Promise<boolean> {
+  const has = await columnsOf(db, table)
+  const missing = wanted.filter(c => !has.has(c.name))
+  if (missing.length === 0) return false
+  await db.command(
+    `ALTER TABLE ${table} ${missing.map(c => `ADD COLUMN IF NOT EXISTS ${c.name} ${c.type} ${c.codec}`).join(', ')}`,
+  )
+  log.info({ table, columns: missing.map(c => c.name) }, 'store: columns added for metrics new in the catalogue')
+  return true
+}
+
+async function columnsOf(db: Database, table: string): Promise<Set<string>> {
+  const rows = await db.read(
+    `SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '${table}'`,
+  )
+  return new Set(rows.map(r => String(r.name)))
+}
+
+/** Where the configured days differ from the table's, its TTL is changed; old parts fall with the next merge. */
+async function applyRetention(db: Database, retention: Retention, log: Logger): Promise<void> {
+  const rows = await db.read(
+    'SELECT name, create_table_query AS ddl FROM system.tables WHERE database = currentDatabase()',
+  )
+  for (const row of rows) {
+    const table = String(row.name)
+    const key = RETENTION_OF[table]
+    const found = /\bTTL (.+) \+ toIntervalDay\((\d+)\)/.exec(String(row.ddl))
+    if (key === undefined || found === null || Number(found[2]) === retention[key]) continue
+    await db.command(
+      `ALTER TABLE ${table} MODIFY TTL ${found[1]} + toIntervalDay(${retention[key]}) SETTINGS materialize_ttl_after_modify = 0`,
+    )
+    log.info({ table, days: retention[key], before: Number(found[2]) }, 'store: retention changed')
+  }
+}

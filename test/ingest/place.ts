@@ -1,0 +1,28 @@
+/** A store in a fresh directory that goes away with the test. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { pino } from 'pino'
+import { onTestFinished } from 'vitest'
+import type { StoreConfig } from '../../ingest/config.ts'
+import { openStore, type Store } from '../../ingest/store.ts'
+
+export const quiet = pino({ level: 'silent' })
+
+export function freshPath(): string {
+  const path = mkdtempSync(join(tmpdir(), 'jobsight-ingest-'))
+  onTestFinished(() => rmSync(path, { recursive: true, force: true }))
+  return path
+}
+
+/** Closed when the test ends, so that the next can open: chDB has one data directory a process. */
+export async function freshStore(config: StoreConfig = {}): Promise<Store> {
+  const path = freshPath()
+  const store = await openStore({ path, ...config }, { log: quiet })
+  onTestFinished(() => store.close())
+  return store
+}
+
+/** Rows of a question; the name says where it came from when it hangs. */
+export const rows = <T = Record<string, unknown>>(store: Store, query: string): Promise<T[]> =>
+  store.query<T>({ query, query_params: {} }, { name: 'test' })

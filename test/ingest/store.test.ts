@@ -1,0 +1,321 @@
+import { spawn } from 'node:child_process'
+import { writeFileSync } from 'node:fs'
+import { join } from 'node:path'
+import { describe, expect, it } from 'vitest'
+import { COLUMNS, METRICS } from '../../ingest/metrics.ts'
+import { RowWriter } from '../../ingest/rowbinary.ts'
+import { openStore, StoreError } from '../../ingest/store.ts'
+import { ENTITY_NAMES, pointsTable, ROLLUPS, rollupTable, rollupView } from '../../ingest/tables/points.ts'
+import { freshPath, freshStore, quiet, rows } from './place.ts'
+
+const NASTY = [
+  'plain',
+  'it\'s "quoted" `and` \\ backslashed',
+  'blank line\n\nINSERT INTO jobs (cluster) VALUES (1)\n\n;DROP TABLE jobs',
+  'nul \u0000 nul',
+  '\n\n',
+  '\ud800 lone',
+  'ünï © 漢字 🙂',
+  'x'.repeat(70_000),
+]
+const wellFormed = (text: string): string => Buffer.from(text).toString()
+
+describe('the store', () => {
+  it("has a table of points with a column a metric, and its rollups, by chDB's own parser", async () => {
+    const store = await freshStore()
+    const found = await rows<{ table: string; name: string; type: string; codec: string }>(
+      store,
+      'SELECT table, name, type, compression_codec AS codec FROM system.columns WHERE database = currentDatabase()',
+    )
+    const has = new Map(found.map(c => [`${c.table}.${c.name}`, c]))
+    for (const metric of METRICS) {
+      expect(has.get(`${pointsTable(metric.entity)}.${metric.column}`)?.type).toMatch(/^Nullable\(Int(32|64)\)$/)
+      expect(has.get(`${pointsTable(metric.entity)}.${metric.column}`)?.codec).toContain("T64('bit')")
+      for (const rollup of ROLLUPS) {
+        for (const what of ['sum', 'count', 'min', 'max']) {
+          expect(has.has(`${rollupTable(metric.entity, rollup)}.${metric.column}_${what}`)).toBe(true)
+        }
+      }
+    }
+    expect(has.has('node_points.instance')).toBe(false)
+    expect(has.has('disk_points.instance')).toBe(true)
+  })
+
+  it('has no system log tables: nobody reads them and they fill the disk', async () => {
+    const store = await freshStore()
+    await rows(store, 'SELECT count() FROM numbers(1000)')
+    expect(
+      await rows(store, "SELECT name FROM system.tables WHERE database = 'system' AND name LIKE '%\\_log%'"),
+    ).toEqual([])
+  })
+
+  it('takes a TTL from retentionDays, also when that changes, for every table', async () => {
+    const path = freshPath()
+    const days = async (retentionDays: { points: number }): Promise<Record<string, number>> => {
+      const store = await openStore({ path, retentionDays }, { log: quiet })
+      const ddl = await rows<{ name: string; ddl: string }>(
+        store,
+        "SELECT name, create_table_query AS ddl FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree'",
+      )
+      await store.close()
+      return Object.fromEntries(ddl.map(t => [t.name, Number(/toIntervalDay\((\d+)\)/.exec(t.ddl)?.[1])]))
+    }
+    const before = await days({ points: 5 })
+    expect(before).toMatchObject({ node_points: 5, series_points: 5, jobs: 800, node_points_1m: 400 })
+    expect(Object.entries(before).filter(([, d]) => Number.isNaN(d))).toEqual([['schema_version', Number.NaN]])
+    expect(await days({ points: 7 })).toMatchObject({ node_points: 7, disk_points: 7, jobs: 800 })
+  })
+
+  it('adds the columns that an older store lacks, and its views follow', async () => {
+    const path = freshPath()
+    const older = await openStore({ path }, { log: quiet })
+    for (const rollup of ROLLUPS) {
+      await older.command(`DROP TABLE ${rollupView('node', rollup)}`)
+      for (const what of ['sum', 'count', 'min', 'max']) {
+        await older.command(`ALTER TABLE ${rollupTable('node', rollup)} DROP COLUMN cpu_busy_${what}`)
+      }
+    }
+    await older.command('ALTER TABLE node_points DROP COLUMN cpu_busy')
+    await older.close()
+
+    const store = await openStore({ path }, { log: quiet })
+    try {
+      const writer = new RowWriter()
+      writer.string('c')
+      writer.string('n1')
+      writer.dateTime(Date.now())
+      writer.u8(0)
+      writer.i32(5000)
+      writer.endRow()
+      await store.insert('node_points', ['cluster', 'node', 'time', 'cpu_busy'], writer.bytes, 1)
+      for (const rollup of ROLLUPS) {
+        expect(await rows(store, `SELECT cpu_busy_max FROM ${rollupTable('node', rollup)}`)).toEqual([
+          { cpu_busy_max: 5000 },
+        ])
+      }
+    } finally {
+      await store.close()
+    }
+  })
+
+  it('refuses a store that a newer Jobsight wrote', async () => {
+    const path = freshPath()
+    const store = await openStore({ path }, { log: quiet })
+    await store.command("INSERT INTO schema_version (version, name) VALUES (999, 'future')")
+    await store.close()
+    await expect(openStore({ path }, { log: quiet })).rejects.toThrow(/version 999.*start the newer Jobsight/)
+  })
+
+  it('starts again after a start that was killed half way through its tables', async () => {
+    const path = freshPath()
+    const store = await openStore({ path }, { log: quiet })
+    await store.command('DROP TABLE samples')
+    await store.command('TRUNCATE TABLE schema_version')
+    await store.close()
+    const again = await openStore({ path }, { log: quiet })
+    expect(await rows(again, 'SELECT count() AS n FROM samples')).toEqual([{ n: '0' }])
+    await again.close()
+  })
+})
+
+describe('one process a data directory', () => {
+  it('says who holds it, in this process', async () => {
+    const path = freshPath()
+    const store = await openStore({ path }, { log: quiet })
+    await expect(openStore({ path }, { log: quiet })).rejects.toThrow(
+      new RegExp(`held by process ${process.pid} on .*: stop it \\(kill ${process.pid}\\)`),
+    )
+    await store.close()
+    await (await openStore({ path }, { log: quiet })).close()
+  })
+
+  it('says who holds it, in another process, and goes on where the holder died', async () => {
+    const path = freshPath()
+    const other = spawn('sleep', ['1000'])
+    const holder = { pid: other.pid, host: (await import('node:os')).hostname(), startedMs: Date.now(), ticks: '' }
+    writeFileSync(join(path, 'holder.json'), JSON.stringify(holder))
+    const refused = await openStore({ path }, { log: quiet }).catch((error: unknown) => error)
+    expect(refused).toBeInstanceOf(StoreError)
+    expect(refused).toMatchObject({ code: 'held', message: expect.stringContaining(`process ${other.pid} `) })
+
+    const dead = new Promise(resolve => other.on('exit', resolve))
+    other.kill('SIGKILL')
+    await dead
+    await (await openStore({ path }, { log: quiet })).close()
+  })
+
+  it('is not fooled by a pid that another program has now', async () => {
+    const path = freshPath()
+    const holder = { pid: process.pid, host: (await import('node:os')).hostname(), startedMs: 1, ticks: '1' }
+    writeFileSync(join(path, 'holder.json'), JSON.stringify(holder))
+    await (await openStore({ path }, { log: quiet })).close()
+  })
+})
+
+describe('insert', () => {
+  it('brings any text through unchanged: blank lines, quotes, NUL and SQL are only bytes', async () => {
+    const store = await freshStore()
+    const writer = new RowWriter(8)
+    NASTY.forEach((text, i) => {
+      writer.u64(BigInt(i))
+      writer.string(text)
+      writer.string(text)
+      writer.map([[text, text]], value => writer.string(value))
+      writer.date(Date.now())
+      writer.endRow()
+    })
+    await store.insert('series', ['series_id', 'name', 'unit', 'attributes', 'seen'], writer.bytes, writer.rows)
+    const back = await rows<{ name: string; unit: string; attributes: Record<string, string> }>(
+      store,
+      'SELECT name, unit, attributes FROM series ORDER BY series_id',
+    )
+    expect(back.map(r => r.name)).toEqual(NASTY.map(wellFormed))
+    expect(back.map(r => r.unit)).toEqual(NASTY.map(wellFormed))
+    expect(back.map(r => Object.entries(r.attributes)[0])).toEqual(NASTY.map(t => [wellFormed(t), wellFormed(t)]))
+    expect(await rows(store, 'SELECT count() AS n FROM jobs')).toEqual([{ n: '0' }])
+  })
+
+  it('brings any text through as a parameter too', async () => {
+    const store = await freshStore()
+    for (const text of NASTY.slice(0, -1)) {
+      const [row] = await store.query<{ s: string; a: string[] }>(
+        { query: 'SELECT {s:String} AS s, {a:Array(String)} AS a', query_params: { s: text, a: [text, 'b'] } },
+        { name: 'test' },
+      )
+      expect(row).toEqual({ s: wellFormed(text), a: [wellFormed(text), 'b'] })
+    }
+  })
+
+  it('is refused as a whole where a block does not fit the columns', async () => {
+    const store = await freshStore()
+    await expect(store.insert('series', ['series_id', 'name'], new Uint8Array([1, 2, 3]), 1)).rejects.toThrow(/Code: /)
+    await expect(store.insert('series', ['nope'], new Uint8Array([1]), 1)).rejects.toThrow('no column nope')
+    await expect(store.insert('nope', ['a'], new Uint8Array([1]), 1)).rejects.toThrow('there is no table nope')
+    expect(await rows(store, 'SELECT count() AS n FROM series')).toEqual([{ n: '0' }])
+  })
+})
+
+describe('rollups', () => {
+  it('equal what the raw points give', async () => {
+    const store = await freshStore()
+    const start = Math.floor(Date.now() / 3_600_000) * 3_600_000 - 3_600_000
+    const writer = new RowWriter()
+    const columns = COLUMNS.disk.map(m => m.column)
+    for (let tick = 1; tick <= 500; tick++) {
+      for (const instance of ['vda', 'vdb']) {
+        writer.string('c')
+        writer.string(`n${tick % 3}`)
+        writer.string(instance)
+        writer.dateTime(start + tick * 10_000)
+        writer.u32(10_000)
+        for (const metric of COLUMNS.disk) {
+          if ((tick * 7) % 11 === 0) writer.u8(1)
+          else {
+            writer.u8(0)
+            const value = (tick * 7919) % 10_007
+            metric.unit === 'ratio' ? writer.i32(value) : writer.i64(value * 1_000_003)
+          }
+        }
+        writer.endRow()
+        if (tick % 100 === 0 && instance === 'vdb') {
+          await store.insert(
+            'disk_points',
+            ['cluster', 'node', 'instance', 'time', 'interval_ms', ...columns],
+            writer.bytes,
+            1,
+          )
+          writer.clear()
+        }
+      }
+    }
+    for (const [rollup, seconds] of [
+      ['1m', 60],
+      ['1h', 3600],
+    ] as const) {
+      const what = columns
+        .map(c => `sum(${c}) AS ${c}_s, toUInt64(count(${c})) AS ${c}_c, min(${c}) AS ${c}_mi, max(${c}) AS ${c}_ma`)
+        .join(', ')
+      const raw = await rows(
+        store,
+        `SELECT cluster, node, instance, toDateTime(ceil(toUnixTimestamp(time) / ${seconds}) * ${seconds}, 'UTC') AS bucket, ${what}
+         FROM disk_points GROUP BY ALL ORDER BY ALL`,
+      )
+      const merged = columns
+        .map(
+          c => `sum(${c}_sum) AS ${c}_s, sum(${c}_count) AS ${c}_c, min(${c}_min) AS ${c}_mi, max(${c}_max) AS ${c}_ma`,
+        )
+        .join(', ')
+      const rolled = await rows(
+        store,
+        `SELECT cluster, node, instance, time AS bucket, ${merged} FROM disk_points_${rollup} GROUP BY ALL ORDER BY ALL`,
+      )
+      expect(raw.length).toBeGreaterThan(3)
+      expect(rolled).toEqual(raw)
+    }
+  })
+
+  it('exist for every entity', () => {
+    expect(ENTITY_NAMES).toEqual(['node', 'core', 'disk', 'interface'])
+  })
+})
+
+describe('query', () => {
+  it('keeps all digits of 64-bit integers, and gives columns where asked', async () => {
+    const store = await freshStore()
+    expect(await rows(store, 'SELECT toUInt64(18446744073709551615) AS u')).toEqual([{ u: '18446744073709551615' }])
+    expect(
+      await store.queryColumns(
+        { query: 'SELECT number, toString(number) FROM numbers({n:UInt8})', query_params: { n: 3 } },
+        { name: 'test' },
+      ),
+    ).toEqual([
+      ['0', '1', '2'],
+      ['0', '1', '2'],
+    ])
+  })
+
+  const FOREVER = 'SELECT count() FROM numbers(1000000000000) WHERE number % 7 = {k:UInt8}'
+
+  it('is killed when its reader leaves, and one that waits behind it is never started', async () => {
+    const store = await freshStore()
+    const running = new AbortController()
+    const waiting = new AbortController()
+    const first = store.query({ query: FOREVER, query_params: { k: 1 } }, { name: 'first', signal: running.signal })
+    const second = store.query({ query: FOREVER, query_params: { k: 2 } }, { name: 'second', signal: waiting.signal })
+    waiting.abort()
+    await expect(second).rejects.toMatchObject({ code: 'aborted' })
+    running.abort()
+    await expect(first).rejects.toMatchObject({ code: 'aborted' })
+    expect(await rows(store, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
+  })
+
+  it('ends at its time limit', async () => {
+    const store = await freshStore()
+    const asked = store.query({ query: FOREVER, query_params: { k: 1 } }, { name: 'slow', maxSeconds: 1 })
+    await expect(asked).rejects.toMatchObject({ code: 'timeout' })
+  })
+
+  it('never holds up an insert', async () => {
+    const store = await freshStore()
+    const stop = new AbortController()
+    const asked = store.query({ query: FOREVER, query_params: { k: 1 } }, { name: 'slow', signal: stop.signal })
+    const order: string[] = []
+    const ended = asked.catch(() => order.push('query'))
+    const writer = new RowWriter()
+    writer.string('c')
+    writer.i64(Date.now())
+    writer.endRow()
+    await store.insert('jobs', ['cluster', 'updated_ms'], writer.bytes, 1)
+    order.push('insert')
+    stop.abort()
+    await ended
+    expect(order).toEqual(['insert', 'query'])
+  })
+
+  it('is refused once the store is closed', async () => {
+    const path = freshPath()
+    const store = await openStore({ path }, { log: quiet })
+    await store.close()
+    await expect(rows(store, 'SELECT 1')).rejects.toMatchObject({ code: 'closed' })
+  })
+})
