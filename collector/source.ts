@@ -11,6 +11,13 @@
 import type { Logger } from 'pino'
 import type { Entity } from '../ingest/metrics.ts'
 import type { KernelFiles } from './kernelfile.ts'
+import { openCpu } from './sources/cpu.ts'
+import { openDisk } from './sources/disk.ts'
+import { openLoad } from './sources/load.ts'
+import { openMemory } from './sources/memory.ts'
+import { openNetwork } from './sources/network.ts'
+import { openPaging } from './sources/paging.ts'
+import { openPressure } from './sources/pressure.ts'
 
 /** Where the kernel's files are; a container sees the host's under another root. */
 export interface Roots {
@@ -57,3 +64,14 @@ export interface SourceOptions {
 }
 
 export type OpenSource = (options: SourceOptions) => Source | Absent | Promise<Source | Absent>
+
+/** All sources, in the order in which `doctor` lists them. To measure one more thing is one more file and one more line. */
+export const SOURCES: readonly { name: string; open: OpenSource }[] = [
+  { name: 'cpu', open: openCpu },
+  { name: 'load', open: openLoad },
+  { name: 'memory', open: openMemory },
+  { name: 'paging', open: openPaging },
+  { name: 'pressure', open: openPressure },
+  { name: 'disk', open: openDisk },
+  { name: 'network', open: openNetwork },
+]
