@@ -56,7 +56,7 @@ export const Job = Type.Object({
     Type.Literal('gridengine'),
     Type.Literal('other'),
   ]),
-  state: Type.Union(JOB_STATES.map(s => Type.Literal(s))),
+  state: Type.Enum(JOB_STATES),
   schedulerState: Type.Optional(
     Type.String({ maxLength: 255, description: "the scheduler's own word: RUNNING, R, dr" }),
   ),
