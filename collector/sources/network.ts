@@ -68,13 +68,14 @@ function readingsOf(interfaces: readonly Rates[]): Reading[] {
   for (const { name, kind, values } of interfaces) {
     COLUMNS.forEach(({ column, onNode }, i) => {
       const value = values[i]
-      if (value === undefined) return
-      readings.push({ entity: 'interface', column, instance: name, value })
-      if (onNode && kind === counted) node.set(column, (node.get(column) ?? 0) + value)
+      if (value !== undefined) readings.push({ entity: 'interface', column, instance: name, value })
+      // a total with an unknown part is unknown, not the sum of the rest
+      if (onNode && kind === counted) node.set(column, (node.get(column) ?? 0) + (value ?? Number.NaN))
     })
   }
-  for (const [column, value] of node)
-    readings.push({ entity: 'node', column: `network_${column}`, instance: '', value })
+  for (const [column, value] of node) {
+    if (!Number.isNaN(value)) readings.push({ entity: 'node', column: `network_${column}`, instance: '', value })
+  }
   return readings
 }
 
