@@ -1,0 +1,133 @@
+/**
+ * ProfilesDictionary of OTLP profiles: each name, function, location, stack and attribute once, pointed at by index.
+ * Element 0 of each table is the zero value, as the specification demands. `bytes` bounds the encoded size from above.
+ */
+import type { PbfWriter } from 'pbf'
+
+export interface LocationText {
+  function: string
+  module: string
+  file: string
+  line: number
+  frameType: string
+}
+
+interface Location {
+  mapping: number
+  function: number
+  line: number
+  attribute: number
+}
+
+interface Attribute {
+  key: number
+  value: string | number
+}
+
+export class Dictionary {
+  /** An index takes at most 4 bytes as a varint below 2^28. */
+  bytes = 256
+  private readonly strings = new Table<string>('')
+  private readonly functions = new Table<{ name: number; file: number }>({ name: 0, file: 0 })
+  private readonly mappings = new Table<number>(0)
+  private readonly locations = new Table<Location>({ mapping: 0, function: 0, line: 0, attribute: 0 })
+  private readonly stacks = new Table<number[]>([])
+  private readonly attributes = new Table<Attribute>({ key: 0, value: '' })
+
+  string(text: string): number {
+    return text === '' ? 0 : this.index(this.strings, text, text, Buffer.byteLength(text) + 6)
+  }
+
+  attribute(key: string, value: string | number): number {
+    return this.index(
+      this.attributes,
+      `${key} ${typeof value} ${value}`,
+      { key: this.string(key), value },
+      Buffer.byteLength(String(value)) + 20,
+    )
+  }
+
+  location(text: LocationText): number {
+    const fn = { name: this.string(text.function), file: this.string(text.file) }
+    const functionIndex = this.index(this.functions, `${fn.name} ${fn.file}`, fn, 16)
+    const module = this.string(text.module)
+    const mapping = text.module === '' ? 0 : this.index(this.mappings, `${module}`, module, 10)
+    const attribute = this.attribute('profile.frame.type', text.frameType)
+    const location = { mapping, function: functionIndex, line: text.line, attribute }
+    return this.index(this.locations, `${mapping} ${functionIndex} ${text.line} ${attribute}`, location, 30)
+  }
+
+  /** Locations leaf first. */
+  stack(locations: number[]): number {
+    return this.index(this.stacks, locations.join(' '), locations, 4 * locations.length + 10)
+  }
+
+  /** mapping_table 1, location_table 2, function_table 3, link_table 4, string_table 5, attribute_table 6, stack_table 7. */
+  write(writer: PbfWriter): void {
+    for (const mapping of this.mappings.values) writer.writeMessage(1, writeMapping, mapping)
+    for (const location of this.locations.values) writer.writeMessage(2, writeLocation, location)
+    for (const fn of this.functions.values) writer.writeMessage(3, writeFunction, fn)
+    writer.writeMessage(4, () => undefined, 0)
+    for (const text of this.strings.values) writer.writeStringField(5, text)
+    for (const attribute of this.attributes.values) writer.writeMessage(6, writeAttribute, attribute)
+    for (const stack of this.stacks.values) writer.writeMessage(7, writeStack, stack)
+  }
+
+  private index<T>(table: Table<T>, key: string, value: T, bytes: number): number {
+    const known = table.at.get(key)
+    if (known !== undefined) return known
+    this.bytes += bytes
+    return table.add(key, value)
+  }
+}
+
+class Table<T> {
+  readonly values: T[]
+  readonly at = new Map<string, number>()
+
+  constructor(zero: T) {
+    this.values = [zero]
+  }
+
+  add(key: string, value: T): number {
+    this.at.set(key, this.values.length)
+    return this.values.push(value) - 1
+  }
+}
+
+function writeMapping(file: number, writer: PbfWriter): void {
+  if (file > 0) writer.writeVarintField(4, file)
+}
+
+function writeLocation(location: Location, writer: PbfWriter): void {
+  if (location.mapping > 0) writer.writeVarintField(1, location.mapping)
+  if (location.function > 0) writer.writeMessage(3, writeLine, location)
+  if (location.attribute > 0) writer.writePackedVarint(4, [location.attribute])
+}
+
+function writeLine(location: Location, writer: PbfWriter): void {
+  writer.writeVarintField(1, location.function)
+  if (location.line > 0) writer.writeVarintField(2, location.line)
+}
+
+function writeFunction(fn: { name: number; file: number }, writer: PbfWriter): void {
+  if (fn.name > 0) writer.writeVarintField(1, fn.name)
+  if (fn.file > 0) writer.writeVarintField(3, fn.file)
+}
+
+function writeAttribute(attribute: Attribute, writer: PbfWriter): void {
+  if (attribute.key === 0) return
+  writer.writeVarintField(1, attribute.key)
+  writer.writeMessage(2, writeAnyValue, attribute.value)
+}
+
+/** AnyValue: string 1, bool 2, int 3. */
+export function writeAnyValue(value: string | number | boolean, writer: PbfWriter): void {
+  if (typeof value === 'string') writer.writeStringField(1, value)
+  else if (typeof value === 'boolean') writer.writeBooleanField(2, value)
+  else writer.writeVarintField(3, value)
+}
+
+function writeStack(locations: number[], writer: PbfWriter): void {
+  if (locations.length > 0) writer.writePackedVarint(1, locations)
+}

@@ -1,0 +1,250 @@
+/**
+ * A StackWindow as OTLP profiles, v1development in the layout of 1.10 and later (Sample: 1 stack, 2 attributes, 3 link,
+ * 4 values). https://github.com/open-telemetry/opentelemetry-proto/blob/v1.11.0/opentelemetry/proto/profiles/v1development/profiles.proto
+ *
+ *   request ── resource_profiles ── one a process: host.name, process.pid, jobsight.job.id …
+ *           │    └ profile: sample_type cpu/nanoseconds, samples -> (stack, attributes, [nanoseconds])
+ *           └─ dictionary: names, functions, locations, stacks, attributes once each; element 0 of each table is the zero value
+ *
+ * A window becomes several requests where one would pass the limit; each stands alone.
+ */
+import { PbfWriter } from 'pbf'
+import { type Evidence, FRAME_KINDS, type FrameKind } from '../ingest/records.ts'
+import { classifyStacks } from './categories.ts'
+import { Dictionary, writeAnyValue } from './dictionary.ts'
+import type { SampledProcess, StackWindow } from './sampler.ts'
+
+/** Who sends. */
+export interface ProfileSender {
+  /** Short host name. */
+  node: string
+  /** Absent: the receiver's own default. */
+  cluster?: string
+  /** Marks demo data. */
+  simulated?: boolean
+  /** Samples a second and CPU, where it is known. */
+  hz?: number
+}
+
+/** Whose work a process is, and how that is known. */
+export interface Charge {
+  job: string
+  step: string
+  rank?: number | undefined
+  evidence: Evidence
+}
+
+/** The names of the semantic conventions where they have one, else our own. */
+const FRAME_TYPES: Record<FrameKind, string> = {
+  native: 'native',
+  kernel: 'kernel',
+  python: 'cpython',
+  jit: 'jit',
+  java: 'jvm',
+  javascript: 'v8js',
+  other: 'other',
+  truncated: 'truncated',
+}
+
+export const MAX_REQUEST_BYTES = 1 << 20
+
+/** One body after the other, each at most about `maxBytes`. */
+export function* encodeProfiles(
+  window: StackWindow,
+  sender: ProfileSender,
+  charge: (process: SampledProcess) => Charge,
+  maxBytes: number = MAX_REQUEST_BYTES,
+): Generator<Uint8Array> {
+  const categories = classifyStacks(window)
+  let request = new Request(window, sender)
+  for (const [process, samples] of samplesByProcess(window)) {
+    const attributes = resourceAttributes(sender, process, charge(process))
+    request.openProcess(attributes)
+    for (const sample of samples) {
+      if (request.bytes > maxBytes) {
+        yield request.encode()
+        request = new Request(window, sender)
+        request.openProcess(attributes)
+      }
+      request.add(sample, categories[window.samples.stack[sample] ?? 0] ?? 'unknown')
+    }
+  }
+  if (!request.empty) yield request.encode()
+}
+
+function samplesByProcess(window: StackWindow): [SampledProcess, number[]][] {
+  const groups = window.processes.map((process): [SampledProcess, number[]] => [process, []])
+  for (const [sample, process] of window.samples.process.entries()) groups[process]?.[1].push(sample)
+  return groups.filter(([, samples]) => samples.length > 0)
+}
+
+type Attributes = [key: string, value: string | number | boolean][]
+
+function resourceAttributes(sender: ProfileSender, process: SampledProcess, charge: Charge): Attributes {
+  const known: [string, string | number | boolean | undefined][] = [
+    ['host.name', sender.node],
+    ['jobsight.cluster', sender.cluster],
+    ['jobsight.simulated', sender.simulated || undefined],
+    ['process.pid', process.pid],
+    ['process.creation.time', process.startMs > 0 ? new Date(process.startMs).toISOString() : undefined],
+    ['process.executable.name', process.name || undefined],
+    ['jobsight.job.id', charge.job || undefined],
+    ['jobsight.job.step', charge.step || undefined],
+    ['jobsight.job.rank', charge.rank],
+    ['jobsight.evidence', charge.evidence],
+  ]
+  return known.flatMap(([key, value]) => (value === undefined ? [] : [[key, value]]))
+}
+
+interface ProcessSamples {
+  attributes: Attributes
+  /** Encoded Sample messages. */
+  samples: { stack: number; attributes: number[]; value: number }[]
+}
+
+/** One ExportProfilesServiceRequest in the making. */
+class Request {
+  private readonly window: StackWindow
+  private readonly sender: ProfileSender
+  private readonly dictionary = new Dictionary()
+  private readonly processes: ProcessSamples[] = []
+  private readonly locations = new Map<number, number>()
+  private readonly stacks = new Map<number, number>()
+  private sampleBytes = 0
+
+  constructor(window: StackWindow, sender: ProfileSender) {
+    this.window = window
+    this.sender = sender
+  }
+
+  /** About what encode() will give, from above. */
+  get bytes(): number {
+    return this.sampleBytes + this.dictionary.bytes
+  }
+
+  get empty(): boolean {
+    return this.processes.length === 0
+  }
+
+  openProcess(attributes: Attributes): void {
+    this.processes.push({ attributes, samples: [] })
+    this.sampleBytes +=
+      128 + attributes.reduce((sum, [key, value]) => sum + key.length + Buffer.byteLength(String(value)) + 20, 0)
+  }
+
+  add(sample: number, category: string): void {
+    const { samples, strings, burst } = this.window
+    const thread = strings[samples.thread[sample] ?? 0] ?? ''
+    const { dictionary } = this
+    const attributes = [
+      dictionary.attribute('jobsight.category', category),
+      dictionary.attribute('jobsight.sample.count', samples.count[sample] ?? 0),
+    ]
+    if (thread) attributes.push(dictionary.attribute('thread.name', thread))
+    if (burst) attributes.push(dictionary.attribute('jobsight.burst', burst))
+    const stack = this.stackOf(samples.stack[sample] ?? 0)
+    this.processes.at(-1)?.samples.push({ stack, attributes, value: Math.round(samples.periodNs[sample] ?? 0) })
+    this.sampleBytes += 20 + 3 * attributes.length
+  }
+
+  encode(): Uint8Array {
+    const { window, sender, dictionary } = this
+    const profile = {
+      sampleType: [
+        dictionary.string(window.event),
+        dictionary.string(window.event === 'cpu' ? 'nanoseconds' : 'count'),
+      ],
+      timeNs: window.startMs * 1e6,
+      durationNs: Math.max(0, Math.round((window.endMs - window.startMs) * 1e6)),
+      periodNs: sender.hz ? Math.round(1e9 / sender.hz) : 0,
+    }
+    const writer = new PbfWriter()
+    for (const process of this.processes)
+      writer.writeMessage(1, (p: ProcessSamples, w) => writeResourceProfiles(p, profile, w), process)
+    writer.writeMessage(2, (d: Dictionary, w) => d.write(w), dictionary)
+    return writer.finish()
+  }
+
+  private stackOf(stack: number): number {
+    const known = this.stacks.get(stack)
+    if (known !== undefined) return known
+    const { offsets, frames } = this.window.stacks
+    const locations: number[] = []
+    for (let at = offsets[stack] ?? 0; at < (offsets[stack + 1] ?? 0); at++)
+      locations.push(this.locationOf(frames[at] ?? 0))
+    const index = this.dictionary.stack(locations)
+    this.stacks.set(stack, index)
+    return index
+  }
+
+  private locationOf(frame: number): number {
+    const known = this.locations.get(frame)
+    if (known !== undefined) return known
+    const { frames, strings } = this.window
+    const name = (column: Uint32Array) => strings[column[frame] ?? 0] ?? ''
+    const index = this.dictionary.location({
+      function: name(frames.function),
+      module: name(frames.module),
+      file: name(frames.file),
+      line: frames.line[frame] ?? 0,
+      frameType: FRAME_TYPES[FRAME_KINDS[frames.kind[frame] ?? 0] ?? 'native'],
+    })
+    this.locations.set(frame, index)
+    return index
+  }
+}
+
+interface ProfileHead {
+  sampleType: number[]
+  timeNs: number
+  durationNs: number
+  periodNs: number
+}
+
+/** ResourceProfiles: resource 1, scope_profiles 2 (scope 1, profiles 2). */
+function writeResourceProfiles(process: ProcessSamples, head: ProfileHead, writer: PbfWriter): void {
+  writer.writeMessage(1, writeResource, process.attributes)
+  writer.writeMessage(
+    2,
+    (p: ProcessSamples, scope) => {
+      scope.writeMessage(1, (name: string, w) => w.writeStringField(1, name), 'jobsight')
+      scope.writeMessage(2, (q: ProcessSamples, w) => writeProfile(q, head, w), p)
+    },
+    process,
+  )
+}
+
+function writeResource(attributes: Attributes, writer: PbfWriter): void {
+  for (const attribute of attributes)
+    writer.writeMessage(
+      1,
+      ([key, value]: Attributes[number], w) => {
+        w.writeStringField(1, key)
+        w.writeMessage(2, writeAnyValue, value)
+      },
+      attribute,
+    )
+}
+
+/** Profile: sample_type 1, samples 2, time_unix_nano 3, duration_nano 4, period_type 5, period 6. */
+function writeProfile(process: ProcessSamples, head: ProfileHead, writer: PbfWriter): void {
+  writer.writeMessage(1, writeValueType, head.sampleType)
+  for (const sample of process.samples) writer.writeMessage(2, writeSample, sample)
+  writer.writeFixed64Field(3, head.timeNs)
+  writer.writeVarintField(4, head.durationNs)
+  if (head.periodNs > 0) {
+    writer.writeMessage(5, writeValueType, head.sampleType)
+    writer.writeVarintField(6, head.periodNs)
+  }
+}
+
+function writeValueType(type: number[], writer: PbfWriter): void {
+  writer.writeVarintField(1, type[0] ?? 0)
+  writer.writeVarintField(2, type[1] ?? 0)
+}
+
+function writeSample(sample: ProcessSamples['samples'][number], writer: PbfWriter): void {
+  writer.writeVarintField(1, sample.stack)
+  writer.writePackedVarint(2, sample.attributes)
+  writer.writePackedVarint(4, [sample.value])
+}
