@@ -26,6 +26,8 @@ export const JOB_STATES = [
   'node_fail',
   'preempted',
   'unknown',
+  /** This run was given up and the job queued again; the next run is another record. */
+  'requeued',
 ] as const
 export type JobState = (typeof JOB_STATES)[number]
 

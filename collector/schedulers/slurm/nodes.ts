@@ -1,0 +1,82 @@
+/**
+ * Nodes of Slurm: `sinfo --json` up to 22.05 lists nodes; from 23.02 on it lists groups of nodes, and
+ * `scontrol show nodes --json` lists nodes. Without JSON, `sinfo -N` in a format of ours (text.ts).
+ */
+import { type PolledNode, shortName } from '../contract.ts'
+import { asList, asNumber, asRecord, asText, cut, present } from '../values.ts'
+import { type SlurmAnswer, words } from './json.ts'
+
+export interface SlurmNode {
+  /** NodeName, what job records call it. */
+  name: string
+  /** NodeHostName, what the machine calls itself. */
+  hostName: string | undefined
+  /** Base state and flags: IDLE DRAIN. */
+  states: string[]
+  reason: string | undefined
+  cpus: number | undefined
+  queues: string[]
+}
+
+/** Undefined where this release lists groups: then ask scontrol. */
+export function parseNodes(answer: SlurmAnswer): SlurmNode[] | undefined {
+  if (answer.body.nodes === undefined) return undefined
+  return asList(answer.body.nodes).flatMap(entry => {
+    const json = asRecord(entry)
+    const name = asText(json?.name)
+    if (json === undefined || name === undefined) return []
+    return [
+      {
+        name,
+        hostName: asText(json.hostname),
+        states: [...words(json.state), ...words(json.state_flags)].flatMap(splitStates),
+        reason: asText(json.reason),
+        cpus: asNumber(json.cpus),
+        queues: asList(json.partitions).flatMap(queue => asText(queue) ?? []),
+      },
+    ]
+  })
+}
+
+/** `IDLE`, `down*`, `idle+drain`, `mixed-` (planned) … -> words in capitals */
+export function splitStates(state: string): string[] {
+  const flags = [...state.matchAll(/[*]$/g)].map(() => 'NOT_RESPONDING')
+  return [...state.replace(/[*~#!%$@^-]+$/, '').split('+'), ...flags]
+    .filter(word => word !== '')
+    .map(w => w.toUpperCase())
+}
+
+/**
+ * One record a machine. Its name is the one the machine gives itself, since that is what its collector says; NodeName then
+ * is an alias. Where several slurmds share a machine, NodeName tells them apart.
+ */
+export function nodesOf(nodes: readonly SlurmNode[]): { records: PolledNode[]; nameOf: Map<string, string> } {
+  const sharing = new Map<string, number>()
+  for (const { hostName } of nodes) if (hostName) sharing.set(hostName, (sharing.get(hostName) ?? 0) + 1)
+  const nameOf = new Map<string, string>()
+  const records = nodes.map(node => {
+    const alone = node.hostName !== undefined && sharing.get(node.hostName) === 1
+    const own = shortName(alone ? (node.hostName ?? node.name) : node.name)
+    nameOf.set(node.name, own)
+    const aliases = [...new Set([node.name, node.hostName ?? node.name])].filter(name => name !== own)
+    return present<PolledNode>({
+      node: own,
+      aliases: aliases.length > 0 ? aliases : undefined,
+      schedulerState: nodeState(node.states),
+      schedulerReason: cut(node.reason, 1024),
+      schedulerCores: node.cpus,
+      schedulerQueues: node.queues.length > 0 ? node.queues : undefined,
+    })
+  })
+  return { records, nameOf }
+}
+
+/** IDLE+DRAIN is drained, ALLOCATED+DRAIN is draining (as sinfo prints it); other flags are appended: idle+completing. */
+function nodeState(states: readonly string[]): string | undefined {
+  const [base, ...flags] = states.map(state => state.toLowerCase())
+  if (base === undefined) return undefined
+  const busy = base === 'allocated' || base === 'mixed' || flags.includes('completing')
+  const word = flags.includes('drain') && base !== 'down' ? (busy ? 'draining' : 'drained') : base
+  const rest = flags.filter(flag => flag !== 'drain' || base === 'down')
+  return cut([word, ...rest].join('+'), 255)
+}
