@@ -105,6 +105,7 @@ export const RULES: readonly Rule[] = [
     where: 'inner',
     functions:
       /^_*(pthread_(barrier_wait|cond_(timed|clock)?wait|mutex_(timed|clock)?lock|spin_lock|rwlock_\w*lock|join|clockjoin_ex|timedjoin)|GI___pthread\w*lock|lll_(lock_wait|wait_tid)\w*|futex_\w*wait\w*|sem_(timed|clock)?wait\w*|new_sem_wait\w*|sched_yield|(clock_)?nanosleep\w*|u?sleep|(p?poll|p?select|epoll_p?wait)(64|_time64|_2)?|wait4|waitpid|waitid|pause|sigtimedwait|sigsuspend)$/,
+    kinds: ['native'],
   },
   {
     category: 'wait',
