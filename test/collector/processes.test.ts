@@ -1,0 +1,375 @@
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { readFileSync, rmSync } from 'node:fs'
+import { describe, expect, it, onTestFinished } from 'vitest'
+import { openKernelFiles } from '../../collector/kernelfile.ts'
+import { parseCommand, parseIo, parseUid } from '../../collector/processdetails.ts'
+import { openProcesses, type ProcessesOptions, type ProcessReading, topOf } from '../../collector/processes.ts'
+import { emptyStat, parseName, parseProcessStat } from '../../collector/processstat.ts'
+import { readBoot, startMsOf } from '../../collector/starttime.ts'
+import { openUsers } from '../../collector/users.ts'
+import { type Machine, makeMachine } from './machine.ts'
+
+/** A line of /proc/PID/stat with what matters; the rest as kernels print it. */
+function statOf(p: {
+  pid: number
+  name?: string
+  user?: number
+  system?: number
+  pages?: number
+  start?: number
+  parent?: number
+}): string {
+  const { pid, name = 'a.out', user = 0, system = 0, pages = 0, start = 100, parent = 1 } = p
+  return `${pid} (${name}) S ${parent} ${pid} ${pid} 0 -1 4194560 99 0 0 0 ${user} ${system} 7 8 20 0 3 0 ${start} 104857600 ${pages} 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n`
+}
+
+describe('/proc/PID/stat', () => {
+  const parse = (text: string) => {
+    const bytes = Buffer.from(text)
+    const parsed = emptyStat()
+    const ok = parseProcessStat(bytes, bytes.length, parsed)
+    return { ok, ...parsed, name: parseName(bytes, bytes.length), letter: String.fromCharCode(parsed.state) }
+  }
+
+  it('finds the fields', () => {
+    expect(
+      parse(statOf({ pid: 4711, user: 1520, system: 380, pages: 2048, start: 8_812_345, parent: 4700 })),
+    ).toMatchObject({
+      ok: true,
+      name: 'a.out',
+      letter: 'S',
+      parentPid: 4700,
+      userTicks: 1520,
+      systemTicks: 380,
+      threads: 3,
+      startTicks: 8_812_345,
+      residentPages: 2048,
+    })
+  })
+
+  it.each([
+    'a b',
+    '((',
+    'x) R 1 (y',
+    ')',
+    '',
+    'späße',
+    'a\nb',
+    'kworker/u513:27-events_freezable_power_efficient_wq_name64',
+  ])('takes the name %j as it is', name => {
+    expect(parse(statOf({ pid: 1, name, user: 5, pages: 9 }))).toMatchObject({
+      ok: true,
+      name,
+      userTicks: 5,
+      residentPages: 9,
+    })
+  })
+
+  it('reads a real one like the kernel wrote it', () => {
+    const text = readFileSync('/proc/self/stat', 'utf8')
+    const fields = text.slice(text.lastIndexOf(')') + 2).split(' ')
+    expect(parse(text)).toMatchObject({
+      ok: true,
+      parentPid: Number(fields[1]),
+      userTicks: Number(fields[11]),
+      startTicks: Number(fields[19]),
+      residentPages: Number(fields[21]),
+    })
+  })
+
+  it.each(['', '1', '1 (a', '1 (a) ', '1 (a) S', '1 (a) S 1 2 3', '1 (a) S 1 1 1 x y z', 'no such file'])(
+    'refuses %j',
+    text => {
+      expect(parse(text).ok).toBe(false)
+    },
+  )
+})
+
+const NOBODY = { job: '', step: '', rank: undefined, evidence: 'none' } as const
+
+function open(machine: Machine, more: Partial<ProcessesOptions> = {}) {
+  const processes = openProcesses({
+    roots: machine.options.roots,
+    files: machine.options.files,
+    boot: { bootMs: 1_000_000, ticksPerSecond: 100, pageBytes: 4096 },
+    topByCpu: 2,
+    topByMemory: 2,
+    charge: () => NOBODY,
+    users: { nameOf: uid => `user${uid}` },
+    keepFiles: 0,
+    ...more,
+  })
+  if ('absent' in processes) throw new Error(processes.absent)
+  onTestFinished(() => processes.close())
+  return processes
+}
+
+/** busy: user ticks of all CPUs */
+const kernel = (busy: number, forks: number) => `cpu  ${busy} 0 0 900 0 0 0 0 0 0\nctxt 1\nprocesses ${forks}\n`
+const pids = (readings: { processes: ProcessReading[] }) => readings.processes.map(process => process.pid)
+
+describe('process table', () => {
+  it('shows the hottest by what they used in this tick, then the largest', () => {
+    const machine = makeMachine({ 'proc/stat': kernel(0, 10) })
+    const write = (...all: Parameters<typeof statOf>[0][]) => {
+      for (const one of all) machine.write(`proc/${one.pid}/stat`, statOf(one))
+    }
+    //      pid  before  now   pages
+    //      1    9000    9000  1        much CPU once, none now
+    //      2    0       50    2        hot
+    //      3    100     200   3        hottest
+    //      4    0       10    4        warm: third, not shown
+    //      5    0       0     900      largest
+    //      6    0       0     800      large
+    //      7    0       0     0        a kernel thread
+    const pages = [1, 2, 3, 4, 900, 800, 0]
+    write(...[9000, 0, 100, 0, 0, 0, 0].map((user, i) => ({ pid: i + 1, user, pages: pages[i] ?? 0 })))
+    const processes = open(machine)
+    expect(processes.read(machine.tick())).toEqual({ processes: [], readings: [] })
+    write(...[9000, 50, 200, 10, 0, 0, 0].map((user, i) => ({ pid: i + 1, user, pages: pages[i] ?? 0 })))
+    machine.write('proc/stat', kernel(160, 10))
+    const read = processes.read(machine.tick(2000))
+    expect(pids(read)).toEqual([3, 2, 5, 6])
+    expect(read.processes[0]).toEqual({
+      pid: 3,
+      startMs: 1_000_000 + 1000,
+      parentPid: 1,
+      name: 'a.out',
+      command: '',
+      user: '',
+      ...NOBODY,
+      cpuUser: 0.5,
+      cpuSystem: 0,
+      memoryBytes: 3 * 4096,
+      readBytes: undefined,
+      writeBytes: undefined,
+      threads: 3,
+      state: 'S',
+    })
+    expect(read.readings).toEqual([{ entity: 'node', column: 'cpu_unseen', instance: '', value: 0 }])
+    expect(processes.count).toBe(7)
+  })
+
+  it('charges a process born in the tick with all it has used, and says what nobody was seen to use', () => {
+    const machine = makeMachine({ 'proc/stat': kernel(1000, 10), 'proc/1/stat': statOf({ pid: 1, user: 500 }) })
+    const processes = open(machine)
+    processes.read(machine.tick())
+    machine.write('proc/8/stat', statOf({ pid: 8, user: 30, system: 10, start: 900 }))
+    // 100 ticks passed busy: 40 in the newborn, 60 in processes that came and went
+    machine.write('proc/stat', kernel(1100, 75))
+    const read = processes.read(machine.tick())
+    expect(read.processes).toMatchObject([{ pid: 8, cpuUser: 0.3, cpuSystem: 0.1 }])
+    expect(read.readings).toMatchObject([{ column: 'cpu_unseen', value: 0.6 }])
+  })
+
+  it('looks for new processes only when something was forked', () => {
+    const machine = makeMachine({ 'proc/stat': kernel(0, 10) })
+    const processes = open(machine)
+    processes.read(machine.tick())
+    machine.write('proc/8/stat', statOf({ pid: 8 }))
+    processes.read(machine.tick())
+    expect(processes.count).toBe(0)
+    machine.write('proc/stat', kernel(0, 11))
+    processes.read(machine.tick())
+    expect(processes.count).toBe(1)
+  })
+
+  it('forgets the dead, and tells a pid that is used again from the one before', () => {
+    const machine = makeMachine({
+      'proc/stat': kernel(0, 10),
+      'proc/8/stat': statOf({ pid: 8, user: 5000, start: 100, pages: 1 }),
+      'proc/9/stat': statOf({ pid: 9, user: 1 }),
+    })
+    const processes = open(machine)
+    processes.read(machine.tick())
+    rmSync(`${machine.options.roots.proc}/9`, { recursive: true })
+    machine.write('proc/8/stat', statOf({ pid: 8, user: 25, start: 777, pages: 1 }))
+    machine.write('proc/stat', kernel(25, 11))
+    const read = processes.read(machine.tick())
+    expect(read.processes).toMatchObject([{ pid: 8, cpuUser: 0.25, startMs: 1_000_000 + 7770 }])
+    expect(processes.count).toBe(1)
+  })
+
+  it('reads command line, user, I/O and job of those it shows; I/O rates need two looks', () => {
+    const machine = makeMachine({
+      'proc/stat': kernel(0, 10),
+      'proc/8/stat': statOf({ pid: 8, pages: 1, start: 250 }),
+      'proc/8/cmdline': 'python3\0-c\0while 1:\n  pass\0',
+      'proc/8/status': 'Name:\tpython3\nUid:\t1000\t0\t0\t0\n',
+      'proc/8/io': 'rchar: 9\nwchar: 9\nread_bytes: 1000\nwrite_bytes: 0\ncancelled_write_bytes: 0\n',
+    })
+    const asked: unknown[] = []
+    const processes = open(machine, {
+      charge: (...question) => {
+        asked.push(question)
+        return { job: '4711', step: '0', rank: 3, evidence: 'cgroup' }
+      },
+    })
+    processes.read(machine.tick())
+    const shown = {
+      command: 'python3 -c while 1:   pass',
+      user: 'user1000',
+      job: '4711',
+      step: '0',
+      rank: 3,
+      evidence: 'cgroup',
+    }
+    expect(processes.read(machine.tick()).processes).toMatchObject([{ ...shown, readBytes: undefined }])
+    machine.write('proc/8/io', 'rchar: 9\nread_bytes: 5000\nwrite_bytes: 1000\n')
+    expect(processes.read(machine.tick(2000)).processes).toMatchObject([{ ...shown, readBytes: 2000, writeBytes: 500 }])
+    expect(asked).toEqual([
+      [8, 1_002_500],
+      [8, 1_002_500],
+    ])
+  })
+
+  it('reads command line and user again when the name changed', () => {
+    const machine = makeMachine({
+      'proc/stat': kernel(0, 10),
+      'proc/8/stat': statOf({ pid: 8, pages: 1, name: 'sh' }),
+      'proc/8/cmdline': 'sh\0',
+    })
+    const processes = open(machine)
+    processes.read(machine.tick())
+    expect(processes.read(machine.tick()).processes).toMatchObject([{ name: 'sh', command: 'sh' }])
+    machine.write('proc/8/stat', statOf({ pid: 8, pages: 1, name: 'solver' }))
+    machine.write('proc/8/cmdline', './solver\0in.dat\0')
+    expect(processes.read(machine.tick()).processes).toMatchObject([{ name: 'solver', command: './solver in.dat' }])
+  })
+
+  it('shows none where none are wanted', () => {
+    const machine = makeMachine({ 'proc/stat': kernel(0, 10), 'proc/8/stat': statOf({ pid: 8, pages: 1 }) })
+    const processes = open(machine, { topByCpu: 0, topByMemory: 0 })
+    processes.read(machine.tick())
+    expect(processes.read(machine.tick()).processes).toEqual([])
+  })
+})
+
+describe('this machine', () => {
+  const roots = { proc: '/proc', sys: '/sys' }
+  function openHere(more: Partial<ProcessesOptions>) {
+    const files = openKernelFiles(roots)
+    onTestFinished(() => files.close())
+    const processes = openProcesses({
+      ...{
+        roots,
+        files,
+        boot: readBoot(roots),
+        charge: () => NOBODY,
+        users: openUsers(),
+        topByCpu: 1e4,
+        topByMemory: 1e4,
+      },
+      ...more,
+    })
+    if ('absent' in processes) throw new Error(processes.absent)
+    onTestFinished(() => processes.close())
+    return processes
+  }
+  const tick = () => ({ timeMs: Date.now(), intervalMs: 1000, monotonicMs: performance.now() })
+  const ticksOf = (pid: number) => {
+    const fields = readFileSync(`/proc/${pid}/stat`, 'latin1').split(') ')[1]?.split(' ') ?? []
+    return Number(fields[11]) + Number(fields[12])
+  }
+
+  it.each([
+    ['with descriptors kept', {}],
+    ['with none to spare', { keepFiles: 0 }],
+  ])('agrees with a second reader on the CPU time of a busy loop, %s', async (_, more) => {
+    const loop = spawn('sh', ['-c', 'while :; do :; done'], { stdio: 'ignore' })
+    onTestFinished(() => void loop.kill('SIGKILL'))
+    const pid = loop.pid ?? 0
+    const processes = openHere(more)
+    await new Promise(resolve => setTimeout(resolve, 50))
+    const first = tick()
+    const outer = ticksOf(pid)
+    processes.read(first)
+    const inner = ticksOf(pid)
+    await new Promise(resolve => setTimeout(resolve, 300))
+    const second = tick()
+    const grown = { atLeast: ticksOf(pid) - inner, atMost: 0 }
+    const read = processes.read(second)
+    grown.atMost = ticksOf(pid) - outer
+    const shown = read.processes.find(process => process.pid === pid)
+    const seconds = (second.monotonicMs - first.monotonicMs) / 1000
+    const ticks = ((shown?.cpuUser ?? 0) + (shown?.cpuSystem ?? 0)) * seconds * 100
+    expect(grown.atMost).toBeGreaterThan(0)
+    expect(ticks).toBeGreaterThan(grown.atLeast - 0.001)
+    expect(ticks).toBeLessThan(grown.atMost + 0.001)
+    expect(shown).toMatchObject({
+      name: 'sh',
+      command: 'sh -c while :; do :; done',
+      threads: 1,
+      parentPid: process.pid,
+    })
+  })
+
+  it('sees a process come and go by the descriptor it keeps', async () => {
+    const processes = openHere({})
+    processes.read(tick())
+    const sleep = spawn('sleep', ['60'], { stdio: 'ignore' })
+    await once(sleep, 'spawn')
+    expect(pids(processes.read(tick()))).toContain(sleep.pid)
+    sleep.kill('SIGKILL')
+    await once(sleep, 'exit')
+    expect(pids(processes.read(tick()))).not.toContain(sleep.pid)
+  })
+
+  it('gives this process the start that the clock gave it', () => {
+    const boot = readBoot(roots)
+    const stat = readFileSync('/proc/self/stat', 'latin1')
+    const startMs = startMsOf(boot, Number(stat.slice(stat.lastIndexOf(')') + 2).split(' ')[19]))
+    const started = Date.now() - process.uptime() * 1000
+    // btime is cut to a second
+    expect(Math.abs(startMs - started)).toBeLessThan(2500)
+  })
+})
+
+describe('parts', () => {
+  it('topOf keeps the largest above 0, first come first among equals', () => {
+    expect(topOf([3, 1, 0, 4, -1, Number.NaN, 5, 9, 2, 6], 4, n => n)).toEqual([9, 6, 5, 4])
+    expect(topOf(['a1', 'b1', 'c2'], 2, s => Number(s[1]))).toEqual(['c2', 'a1'])
+    expect(topOf([1], 0, n => n)).toEqual([])
+  })
+
+  it('parseCommand cuts at 1 KiB, makes one line of it', () => {
+    expect(parseCommand(Buffer.from('a\0b\tc\0\0d\x1b[0m\0'))).toBe('a b c d [0m')
+    expect(parseCommand(Buffer.from('x'.repeat(5000)))).toHaveLength(1024)
+    expect(parseCommand(Buffer.from(''))).toBe('')
+  })
+
+  it('parseIo and parseUid leave out what is not there', () => {
+    expect(parseIo('rchar: 1\n')).toBeUndefined()
+    expect(parseUid('Name:\tx\n')).toBeUndefined()
+  })
+
+  it('users come from passwd, then from getent once a uid, else they are numbers', async () => {
+    const asked: number[] = []
+    const machine = makeMachine({
+      'sys/passwd': 'root:x:0:0::/:/bin/sh\ntoor:x:0:0::/:/bin/sh\n# no\nann:x:1000:1::/:/\n',
+    })
+    let nowMs = 0
+    const users = openUsers(
+      `${machine.options.roots.sys}/passwd`,
+      async uid => {
+        asked.push(uid)
+        return uid === 5000 ? 'bob' : undefined
+      },
+      () => nowMs,
+    )
+    expect([users.nameOf(0), users.nameOf(1000), users.nameOf(5000), users.nameOf(6000)]).toEqual([
+      'root',
+      'ann',
+      '5000',
+      '6000',
+    ])
+    await new Promise(setImmediate)
+    expect([users.nameOf(5000), users.nameOf(6000), users.nameOf(6000)]).toEqual(['bob', '6000', '6000'])
+    expect(asked).toEqual([5000, 6000])
+    nowMs = 2 * 3_600_000
+    users.nameOf(6000)
+    await new Promise(setImmediate)
+    expect(asked).toEqual([5000, 6000, 6000])
+  })
+})
