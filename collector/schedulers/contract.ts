@@ -28,6 +28,8 @@ export interface Scheduler {
   readonly version: string
   poll(): Promise<Poll>
   finished?(sinceMs: number, untilMs: number): Promise<PolledJob[] | undefined>
+  /** Ends the commands that run. */
+  close(): void
 }
 
 export interface SchedulerOptions {

@@ -4,7 +4,7 @@
  * JSON is read where there is some, since only it tells what a job holds on each node; else a text format of ours. Which
  * form works is found out at the first poll and kept. squeue lists finished jobs for MinJobAge (300 s) too.
  */
-import { findCommand, type Ran, runCommand } from './command.ts'
+import { Commands, type Ran } from './command.ts'
 import {
   type Absent,
   type Poll,
@@ -19,16 +19,12 @@ import { nodesOf, parseNodes, type SlurmNode } from './slurm/nodes.ts'
 import { newMark, parseSinfo, parseSqueue, sinfoArgs, squeueArgs } from './slurm/text.ts'
 
 export async function openSlurm(options: SchedulerOptions): Promise<Scheduler | Absent> {
-  if (findCommand('squeue', options.env) === undefined)
+  const commands = new Commands(options)
+  if (commands.find('squeue') === undefined)
     return { absent: 'no Slurm: squeue is not in PATH; install slurm-client on the node that polls' }
-  const { stdout } = await runCommand(['squeue', '--version'], options)
-  return new Slurm(
-    options,
-    stdout
-      .toString('utf8')
-      .replace(/^slurm\s+/, '')
-      .trim(),
-  )
+  const { stdout } = await commands.run(['squeue', '--version'])
+  const version = stdout.toString('utf8').replace(/^slurm\s+/, '')
+  return new Slurm(options, commands, version.trim())
 }
 
 const EPOCH = { SLURM_TIME_FORMAT: '%s' }
@@ -37,12 +33,14 @@ class Slurm implements Scheduler {
   readonly kind = 'slurm'
   readonly version: string
   readonly #options: SchedulerOptions
+  readonly #commands: Commands
   #jobForm: 'json' | 'text'
   #nodeForm: 'sinfo' | 'scontrol' | 'text'
   #accounts = true
 
-  constructor(options: SchedulerOptions, version: string) {
+  constructor(options: SchedulerOptions, commands: Commands, version: string) {
     this.#options = options
+    this.#commands = commands
     this.version = version
     this.#jobForm = options.format === 'text' ? 'text' : 'json'
     this.#nodeForm = options.format === 'text' ? 'text' : 'sinfo'
@@ -89,7 +87,7 @@ class Slurm implements Scheduler {
 
   /** Undefined where no slurmdbd keeps accounts. */
   async finished(sinceMs: number, untilMs: number): Promise<PolledJob[] | undefined> {
-    if (!this.#accounts || findCommand('sacct', this.#options.env) === undefined) return undefined
+    if (!this.#accounts || this.#commands.find('sacct') === undefined) return undefined
     const mark = newMark()
     const ran = await this.#run(['sacct', ...sacctArgs(mark, sinceMs, untilMs)])
     if (ran.status !== 0 && /accounting storage is disabled/i.test(ran.stderr)) {
@@ -100,8 +98,12 @@ class Slurm implements Scheduler {
     return parseSacct(checked(ran, 'sacct'), mark)
   }
 
+  close(): void {
+    this.#commands.close()
+  }
+
   #run(command: [string, ...string[]]): Promise<Ran> {
-    return runCommand(command, this.#options, EPOCH)
+    return this.#commands.run(command, EPOCH)
   }
 
   /** The command does not know --json, or the plugin that writes it is not installed. An outage is neither. */
