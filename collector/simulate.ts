@@ -1,0 +1,171 @@
+/**
+ * A simulated cluster: what its collectors and its scheduler would send, from a seed, in the bytes of the real ones.
+ *
+ *   for await (const { door, body } of simulate({ nodes: 64, hours: 2, untilMs: Date.now() })) …
+ *
+ * History is made as fast as it is taken, many ticks a request; with `follow` it goes on in real time. All of it is marked
+ * jobsight.simulated. demoStory() tells what was planted and where, so that a test (or a guide) can look for it.
+ */
+import { setTimeout as sleep } from 'node:timers/promises'
+import { Cluster, type ClusterOptions, nodeName, scheduleOf, silentNode, type Traffic } from './simulate/cluster.ts'
+import type { Schedule } from './simulate/schedule.ts'
+import type { StoryKind } from './simulate/stories.ts'
+
+export interface SimulateOptions {
+  cluster?: string
+  nodes?: number
+  jobs?: number
+  hours?: number
+  seed?: number
+  /** End of the history; follow goes on from here. */
+  untilMs: number
+  stepMs?: number
+  follow?: boolean
+  processes?: boolean
+  stacks?: boolean
+  /** Stack windows of the history, and of what follows in real time. */
+  windowMs?: number
+  liveWindowMs?: number
+  /** One metrics request a node and tick, as collectors without a gateway send them. */
+  requestPerNode?: boolean
+}
+
+export interface SimulateDeps {
+  now?: () => number
+  /** Ends a simulation that follows. */
+  signal?: AbortSignal
+}
+
+interface Resolved extends ClusterOptions {
+  follow: boolean
+  windowMs: number
+  liveWindowMs: number
+}
+
+function resolve(options: SimulateOptions): Resolved {
+  const stepMs = options.stepMs ?? 10_000
+  const untilMs = Math.floor(options.untilMs / stepMs) * stepMs
+  const ticks = Math.max(1, Math.round(((options.hours ?? 2) * 3_600_000) / stepMs))
+  return {
+    cluster: options.cluster ?? 'demo',
+    nodes: options.nodes ?? 64,
+    jobs: options.jobs ?? 12,
+    seed: options.seed ?? 1,
+    span: { beginMs: untilMs - ticks * stepMs, untilMs },
+    stepMs,
+    windowMs: options.windowMs ?? 60_000,
+    liveWindowMs: options.liveWindowMs ?? 30_000,
+    processes: options.processes ?? true,
+    stacks: options.stacks ?? true,
+    requestPerNode: options.requestPerNode ?? false,
+    follow: options.follow ?? false,
+  }
+}
+
+/** The traffic in the order of time. A body stands alone; several may be under way at once. */
+export async function* simulate(options: SimulateOptions, deps: SimulateDeps = {}): AsyncGenerator<Traffic> {
+  const resolved = resolve(options)
+  const { span, stepMs, windowMs, liveWindowMs } = resolved
+  const cluster = new Cluster(resolved, nodesWithCores(options))
+  yield* cluster.inventory(span.beginMs)
+  for (let timeMs = span.beginMs + stepMs; timeMs <= span.untilMs; timeMs += stepMs) {
+    yield* cluster.tick(timeMs, windowMs)
+  }
+  yield* cluster.flush(span.untilMs)
+  if (!resolved.follow) return
+  const now = deps.now ?? Date.now
+  for (let timeMs = span.untilMs + stepMs; !deps.signal?.aborted; timeMs += stepMs) {
+    const restMs = timeMs - now()
+    if (restMs > 0 && !(await slept(restMs, deps.signal))) return
+    yield* cluster.tick(timeMs, liveWindowMs)
+    yield* cluster.flush(timeMs)
+  }
+}
+
+/** False when the signal ended it. */
+async function slept(ms: number, signal: AbortSignal | undefined): Promise<boolean> {
+  try {
+    await sleep(ms, undefined, signal ? { signal } : {})
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** A planted fact: what a reader of the page should find, and where. */
+export interface Story {
+  kind: StoryKind | 'silent_node'
+  text: string
+  job?: string
+  /** Nodes of the job, in rank order; the node itself for silent_node. */
+  nodes: string[]
+  /** The one node that is different. */
+  node?: string
+  fromMs: number
+  /** Absent: still so at the end of the history. */
+  toMs?: number
+}
+
+const TEXTS: Record<StoryKind, string> = {
+  straggler: 'one node is throttled: the others wait for it in MPI_Allreduce, it computes nearly all the time',
+  idle: 'whole nodes are allocated and nobody works on them',
+  memory_hog: 'memory grows in steps until the kernel kills the job',
+  io_bound: 'sixteen readers share one saturated disk; the cores wait for it',
+  single_core: 'one of 64 cores works',
+  noisy_victim: 'gets half of its cores once the neighbour starts',
+  noisy_neighbour: 'runs 128 threads on 32 allocated cores beside another job',
+  healthy_mpi: 'GROMACS as it should be',
+  training: 'NumPy training: BLAS threads, and Python above them',
+  pipeline: 'many short processes; fails in the end',
+  earlier_run: 'the same simulation as the straggler, healthy and completed: compare them',
+  queued: 'waits for more nodes than are free',
+}
+
+/** What simulate() with the same options plants. Stories that find no room on a small cluster are left out. */
+export function demoStory(options: SimulateOptions): Story[] {
+  const resolved = resolve(options)
+  const { span, nodes } = resolved
+  const stories: Story[] = []
+  for (const job of playedSchedule(resolved).jobs) {
+    if (job.kind === 'filler' || (job.state === 'queued') !== (job.kind === 'queued')) continue
+    const odd = job.throttle ? job.nodes[job.throttle.index] : undefined
+    const ended = job.state !== 'running' && job.state !== 'queued'
+    stories.push({
+      kind: job.kind,
+      text: TEXTS[job.kind],
+      job: job.id,
+      nodes: [...job.nodes],
+      ...(odd === undefined ? {} : { node: odd }),
+      fromMs: job.state === 'queued' ? job.submitMs : job.startMs + (job.throttle?.afterMs ?? 0),
+      ...(ended ? { toMs: job.startMs + job.runMs } : {}),
+    })
+  }
+  const silent = silentNode(nodes, span)
+  if (silent) {
+    const { node, silentMs } = silent
+    stories.push({ kind: 'silent_node', text: 'stopped answering', nodes: [node], node, fromMs: silentMs })
+  }
+  return stories
+}
+
+/** The schedule as it stands at the end of the history. */
+function playedSchedule(resolved: Resolved): Schedule {
+  const schedule = scheduleOf(resolved)
+  const { span, stepMs } = resolved
+  for (let timeMs = span.beginMs; timeMs < span.untilMs; timeMs += stepMs) schedule.advance(timeMs)
+  return schedule
+}
+
+const WITH_CORES: readonly StoryKind[] = ['straggler', 'single_core', 'noisy_victim', 'io_bound']
+
+/** Every core of every node would be most of the traffic: the odd nodes send theirs, and one beside them. */
+function nodesWithCores(options: SimulateOptions): Set<string> {
+  const chosen = new Set<string>([nodeName(0, options.nodes ?? 64)])
+  for (const story of demoStory(options)) {
+    const node = story.node ?? story.nodes[0]
+    if (node !== undefined && WITH_CORES.some(kind => kind === story.kind)) chosen.add(node)
+  }
+  return chosen
+}
+
+export type { Traffic }
