@@ -20,6 +20,7 @@ export const Scope = Type.Object({
   user: Type.Optional(Type.String()),
   from: Type.Optional(Type.Number()),
   to: Type.Optional(Type.Number()),
+  burst: Type.Optional(Type.String({ description: 'a burst profile; absent: the continuous one' })),
 })
 export type Scope = Static<typeof Scope>
 
@@ -67,6 +68,7 @@ export const Catalogue = Type.Object({
       meaning: Type.String(),
       source: Type.String(),
       full: Nullable(Type.Union([Type.Number(), Type.String()])),
+      there: Type.Optional(Type.Boolean({ description: 'the cluster told it in the last hours' })),
     }),
   ),
 })
@@ -117,6 +119,9 @@ export const Heatmap = Type.Object({
   bucketMs: Type.Number(),
   nodes: Type.Array(Type.String()),
   mean: Values,
+  full: Type.Optional(
+    Type.Array(Nullable(Type.Number()), { description: 'what full means for each node, in the unit of the values' }),
+  ),
   rows: Type.Array(Values),
 })
 export type Heatmap = Static<typeof Heatmap>
@@ -211,8 +216,15 @@ export const Flame = Type.Object({
     self: Type.Array(Type.Number({ description: 'CPU seconds' })),
     total: Type.Array(Type.Number({ description: 'CPU seconds' })),
     samples: Type.Array(Type.Number({ description: 'behind total' })),
+    category: Type.Optional(
+      Type.Array(Type.Number({ description: 'into categories: what the largest part of total was doing' })),
+    ),
   }),
+  categories: Type.Optional(Type.Array(Type.String())),
   seconds: Type.Number({ description: 'CPU seconds of the whole scope; equals total of the root' }),
+  wholeSeconds: Type.Optional(
+    Type.Number({ description: 'the same without `function`: what a share of the whole is taken of' }),
+  ),
   coverage: Coverage,
 })
 export type Flame = Static<typeof Flame>
@@ -287,6 +299,9 @@ export const JobDetail = Type.Object({
   coreSecondsUsed: Nullable(Type.Number()),
   memoryPeakBytes: Nullable(Type.Number()),
   sampledSeconds: Type.Number(),
+  coverage: Type.Optional(
+    Nullable(Type.Number({ description: '0..1 of its node-seconds that were measured; below 0.5 nothing is found' })),
+  ),
   /** What stands out, worst first, each with its evidence. */
   findings: Type.Array(
     Type.Object({

@@ -1,0 +1,119 @@
+/** What every route may be asked: the schemas of its parameters, beside api.ts, which holds those of the answers. */
+import { type Static, Type } from 'typebox'
+import { Scope } from './api.ts'
+
+const cluster = Type.Optional(Type.String({ description: 'absent: the only one, else the one heard from last' }))
+const from = Type.Optional(Type.Number({ minimum: 0, maximum: 4e12, description: 'ms since the epoch' }))
+const to = Type.Optional(Type.Number({ minimum: 1, maximum: 4e12, description: 'ms since the epoch; absent: now' }))
+const buckets = Type.Optional(
+  Type.Integer({ minimum: 1, maximum: 4000, default: 300, description: 'as many as the screen has room for' }),
+)
+const limit = (value: number) => Type.Optional(Type.Integer({ minimum: 1, maximum: 1000, default: value }))
+const closed = { additionalProperties: false } as const
+
+/** Every route refuses parameters that it does not know, so that a misspelt one is not an answer to another question. */
+const ask = <T extends Parameters<typeof Type.Object>[0]>(properties: T) => Type.Object(properties, closed)
+const scope = Scope.properties
+
+export const Nothing = ask({})
+export const OfCluster = ask({ cluster })
+export const NodesAsk = ask({
+  cluster,
+  metrics: Type.Optional(Type.String({ description: 'columns of entity node to answer, with commas; absent: all' })),
+  sort: Type.Optional(Type.String({ default: 'cpu_busy', description: 'column of entity node; the highest first' })),
+  limit: Type.Optional(Type.Integer({ minimum: 1, maximum: 100_000, default: 20_000 })),
+  top: Type.Optional(
+    Type.Integer({ minimum: 0, maximum: 200, default: 50, description: 'how many get topProcess and topFunction' }),
+  ),
+})
+export const NodeAsk = ask({ cluster, from, to })
+export const HeatmapAsk = ask({
+  ...scope,
+  metric: Type.Optional(Type.String({ default: 'cpu_busy' })),
+  entity: Type.Optional(Type.String({ default: 'node' })),
+  order: Type.Optional(Type.Union([Type.Literal('hottest'), Type.Literal('name'), Type.Literal('job')])),
+  buckets,
+})
+export const SeriesAsk = ask({
+  ...scope,
+  metrics: Type.String({ minLength: 1, description: 'cpu_user,disk.read_bytes' }),
+  band: Type.Optional(Type.Boolean({ default: false })),
+  buckets,
+})
+export const ProcessesAsk = ask({
+  ...scope,
+  sort: Type.Optional(
+    Type.Union([Type.Literal('cpu'), Type.Literal('memory'), Type.Literal('read'), Type.Literal('write')]),
+  ),
+  limit: limit(20),
+})
+export const ProcessAsk = ask({
+  cluster,
+  node: Type.String(),
+  pid: Type.Integer({ minimum: 0 }),
+  start: scope.start,
+  from,
+  to,
+  buckets,
+})
+const idle = Type.Optional(Type.Boolean({ default: false, description: 'with idle stacks' }))
+export const FlameAsk = ask({
+  ...scope,
+  direction: Type.Optional(Type.Union([Type.Literal('topdown'), Type.Literal('bottomup')])),
+  nodes: Type.Optional(Type.Integer({ minimum: 2, maximum: 100_000, default: 4000 })),
+  function: Type.Optional(Type.String({ description: 'only below (top-down) or above (bottom-up) this one' })),
+  module: Type.Optional(Type.String({ description: 'of the function' })),
+  idle,
+})
+export const FunctionsAsk = ask({
+  ...scope,
+  sort: Type.Optional(Type.Union([Type.Literal('self'), Type.Literal('total')])),
+  limit: limit(100),
+  search: Type.Optional(Type.String({ maxLength: 1000, description: 'part of the name of a function or module' })),
+  idle,
+})
+export const ScopeAsk = ask({ ...scope })
+export const JobsAsk = ask({
+  cluster,
+  state: Type.Optional(Type.String({ description: 'running,queued' })),
+  user: Type.Optional(Type.String()),
+  queue: Type.Optional(Type.String()),
+  account: Type.Optional(Type.String()),
+  name: Type.Optional(Type.String({ description: 'part of the name' })),
+  node: Type.Optional(Type.String({ description: 'ran there; with commas: on any of them' })),
+  from: Type.Optional(Type.Number({ description: 'still there after this' })),
+  to: Type.Optional(Type.Number({ description: 'submitted before this' })),
+  minNodes: Type.Optional(Type.Integer({ minimum: 0 })),
+  minSeconds: Type.Optional(Type.Number({ minimum: 0, description: 'ran at least so long' })),
+  array: Type.Optional(Type.String({ description: 'tasks of this array job' })),
+  limit: limit(50),
+  cursor: Type.Optional(Type.String({ description: '`next` of the page before' })),
+})
+export const JobNodesAsk = ask({
+  cluster,
+  metric: Type.Optional(Type.String({ default: 'cpu_busy' })),
+  from,
+  to,
+  buckets,
+})
+export const BandsAsk = ask({ cluster, node: scope.node, user: scope.user, from, to, limit: limit(500) })
+export const SearchAsk = ask({
+  cluster,
+  q: Type.String({ minLength: 1, maxLength: 200 }),
+  limit: limit(30),
+})
+export const NodeName = Type.Object({ node: Type.String() })
+export const JobId = Type.Object({ id: Type.String() })
+
+export type NodesAsk = Static<typeof NodesAsk>
+export type HeatmapAsk = Static<typeof HeatmapAsk>
+export type SeriesAsk = Static<typeof SeriesAsk>
+export type ProcessesAsk = Static<typeof ProcessesAsk>
+export type ProcessAsk = Static<typeof ProcessAsk>
+export type FlameAsk = Static<typeof FlameAsk>
+export type FunctionsAsk = Static<typeof FunctionsAsk>
+export type ScopeAsk = Static<typeof ScopeAsk>
+export type JobsAsk = Static<typeof JobsAsk>
+export type JobNodesAsk = Static<typeof JobNodesAsk>
+export type BandsAsk = Static<typeof BandsAsk>
+export type SearchAsk = Static<typeof SearchAsk>

@@ -1,0 +1,101 @@
+/** GET /clusters and /catalogue. */
+import { COLUMNS, ENTITIES, type Entity, METRICS } from '../ingest/metrics.ts'
+import type { Catalogue, Clusters } from './api.ts'
+import type { Desk } from './desk.ts'
+import { readNodeRecords } from './inventory.ts'
+import { isUp, newestOf, readLastSeen } from './newest.ts'
+import { coresOf } from './nodes.ts'
+import { tableOf } from './points.ts'
+import { resolveCluster } from './scope.ts'
+import { column, list, sql } from './sql.ts'
+
+type Cluster = Clusters['clusters'][number]
+
+/** More than this share of the cores is called busy. */
+const BUSY = 0.1
+
+export async function readClusters(desk: Desk): Promise<Clusters> {
+  const heard = await desk.known.clusters(desk.asker)
+  const clusters = await Promise.all([...heard].map(([cluster, ms]) => readCluster(desk, cluster, ms)))
+  return { clusters }
+}
+
+async function readCluster(desk: Desk, cluster: string, heardMs: number): Promise<Cluster> {
+  const { asker } = desk
+  const newest = newestOf(desk, cluster)
+  const [lastSeen, records, jobs] = await Promise.all([
+    readLastSeen(asker, cluster),
+    readNodeRecords(asker, cluster),
+    readJobCounts(desk, cluster),
+  ])
+  const values = new Map(newest.map(n => [n.node, n]))
+  const names = new Set([...lastSeen.keys(), ...records.keys(), ...values.keys()])
+  const up = newest.filter(n => isUp(n, asker.nowMs))
+  const sum = <T>(items: Iterable<T>, of: (item: T) => number | null | undefined) =>
+    [...items].reduce((total, item) => total + (of(item) ?? 0), 0)
+  const busyOf = (node: string) => values.get(node)?.values.get('cpu_busy') ?? 0
+  const told = [...records.values()]
+  return {
+    cluster,
+    simulated:
+      told.length > 0 &&
+      told.every(r => r.collectorVersion === undefined || r.collectorVersion === 'simulated') &&
+      told.some(r => r.collectorVersion === 'simulated'),
+    nodes: names.size,
+    nodesUp: up.length,
+    nodesBusy: up.filter(n => busyOf(n.node) > BUSY).length,
+    cores: sum(names, node => coresOf(values.get(node), records.get(node))),
+    coresBusy: sum(up, n => busyOf(n.node) * (coresOf(n, records.get(n.node)) ?? 0)),
+    coresAllocated: jobs.cores,
+    memoryBytes: sum(names, node => values.get(node)?.values.get('memory_total') ?? records.get(node)?.memoryBytes),
+    memoryUsedBytes: sum(up, n => n.values.get('memory_used')),
+    jobsRunning: jobs.running,
+    jobsQueued: jobs.queued,
+    lastSeen: newest.length > 0 ? Math.max(...newest.map(n => n.timeMs)) : heardMs,
+  }
+}
+
+async function readJobCounts(desk: Desk, cluster: string): Promise<{ running: number; queued: number; cores: number }> {
+  const [row] = await desk.asker.rows<{ running: number; queued: number; held: number }>(
+    'job counts',
+    sql`SELECT toFloat64(countIf(state IN ('starting', 'running', 'suspended', 'completing'))) AS running,
+          toFloat64(countIf(state IN ('queued', 'held'))) AS queued,
+          toFloat64(sumIf(cores, state IN ('starting', 'running', 'completing'))) AS held
+        FROM jobs FINAL WHERE cluster = ${cluster}`,
+  )
+  return { running: row?.running ?? 0, queued: row?.queued ?? 0, cores: row?.held ?? 0 }
+}
+
+const TWO_HOURS = 7200
+
+/** `there`: whether the cluster told it in the last hours. */
+export async function readCatalogue(desk: Desk, asked: string | undefined): Promise<Catalogue> {
+  const cluster = await resolveCluster(desk.asker, desk.known, asked)
+  const there = new Map<string, boolean>()
+  const entities: Entity[] = ['node', 'core', 'disk', 'interface']
+  await Promise.all(
+    entities.map(async entity => {
+      const metrics = COLUMNS[entity]
+      const counts = metrics.map(metric => sql`sum(${column({ column: `${metric.column}_count` })}) > 0`)
+      const answer = await desk.asker.columns(
+        `catalogue of ${entity}`,
+        sql`SELECT ${list(counts)} FROM ${tableOf(entity, '1h')}
+            WHERE cluster = ${cluster} AND time > toDateTime(${Math.floor(desk.asker.nowMs / 1000) - TWO_HOURS}, 'UTC')`,
+      )
+      metrics.forEach((metric, i) => {
+        there.set(`${entity}.${metric.column}`, Number(answer[i]?.[0] ?? 0) > 0)
+      })
+    }),
+  )
+  return {
+    metrics: METRICS.filter(metric => metric.entity in ENTITIES).map(metric => ({
+      entity: metric.entity,
+      column: metric.column,
+      unit: metric.unit,
+      meaning: metric.meaning,
+      source: metric.source,
+      full: metric.full ?? null,
+      there: there.get(`${metric.entity}.${metric.column}`) ?? false,
+    })),
+  }
+}

@@ -1,0 +1,141 @@
+/** Answers made of stacks: flame graphs, the function table, time by category. All from one Profile, kept for the next view. */
+import { CATEGORIES, FRAME_KINDS } from '../ingest/records.ts'
+import type { Categories, Coverage, Flame, Functions } from './api.ts'
+import type { FlameAsk, FunctionsAsk, ScopeAsk } from './asks.ts'
+import type { Desk } from './desk.ts'
+import { hint, notFound } from './errors.ts'
+import { readLost } from './lost.ts'
+import { resolveScope, type Target } from './scope.ts'
+import {
+  categoriesOf,
+  type FunctionTotal,
+  findFunctions,
+  functionTotals,
+  kindOf,
+  type Profile,
+  sumsOf,
+} from './stacks.ts'
+import { buildTree, OTHER, ROOT, type Tree } from './tree.ts'
+
+const seconds = (ns: number): number => ns / 1e9
+const share = (part: number, whole: number): number => (whole > 0 ? part / whole : 0)
+
+export async function readFlame(desk: Desk, ask: FlameAsk): Promise<Flame> {
+  const target = await resolveScope(desk.asker, desk.known, ask)
+  const [profile, lost] = await Promise.all([desk.profile(target), readLost(desk.asker, target)])
+  const idle = ask.idle ?? false
+  const direction = ask.direction ?? 'topdown'
+  const only = ask.function === undefined ? undefined : functionsNamed(profile, ask.function, ask.module)
+  const tree = buildTree(profile, { direction, budget: ask.nodes ?? 4000, idle, only })
+  const coverage = coverageOf(target, profile, idle, lost)
+  return {
+    cluster: target.cluster,
+    direction,
+    ...namesOf(profile, tree),
+    seconds: seconds(tree.total[0] ?? 0),
+    wholeSeconds: seconds(sumsOf(profile, idle).ns),
+    coverage,
+  }
+}
+
+export async function readFunctions(desk: Desk, ask: FunctionsAsk): Promise<Functions> {
+  const target = await resolveScope(desk.asker, desk.known, ask)
+  const [profile, lost] = await Promise.all([desk.profile(target), readLost(desk.asker, target)])
+  const idle = ask.idle ?? false
+  const coverage = coverageOf(target, profile, idle, lost)
+  return { cluster: target.cluster, ...functionTable(profile, ask), coverage }
+}
+
+export async function readCategories(desk: Desk, ask: ScopeAsk): Promise<Categories> {
+  const target = await resolveScope(desk.asker, desk.known, ask)
+  const profile = await desk.profile(target)
+  return { cluster: target.cluster, categories: shareRows(profile) }
+}
+
+export const shareRows = (profile: Profile): Categories['categories'] =>
+  categoriesOf(profile)
+    .map(({ category, ns, samples }) => ({ category, seconds: seconds(ns), samples }))
+    .sort((a, b) => b.seconds - a.seconds)
+
+/** The table; what is searched for narrows the rows, never the shares. */
+export function functionTable(profile: Profile, ask: FunctionsAsk): Omit<Functions, 'cluster' | 'coverage'> {
+  const whole = sumsOf(profile, ask.idle ?? false).ns
+  const by = ask.sort ?? 'self'
+  const wanted = ask.search?.toLowerCase() ?? ''
+  const holds = (f: number) => `${profile.names[f]}\n${profile.modules[f]}`.toLowerCase().includes(wanted)
+  const rows = functionTotals(profile, ask.idle ?? false)
+    .filter(row => row.self > 0 || kindOf(profile, row.function) !== 'truncated')
+    .filter(row => wanted === '' || holds(row.function))
+    .sort((a, b) => b[by] - a[by] || b.total - a.total || a.function - b.function)
+  const listed = rows.slice(0, ask.limit ?? 100)
+  const rest = rows.slice(listed.length)
+  return {
+    seconds: seconds(whole),
+    functions: listed.map(row => functionRow(profile, row, whole)),
+    other: { self: seconds(rest.reduce((sum, row) => sum + row.self, 0)), count: rest.length },
+  }
+}
+
+const functionRow = (profile: Profile, row: FunctionTotal, whole: number): Functions['functions'][number] => ({
+  function: profile.names[row.function] ?? '',
+  module: profile.modules[row.function] ?? '',
+  kind: kindOf(profile, row.function),
+  self: seconds(row.self),
+  total: seconds(row.total),
+  selfShare: share(row.self, whole),
+  totalShare: share(row.total, whole),
+  samples: row.samples,
+})
+
+function functionsNamed(profile: Profile, name: string, module: string | undefined): Uint8Array | undefined {
+  const found = findFunctions(profile, name, module)
+  if (found) return found
+  // With no samples at all the tree is empty anyway; what is missing then is samples, not the function.
+  if (profile.ns.length === 0) return undefined
+  const where = module === undefined ? '' : ` in ${module}`
+  throw notFound(`function ${name}${where} is not in these samples.${hint(name, profile.names.slice(1), 'function')}`)
+}
+
+const coverageOf = (target: Target, profile: Profile, idle: boolean, lost: number): Coverage => {
+  const sums = sumsOf(profile, idle)
+  return {
+    from: target.from,
+    to: target.to,
+    samples: sums.samples,
+    lost,
+    truncatedShare: share(sums.truncatedNs, sums.ns),
+    unnamedShare: share(sums.unnamedNs, sums.ns),
+    idleSeconds: seconds(sums.idleNs),
+  }
+}
+
+/** Each name once; the tree points into them. */
+function namesOf(profile: Profile, tree: Tree): Pick<Flame, 'strings' | 'kinds' | 'categories' | 'tree'> {
+  const strings: string[] = []
+  const numberOf = new Map<string, number>()
+  const number = (text: string): number => {
+    const known = numberOf.get(text)
+    if (known !== undefined) return known
+    numberOf.set(text, strings.length)
+    strings.push(text)
+    return strings.length - 1
+  }
+  const kinds = [...FRAME_KINDS, 'root']
+  const nameOf = (f: number) => (f === ROOT ? 'all' : f === OTHER ? '(other)' : (profile.names[f] ?? ''))
+  const kind = (f: number) => (f === ROOT ? 'root' : f === OTHER ? 'other' : kindOf(profile, f))
+  return {
+    strings,
+    kinds,
+    categories: [...CATEGORIES],
+    tree: {
+      parent: tree.parent,
+      function: tree.function.map(f => number(nameOf(f))),
+      module: tree.function.map(f => number(f < 0 ? '' : (profile.modules[f] ?? ''))),
+      kind: tree.function.map(f => kinds.indexOf(kind(f))),
+      self: tree.self.map(seconds),
+      total: tree.total.map(seconds),
+      samples: tree.samples,
+      category: tree.category,
+    },
+  }
+}

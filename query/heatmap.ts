@@ -1,0 +1,144 @@
+/** GET /heatmap: rows (nodes, or instances of one) down, time across. */
+import type { Metric } from '../ingest/metrics.ts'
+import type { Heatmap } from './api.ts'
+import { lists, numbers, numbersOrNull, strings } from './asker.ts'
+import type { HeatmapAsk } from './asks.ts'
+import type { Desk } from './desk.ts'
+import { badRequest } from './errors.ts'
+import {
+  bucketOf,
+  bucketValue,
+  fullMetric,
+  hasMetric,
+  metricNamed,
+  nameOf,
+  readInterval,
+  tableOf,
+  USUAL_INSTANCES,
+} from './points.ts'
+import { pointsOf, resolveScope, type Target } from './scope.ts'
+import { and, sql } from './sql.ts'
+import { type Grid, layGrid, type Window } from './window.ts'
+
+export interface Row {
+  node: string
+  instance: string
+  mean: number | null
+  full: number | null
+  values: (number | null)[]
+}
+
+export async function readHeatmap(desk: Desk, ask: HeatmapAsk): Promise<Heatmap> {
+  const metric = metricNamed(ask.metric ?? 'cpu_busy', ask.entity ?? 'node')
+  if (ask.pid !== undefined) throw badRequest('a heat map is of nodes: leave pid out, or ask /process for one process')
+  const target = await resolveScope(desk.asker, desk.known, ask)
+  const everyone = await nodesOf(desk, target)
+  const grid = layGrid(target, {
+    buckets: ask.buckets ?? 300,
+    intervalMs: await readInterval(desk.asker, target),
+    rowsPerTick: everyone.length * USUAL_INSTANCES[metric.entity],
+    nowMs: desk.asker.nowMs,
+  })
+  const rows = await readRows(desk, target, metric, grid)
+  if (metric.entity === 'node') addSilent(rows, everyone, grid)
+  const jobs = ask.order === 'job' ? await jobsOfNodes(desk, target) : new Map<string, string>()
+  const sorted = sortRows(rows, ask.order ?? 'hottest', jobs)
+  const single = new Set(sorted.map(row => row.node)).size === 1
+  return {
+    cluster: target.cluster,
+    metric: nameOf(metric),
+    unit: metric.unit,
+    from: grid.from,
+    to: grid.to,
+    bucketMs: grid.bucketMs,
+    nodes: sorted.map(row => (row.instance === '' ? row.node : single ? row.instance : `${row.node}/${row.instance}`)),
+    mean: sorted.map(row => row.mean),
+    full: sorted.map(row => row.full),
+    rows: sorted.map(row => row.values),
+  }
+}
+
+/** The nodes that belong in the picture: those named, or those known; a node without values is drawn as absence. */
+async function nodesOf(desk: Desk, target: Target): Promise<string[]> {
+  return target.nodes ?? [...new Set((await desk.known.nodes(desk.asker, target.cluster)).values())]
+}
+
+export async function readRows(
+  desk: Desk,
+  target: Target,
+  metric: Metric,
+  grid: Grid,
+  window: Window = grid,
+): Promise<Row[]> {
+  const instance = metric.entity === 'node' ? sql`''` : sql`instance`
+  const capacity = fullMetric(metric)
+  const full = capacity ? bucketValue(capacity, grid.rollup) : sql`NULL`
+  const [node, instances, mean, fulls, at, values] = await desk.asker.columns(
+    'heatmap',
+    sql`SELECT node, instance, sum(value * rows) / sum(rows) AS mean, max(full) AS full,
+          groupArray(bucket) AS buckets, groupArray(toFloat32(value)) AS cells
+        FROM (
+          SELECT node, ${instance} AS instance, ${bucketOf(grid)} AS bucket,
+            ${bucketValue(metric, grid.rollup)} AS value, ${full} AS full, count() AS rows
+          FROM ${tableOf(metric.entity, grid.rollup)}
+          WHERE ${and([pointsOf(target, window), hasMetric(metric, grid.rollup)])}
+          GROUP BY node, instance, bucket
+        ) WHERE bucket >= 0 GROUP BY node, instance`,
+  )
+  const cells = lists(values).map(numbers)
+  const buckets = lists(at).map(numbers)
+  const means = numbersOrNull(mean)
+  const capacities = numbersOrNull(fulls)
+  const names = strings(instances)
+  return strings(node).map((name, i) => ({
+    node: name,
+    instance: names[i] ?? '',
+    mean: means[i] ?? null,
+    full: metric.full === 1 ? 1 : (capacities[i] ?? null),
+    values: spread(grid, buckets[i] ?? [], cells[i] ?? []),
+  }))
+}
+
+/** Cells by number -> a row as long as the grid, null where nothing was measured. */
+export function spread(grid: Grid, buckets: readonly number[], cells: readonly number[]): (number | null)[] {
+  const row = new Array<number | null>(grid.count).fill(null)
+  buckets.forEach((bucket, i) => {
+    if (bucket >= 0 && bucket < grid.count) row[bucket] = cells[i] ?? null
+  })
+  return row
+}
+
+function addSilent(rows: Row[], everyone: readonly string[], grid: Grid): void {
+  const seen = new Set(rows.map(row => row.node))
+  for (const node of everyone) {
+    if (seen.has(node)) continue
+    rows.push({ node, instance: '', mean: null, full: null, values: new Array(grid.count).fill(null) })
+  }
+}
+
+/** How full it is where full is known, else how much. */
+const heat = (row: Row): number => (row.mean === null ? -1 : row.full ? row.mean / row.full : row.mean)
+
+function sortRows(rows: Row[], order: 'hottest' | 'name' | 'job', jobs: Map<string, string>): Row[] {
+  const byName = (a: Row, b: Row) => natural(a.node, b.node) || natural(a.instance, b.instance)
+  if (order === 'name') return rows.sort(byName)
+  if (order === 'hottest') return rows.sort((a, b) => heat(b) - heat(a) || byName(a, b))
+  // Nodes without a job come last.
+  const job = (row: Row) => jobs.get(row.node) ?? '\uffff'
+  return rows.sort((a, b) => natural(job(a), job(b)) || byName(a, b))
+}
+
+const collator = new Intl.Collator('en', { numeric: true })
+/** node2 before node10. */
+export const natural = (a: string, b: string): number => collator.compare(a, b)
+
+/** The last job that ran on each node in the window. */
+async function jobsOfNodes(desk: Desk, target: Target): Promise<Map<string, string>> {
+  const rows = await desk.asker.rows<{ node: string; job: string }>(
+    'job of each node',
+    sql`SELECT node, argMax(id, start_ms) AS job FROM jobs FINAL ARRAY JOIN nodes AS node
+        WHERE cluster = ${target.cluster} AND start_ms > 0 AND start_ms < ${target.to}
+          AND (end_ms = 0 OR end_ms > ${target.from}) GROUP BY node`,
+  )
+  return new Map(rows.map(row => [row.node, row.job]))
+}

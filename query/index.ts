@@ -1,0 +1,50 @@
+/**
+ * The query service: a Fastify plugin with the API under /api/v1, its description at /api/v1/openapi.json, and the page.
+ * Each route has the schema of what it may be asked (asks.ts) and what it answers (api.ts).
+ */
+import swagger from '@fastify/swagger'
+import type { FastifyPluginAsync } from 'fastify'
+import type { Logger } from 'pino'
+import type { Latest } from '../ingest/latest.ts'
+import type { Store } from '../ingest/store.ts'
+import { addAnswers } from './answers.ts'
+import { addCompression } from './compress.ts'
+import { openRoom } from './desk.ts'
+import { addLive, type OnWritten } from './live.ts'
+import { addPage } from './page.ts'
+import { addRoutes } from './routes.ts'
+
+export interface QueryOptions {
+  store: Store
+  ingest: { latest: Latest; onWritten: OnWritten }
+  log: Logger
+  now?: () => number
+  /** Where the built page is; absent: the API alone. */
+  uiDir?: string
+}
+
+export const query: FastifyPluginAsync<QueryOptions> = async (app, options) => {
+  const now = options.now ?? Date.now
+  addCompression(app)
+  const room = openRoom(options.store, options.ingest.latest, now)
+  await app.register(
+    async api => {
+      addAnswers(api, options.log)
+      await api.register(swagger, {
+        openapi: {
+          info: {
+            title: 'Jobsight',
+            version: '1',
+            description:
+              'Where the time went: cluster, job and node, process, function. Times are ms since the epoch, UTC.',
+          },
+        },
+      })
+      addRoutes(api, room)
+      await addLive(api, options.ingest.onWritten)
+      api.get('/openapi.json', { schema: { hide: true } }, () => api.swagger())
+    },
+    { prefix: '/api/v1' },
+  )
+  if (options.uiDir !== undefined) await addPage(app, options.uiDir)
+}

@@ -1,0 +1,50 @@
+/** What is known of the nodes beside their values: their records and the jobs on them. */
+import type { Node } from '../ingest/records.ts'
+import type { Asker } from './asker.ts'
+import { and, sql } from './sql.ts'
+
+/** `record` was written by ingest from a checked Node. */
+const parseNode = (record: string): Partial<Node> => JSON.parse(record) as Partial<Node>
+
+/** The records of the two senders as one: of each field the newest that is there. */
+export async function readNodeRecords(
+  asker: Asker,
+  cluster: string,
+  node?: string,
+): Promise<Map<string, Partial<Node>>> {
+  const rows = await asker.rows<{ node: string; record: string }>(
+    'node records',
+    sql`SELECT node, record FROM nodes FINAL
+        WHERE ${and([sql`cluster = ${cluster}`, node === undefined ? undefined : sql`node = ${node}`])} ORDER BY updated_ms`,
+  )
+  const merged = new Map<string, Partial<Node>>()
+  for (const row of rows) merged.set(row.node, { ...merged.get(row.node), ...parseNode(row.record) })
+  return merged
+}
+
+export interface JobOnNode {
+  id: string
+  user: string | null
+  /** Also what the kernel calls it: rows of samples and processes carry either. */
+  ids: string[]
+}
+
+/** Jobs that hold nodes now. */
+export async function readJobsOnNodes(asker: Asker, cluster: string, node?: string): Promise<Map<string, JobOnNode[]>> {
+  const rows = await asker.rows<{ id: string; raw_id: string; user: string; on: string }>(
+    'jobs on nodes',
+    sql`SELECT id, raw_id, toString(user) AS user, node AS on FROM jobs FINAL ARRAY JOIN nodes AS node
+        WHERE ${and([
+          sql`cluster = ${cluster} AND state IN ('starting', 'running', 'suspended', 'completing')`,
+          node === undefined ? undefined : sql`node = ${node}`,
+        ])} ORDER BY start_ms, id`,
+  )
+  const jobs = new Map<string, JobOnNode[]>()
+  for (const { id, raw_id, user, on } of rows) {
+    const job = { id, user: user === '' ? null : user, ids: raw_id === '' ? [id] : [id, raw_id] }
+    const there = jobs.get(on)
+    if (there) there.push(job)
+    else jobs.set(on, [job])
+  }
+  return jobs
+}

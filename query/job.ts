@@ -1,0 +1,87 @@
+/** GET /jobs/:id: what a job asked, what it used, what stands out. */
+import { advise, type Finding, type NodeEvidence } from './advice.ts'
+import type { JobDetail } from './api.ts'
+import type { Desk } from './desk.ts'
+import { allocatedSeconds, jobRow } from './jobs.ts'
+import { readKernelShare, readNodeMeasures, readNodeUse, readWaits } from './jobuse.ts'
+import type { KnownJob } from './known.ts'
+import { readFirst } from './measured.ts'
+import { resolveCluster, resolveJob, resolveScope, spanOf, type Target } from './scope.ts'
+import { readUsage, type Usage } from './usage.ts'
+
+export async function readJob(desk: Desk, id: string, asked: string | undefined): Promise<JobDetail> {
+  const { asker } = desk
+  const cluster = await resolveCluster(asker, desk.known, asked)
+  const job = await resolveJob(asker, cluster, id)
+  const target = await resolveScope(asker, desk.known, { cluster, job: job.record.id })
+  const [[usage], first] = await Promise.all([readUsage(asker, cluster, [job], true), readFirst(asker, cluster)])
+  const allocated = allocatedSeconds(job, first, asker.nowMs)
+  const started = job.record.startMs !== undefined
+  const measured = started ? await readMeasured(desk, target, job) : undefined
+  return {
+    cluster,
+    job: jobRow(job, usage, first, asker.nowMs),
+    record: job.record,
+    ...spanOf(job, asker.nowMs),
+    coreSecondsAllocated: allocated,
+    coreSecondsUsed: usage?.coreSeconds ?? null,
+    memoryPeakBytes: usage?.memoryPeakBytes ?? null,
+    sampledSeconds: usage?.sampledSeconds ?? 0,
+    coverage: measured?.coverage ?? null,
+    findings: measured ? findingsOf(job, usage, allocated, measured, target) : [],
+  }
+}
+
+interface Measured {
+  coverage: number
+  kernelShare: number | null
+  nodes: NodeEvidence[]
+}
+
+async function readMeasured(desk: Desk, target: Target, job: KnownJob): Promise<Measured> {
+  const { asker } = desk
+  const [use, measures, waits, kernelShare] = await Promise.all([
+    readNodeUse(asker, target),
+    readNodeMeasures(asker, target),
+    readWaits(asker, target),
+    readKernelShare(asker, target),
+  ])
+  const names = job.nodes.length > 0 ? job.nodes : [...use.keys()]
+  const allocated = new Map((job.record.allocations ?? []).map(a => [a.node, a.cores ?? null]))
+  const evenly = job.record.cores && names.length > 0 ? job.record.cores / names.length : null
+  const seconds = (target.to - target.from) / 1000
+  const seen = names.reduce((sum, node) => sum + Math.min(seconds, measures.get(node)?.seconds ?? 0), 0)
+  const nodes = names.map(node => {
+    const there = measures.get(node)?.seconds ?? 0
+    const used = use.get(node)?.coreSeconds ?? (there > 0 ? 0 : null)
+    return {
+      node,
+      cores: allocated.get(node) ?? evenly,
+      jobCores: used === null ? null : used / seconds,
+      waitShare: waits.get(node) ?? null,
+      iowait: measures.get(node)?.iowait ?? null,
+    }
+  })
+  return { coverage: names.length === 0 ? 0 : seen / (names.length * seconds), kernelShare, nodes }
+}
+
+function findingsOf(
+  job: KnownJob,
+  usage: Usage | undefined,
+  allocated: number | null,
+  { coverage, kernelShare, nodes }: Measured,
+  target: Target,
+): Finding[] {
+  return advise({
+    elapsedSeconds: (target.to - target.from) / 1000,
+    coverage,
+    cores: job.record.cores ?? null,
+    coreSecondsUsed: usage?.coreSeconds ?? null,
+    coreSecondsAllocated: allocated,
+    kernelShare,
+    memoryBytes: job.record.memoryBytes ?? null,
+    memoryPeakBytes: usage?.memoryPeakBytes ?? null,
+    outOfMemory: job.record.state === 'out_of_memory',
+    nodes,
+  })
+}

@@ -1,0 +1,86 @@
+/** GET /jobs/:id/nodes: every node of a job against the others. */
+import type { JobNodes } from './api.ts'
+import type { JobNodesAsk } from './asks.ts'
+import type { Desk } from './desk.ts'
+import { natural, type Row, readRows } from './heatmap.ts'
+import { readNodeUse } from './jobuse.ts'
+import { metricNamed, nameOf, readInterval, USUAL_INSTANCES } from './points.ts'
+import { median, robustScores } from './robust.ts'
+import { resolveScope } from './scope.ts'
+import { type Grid, layGrid } from './window.ts'
+
+type Values = (number | null)[]
+
+export async function readJobNodes(desk: Desk, id: string, ask: JobNodesAsk): Promise<JobNodes> {
+  const { metric: name, buckets, ...scope } = ask
+  const metric = metricNamed(name ?? 'cpu_busy')
+  const target = await resolveScope(desk.asker, desk.known, { ...scope, job: id })
+  const use = await readNodeUse(desk.asker, target)
+  const names = target.nodes ?? [...use.keys()].sort(natural)
+  const grid = layGrid(target, {
+    buckets: buckets ?? 300,
+    intervalMs: await readInterval(desk.asker, target),
+    rowsPerTick: names.length * USUAL_INSTANCES[metric.entity],
+    nowMs: desk.asker.nowMs,
+  })
+  // The grid's edges are round; what lies outside the job's own time is another job's.
+  const window = { from: Math.max(grid.from, target.from), to: Math.min(grid.to, target.to) }
+  const rows = byNode(await readRows(desk, { ...target, nodes: names }, metric, grid, window), grid)
+  const means = names.map(node => rows.get(node)?.mean ?? null)
+  const scores = robustScores(means)
+  const record = target.job?.record
+  const cores = new Map((record?.allocations ?? []).map(a => [a.node, a.cores ?? null]))
+  const seconds = (target.to - target.from) / 1000
+  return {
+    cluster: target.cluster,
+    metric: nameOf(metric),
+    unit: metric.unit,
+    from: grid.from,
+    to: grid.to,
+    bucketMs: grid.bucketMs,
+    nodes: names.map((node, i) => {
+      const used = use.get(node)
+      return {
+        node,
+        cores: cores.get(node) ?? (record?.cores && record.nodeCount === 1 ? record.cores : null),
+        mean: means[i] ?? null,
+        score: scores[i] ?? null,
+        jobCores: used?.coreSeconds == null ? null : used.coreSeconds / seconds,
+        topFunction: used?.topFunction ?? null,
+        values: rows.get(node)?.values ?? new Array(grid.count).fill(null),
+      }
+    }),
+    band: bandOf(
+      [...rows.values()].map(row => row.values),
+      grid.count,
+    ),
+  }
+}
+
+/** One row a node; of a metric of instances the highest of them. */
+function byNode(rows: readonly Row[], grid: Grid): Map<string, Row> {
+  const merged = new Map<string, Row>()
+  for (const row of rows) {
+    const known = merged.get(row.node)
+    if (!known) merged.set(row.node, row)
+    else {
+      known.mean = highest(known.mean, row.mean)
+      for (let i = 0; i < grid.count; i++) known.values[i] = highest(known.values[i] ?? null, row.values[i] ?? null)
+    }
+  }
+  return merged
+}
+
+const highest = (a: number | null, b: number | null): number | null =>
+  a === null ? b : b === null ? a : Math.max(a, b)
+
+function bandOf(rows: readonly Values[], count: number): JobNodes['band'] {
+  const band: JobNodes['band'] = { min: [], median: [], max: [] }
+  for (let i = 0; i < count; i++) {
+    const there = rows.map(row => row[i] ?? null).filter(value => value !== null)
+    band.min.push(there.length > 0 ? Math.min(...there) : null)
+    band.median.push(median(there))
+    band.max.push(there.length > 0 ? Math.max(...there) : null)
+  }
+  return band
+}

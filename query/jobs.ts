@@ -1,0 +1,153 @@
+/** GET /jobs and /bands: lists of jobs, newest first. */
+import { JOB_STATES } from '../ingest/records.ts'
+import type { JobBands, JobRow, Jobs } from './api.ts'
+import type { Asker } from './asker.ts'
+import type { BandsAsk, JobsAsk } from './asks.ts'
+import type { Desk } from './desk.ts'
+import { badRequest, hint, notFound } from './errors.ts'
+import { type KnownJob, knownJob } from './known.ts'
+import { readFirst } from './measured.ts'
+import { MAX_NAMES, resolveCluster, resolveScope, spanOf } from './scope.ts'
+import { and, type Sql, sql } from './sql.ts'
+import { readUsage, type Usage } from './usage.ts'
+
+/** Newest first: by submission, or where nobody told it by start. */
+const SORTED = sql`if(submit_ms > 0, submit_ms, start_ms)`
+
+export async function readJobs(desk: Desk, ask: JobsAsk): Promise<Jobs> {
+  const cluster = await resolveCluster(desk.asker, desk.known, ask.cluster)
+  const where = conditions(cluster, ask)
+  const after = ask.cursor === undefined ? undefined : parseCursor(ask.cursor)
+  const limit = ask.limit ?? 50
+  const page = and([where, after && sql`(${SORTED}, id) < (${after.sorted}, ${after.id})`])
+  const [rows, [count]] = await Promise.all([
+    desk.asker.rows<{ record: string; nodes: string[]; sorted: number; id: string }>(
+      'jobs',
+      sql`SELECT record, nodes, toFloat64(${SORTED}) AS sorted, id FROM jobs FINAL
+          WHERE cluster = ${cluster} AND (id, submit_ms) IN (
+            SELECT id, submit_ms FROM jobs FINAL WHERE ${page} ORDER BY ${SORTED} DESC, id DESC LIMIT ${limit + 1})
+          ORDER BY sorted DESC, id DESC`,
+    ),
+    desk.asker.rows<{ jobs: number }>(
+      'jobs counted',
+      sql`SELECT toFloat64(count()) AS jobs FROM jobs FINAL WHERE ${where}`,
+    ),
+  ])
+  const shown = rows.slice(0, limit)
+  const last = shown.at(-1)
+  return {
+    cluster,
+    jobs: await jobRows(desk.asker, cluster, shown.map(knownJob)),
+    total: count?.jobs ?? 0,
+    next: rows.length > limit && last ? cursorOf(last) : null,
+  }
+}
+
+function conditions(cluster: string, ask: JobsAsk): Sql {
+  const nodes = ask.node?.split(',').slice(0, MAX_NAMES)
+  return and([
+    sql`cluster = ${cluster}`,
+    ask.state === undefined ? undefined : sql`state IN ${statesNamed(ask.state)}`,
+    ask.user === undefined ? undefined : sql`user = ${ask.user}`,
+    // A Slurm job can wait in several partitions: a,b.
+    ask.queue === undefined ? undefined : sql`has(splitByChar(',', toString(queue)), ${ask.queue})`,
+    ask.account === undefined ? undefined : sql`account = ${ask.account}`,
+    ask.name === undefined ? undefined : sql`positionCaseInsensitiveUTF8(name, ${ask.name}) > 0`,
+    nodes && sql`hasAny(nodes, ${nodes})`,
+    ask.from === undefined ? undefined : sql`(end_ms = 0 OR end_ms > ${ask.from})`,
+    ask.to === undefined ? undefined : sql`${SORTED} < ${ask.to}`,
+    ask.minNodes === undefined ? undefined : sql`node_count >= ${ask.minNodes}`,
+    ask.minSeconds === undefined ? undefined : ranFor(ask.minSeconds),
+    ask.array === undefined ? undefined : sql`array_id = ${ask.array}`,
+  ])
+}
+
+const ranFor = (seconds: number): Sql =>
+  sql`start_ms > 0 AND if(end_ms > 0, end_ms, toUnixTimestamp64Milli(now64(3))) - start_ms >= ${seconds * 1000}`
+
+function statesNamed(text: string): string[] {
+  const states = text.split(',').filter(state => state !== '')
+  const known: readonly string[] = JOB_STATES
+  const wrong = states.find(state => !known.includes(state))
+  if (wrong !== undefined) throw notFound(`job state ${wrong} is not known.${hint(wrong, known, 'state')}`)
+  return states
+}
+
+const cursorOf = (row: { sorted: number; id: string }): string =>
+  Buffer.from(JSON.stringify([row.sorted, row.id])).toString('base64url')
+
+function parseCursor(cursor: string): { sorted: number; id: string } {
+  try {
+    const parsed: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
+    if (Array.isArray(parsed) && Number.isInteger(parsed[0]) && typeof parsed[1] === 'string') {
+      return { sorted: parsed[0], id: parsed[1] }
+    }
+  } catch {
+    // Said below.
+  }
+  throw badRequest('cursor is not one of ours: give `next` of the page before, or leave it out for the first page')
+}
+
+export async function jobRows(asker: Asker, cluster: string, jobs: readonly KnownJob[]): Promise<JobRow[]> {
+  const [usage, first] = await Promise.all([readUsage(asker, cluster, jobs), readFirst(asker, cluster)])
+  return jobs.map((job, i) => jobRow(job, usage[i], first, asker.nowMs))
+}
+
+export function jobRow(job: KnownJob, usage: Usage | undefined, firstMs: number | null, nowMs: number): JobRow {
+  const { record } = job
+  const allocated = allocatedSeconds(job, firstMs, nowMs)
+  const used = usage?.coreSeconds ?? null
+  const memory = record.memoryBytes
+  return {
+    id: record.id,
+    name: record.name ?? '',
+    user: record.user ?? '',
+    account: record.account ?? '',
+    queue: record.queue ?? '',
+    state: record.state,
+    submit: record.submitMs ?? null,
+    start: record.startMs ?? null,
+    end: record.endMs ?? null,
+    nodeCount: record.nodeCount ?? job.nodes.length,
+    cores: record.cores ?? 0,
+    gpus: record.gpus ?? 0,
+    cpuEfficiency: allocated === null || used === null ? null : used / allocated,
+    memoryEfficiency: !memory || usage?.memoryPeakBytes == null ? null : usage.memoryPeakBytes / memory,
+    topFunction: usage?.topFunction ?? null,
+  }
+}
+
+/** Core seconds that the job held since anything was measured here at all; null while that is nothing. */
+export function allocatedSeconds(job: KnownJob, firstMs: number | null, nowMs: number): number | null {
+  const { startMs, cores } = job.record
+  if (startMs === undefined || !cores || firstMs === null) return null
+  const { to } = spanOf(job, nowMs)
+  const held = (to - Math.max(startMs, firstMs)) / 1000
+  return held > 0 ? held * cores : null
+}
+
+export async function readBands(desk: Desk, ask: BandsAsk): Promise<JobBands> {
+  const { user, limit, ...scope } = ask
+  const target = await resolveScope(desk.asker, desk.known, scope)
+  const rows = await desk.asker.rows<{ record: string; nodes: string[] }>(
+    'bands',
+    sql`SELECT record, nodes FROM jobs FINAL WHERE ${and([
+      sql`cluster = ${target.cluster}`,
+      sql`start_ms > 0 AND start_ms < ${target.to} AND (end_ms = 0 OR end_ms > ${target.from})`,
+      target.namedNodes && sql`hasAny(nodes, ${target.namedNodes})`,
+      user === undefined ? undefined : sql`user = ${user}`,
+    ])} ORDER BY node_count DESC, start_ms, id LIMIT ${limit ?? 500}`,
+  )
+  const named = target.namedNodes && new Set(target.namedNodes)
+  return {
+    cluster: target.cluster,
+    jobs: rows.map(knownJob).map(job => ({
+      id: job.record.id,
+      name: job.record.name ?? '',
+      user: job.record.user ?? '',
+      state: job.record.state,
+      ...spanOf(job, desk.asker.nowMs),
+      nodes: named ? job.nodes.filter(node => named.has(node)) : job.nodes,
+    })),
+  }
+}

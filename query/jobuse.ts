@@ -1,0 +1,106 @@
+/** What a job used on each of its nodes, and how much of its time there was measured. */
+import { findMetric } from '../ingest/metrics.ts'
+import type { Asker } from './asker.ts'
+import { tableOf } from './points.ts'
+import { pointsOf, processesOf, samplesOf, type Target } from './scope.ts'
+import { and, sql } from './sql.ts'
+import type { Grid } from './window.ts'
+
+export interface NodeUse {
+  /** The larger of what its processes and its samples say; null: neither was seen. */
+  coreSeconds: number | null
+  topFunction: string | null
+}
+
+export interface NodeMeasure {
+  /** Of the node's life in the window that was measured. */
+  seconds: number
+  iowait: number | null
+}
+
+/** What may be read for one job; beyond it the samples alone are asked. */
+const MAX_ROWS = 20_000_000
+const secondsOf = (target: Target): number => (target.to - target.from) / 1000
+/** Some 20 processes a node are kept each tick of 10 s. */
+const isLarge = (target: Target): boolean => (target.nodes?.length ?? 1) * secondsOf(target) * 2 > MAX_ROWS
+
+export async function readNodeUse(asker: Asker, target: Target): Promise<Map<string, NodeUse>> {
+  const [processes, samples] = await Promise.all([
+    isLarge(target) ? [] : readProcessSeconds(asker, target),
+    readSampledSeconds(asker, target),
+  ])
+  const use = new Map<string, NodeUse>()
+  for (const row of processes) use.set(row.node, { coreSeconds: row.seconds, topFunction: null })
+  for (const row of samples) {
+    const seconds = Math.max(use.get(row.node)?.coreSeconds ?? 0, row.seconds)
+    use.set(row.node, { coreSeconds: seconds, topFunction: row.topFunction })
+  }
+  return use
+}
+
+const readProcessSeconds = (asker: Asker, target: Target) =>
+  asker.rows<{ node: string; seconds: number }>(
+    'CPU of a job by node',
+    sql`SELECT toString(node) AS node, sum((ifNull(cpu_user, 0) + ifNull(cpu_system, 0)) * (interval_ms / 1000)) AS seconds
+        FROM processes WHERE ${processesOf(target)} GROUP BY node`,
+  )
+
+function readSampledSeconds(asker: Asker, target: Target) {
+  const minutes = sql`minute > toDateTime(${target.from / 1000}, 'UTC') AND minute <= toDateTime(${Math.ceil(target.rowsTo / 1000)}, 'UTC')`
+  return asker.rows<{ node: string; seconds: number; topFunction: string | null }>(
+    'samples of a job by node',
+    sql`WITH sums AS (
+          SELECT toString(node) AS node, function_id, sum(self) AS ns FROM function_minutes
+          WHERE ${and([sql`cluster = ${target.cluster}`, target.job && sql`job IN ${target.job.ids}`, sql`event = 'cpu'`, minutes])}
+          GROUP BY node, function_id
+        ), tops AS (SELECT node, toFloat64(sum(ns)) / 1e9 AS seconds, argMax(function_id, ns) AS top FROM sums GROUP BY node)
+        SELECT node, seconds, nullIf(function, '') AS topFunction FROM tops
+        LEFT ANY JOIN (SELECT function_id, any(function) AS function FROM frames WHERE function_id IN (SELECT top FROM tops) GROUP BY function_id) AS names
+          ON names.function_id = tops.top`,
+  )
+}
+
+/** Part of its CPU time that was in the kernel, by its processes; null where they were not seen. */
+export async function readKernelShare(asker: Asker, target: Target): Promise<number | null> {
+  if (isLarge(target)) return null
+  const [row] = await asker.rows<{ share: number | null }>(
+    'kernel share of a job',
+    sql`SELECT sum(cpu_system * interval_ms) / nullIf(sum((ifNull(cpu_user, 0) + cpu_system) * interval_ms), 0) AS share
+        FROM processes WHERE ${processesOf(target)}`,
+  )
+  return row?.share ?? null
+}
+
+const scale = findMetric('node', 'cpu_iowait')?.scale ?? 1
+
+/** Ticks as long as they are few, else minutes, else hours. */
+export async function readNodeMeasures(asker: Asker, target: Target): Promise<Map<string, NodeMeasure>> {
+  const ticks = (target.nodes?.length ?? 1) * (secondsOf(target) / 10)
+  const rollup: Grid['rollup'] = ticks < 4_000_000 ? '' : ticks < 24_000_000 ? '1m' : '1h'
+  const seconds = {
+    '': sql`sum(interval_ms) / 1000`,
+    '1m': sql`uniqExact(time) * 60`,
+    '1h': sql`uniqExact(time) * 3600`,
+  }
+  const iowait = rollup === '' ? sql`avg(cpu_iowait)` : sql`sum(cpu_iowait_sum) / nullIf(sum(cpu_iowait_count), 0)`
+  const rows = await asker.rows<{ node: string; seconds: number; iowait: number | null }>(
+    'measures of nodes',
+    sql`SELECT toString(node) AS node, toFloat64(${seconds[rollup]}) AS seconds, ${iowait} / ${scale} AS iowait
+        FROM ${tableOf('node', rollup)} WHERE ${pointsOf(target, target)} GROUP BY node`,
+  )
+  return new Map(rows.map(({ node, ...measure }) => [node, measure]))
+}
+
+/** Share of each node's sampled time that waited for others. */
+export async function readWaits(asker: Asker, target: Target): Promise<Map<string, number>> {
+  if (isLarge(target)) return new Map()
+  const rows = await asker.rows<{ node: string; share: number }>(
+    'waiting by node',
+    sql`SELECT node, sumIf(ns, category IN ('mpi', 'wait')) / sum(ns) AS share FROM (
+          SELECT toString(node) AS node, stack_id, sum(value) AS ns FROM samples WHERE ${samplesOf(target)} GROUP BY node, stack_id
+        ) AS sums LEFT ANY JOIN (SELECT stack_id, category FROM stacks WHERE category IN ('mpi', 'wait')) AS waiting
+          ON waiting.stack_id = sums.stack_id
+        GROUP BY node HAVING sum(ns) > 0`,
+  )
+  return new Map(rows.map(row => [row.node, row.share]))
+}

@@ -1,0 +1,142 @@
+/**
+ * WebSocket /live: points as they are stored. A browser asks for a cluster's nodes and metrics; each write that touches them
+ * is one frame. A slow reader loses frames, never the server its memory: while its socket holds more than MAX_WAITING bytes
+ * frames are dropped and counted, and the next one that goes says how many.
+ */
+import websocket from '@fastify/websocket'
+import { Ajv } from 'ajv'
+import type { FastifyInstance } from 'fastify'
+import type { RawData, WebSocket } from 'ws'
+import type { EntityPoint } from '../ingest/latest.ts'
+import { COLUMNS } from '../ingest/metrics.ts'
+import { LiveAsk, type LivePoints } from './api.ts'
+
+export type OnWritten = (listener: (points: readonly EntityPoint[]) => void) => () => void
+
+const MAX_READERS = 500
+const MAX_WAITING = 1 << 20
+const MAX_ASK_BYTES = 256 << 10
+const PING_MS = 30_000
+
+const isAsk = new Ajv({ strict: false }).compile<LiveAsk>(LiveAsk)
+const COLUMN = new Map(COLUMNS.node.map((metric, i) => [metric.column, i]))
+
+/** One open socket and what it asked for. */
+class Reader {
+  readonly #socket: WebSocket
+  #ask: LiveAsk | undefined
+  #nodes: Set<string> | undefined
+  #columns: number[] = []
+  #dropped = 0
+  #alive = true
+
+  constructor(socket: WebSocket) {
+    this.#socket = socket
+    socket.on('message', text => this.#hear(text))
+    socket.on('pong', () => {
+      this.#alive = true
+    })
+    socket.on('error', () => socket.terminate())
+  }
+
+  /** Every PING_MS; one that did not answer the last is gone. */
+  ping(): void {
+    if (this.#alive) this.#socket.ping()
+    else this.#socket.terminate()
+    this.#alive = false
+  }
+
+  close(): void {
+    this.#socket.close(1001, 'the server is stopping')
+  }
+
+  tell(points: readonly EntityPoint[]): void {
+    const ask = this.#ask
+    if (!ask) return
+    const touched = points.filter(
+      point => point.entity === 'node' && point.cluster === ask.cluster && (this.#nodes?.has(point.node) ?? true),
+    )
+    if (touched.length === 0) return
+    if (this.#socket.bufferedAmount > MAX_WAITING) {
+      this.#dropped++
+      return
+    }
+    const byTime = new Map<number, EntityPoint[]>()
+    for (const point of touched) {
+      const together = byTime.get(point.timeMs)
+      if (together) together.push(point)
+      else byTime.set(point.timeMs, [point])
+    }
+    for (const [time, together] of byTime) this.#send(ask, time, together)
+  }
+
+  #send(ask: LiveAsk, time: number, points: readonly EntityPoint[]): void {
+    const frame: LivePoints = {
+      cluster: ask.cluster,
+      time,
+      nodes: points.map(point => point.node),
+      values: this.#columns.map(column => points.map(point => cellOf(point, column))),
+      dropped: this.#dropped,
+    }
+    this.#socket.send(JSON.stringify(frame))
+  }
+
+  #hear(text: RawData): void {
+    const ask = parseAsk(String(text))
+    if (typeof ask === 'string') {
+      this.#socket.send(JSON.stringify({ error: { code: 'bad_request', message: ask } }))
+      return
+    }
+    this.#ask = ask
+    this.#nodes = ask.nodes && new Set(ask.nodes)
+    this.#columns = ask.metrics.map(name => COLUMN.get(name) ?? -1)
+  }
+}
+
+const cellOf = (point: EntityPoint, column: number): number | null => {
+  const value = point.values[column] ?? Number.NaN
+  return Number.isNaN(value) ? null : value
+}
+
+/** What it asks, or what is wrong with it. */
+function parseAsk(text: string): LiveAsk | string {
+  let ask: unknown
+  try {
+    ask = JSON.parse(text)
+  } catch {
+    return 'what came is not JSON: send {cluster, metrics, nodes?}'
+  }
+  if (!isAsk(ask)) {
+    const first = isAsk.errors?.[0]
+    return `send {cluster, metrics, nodes?}: ${first?.instancePath.slice(1) ?? ''} ${first?.message ?? ''}`.trim()
+  }
+  const wrong = ask.metrics.find(name => !COLUMN.has(name))
+  return wrong === undefined ? ask : `metric ${wrong} is not a column of entity node; see /api/v1/catalogue`
+}
+
+export async function addLive(app: FastifyInstance, onWritten: OnWritten): Promise<void> {
+  await app.register(websocket, { options: { maxPayload: MAX_ASK_BYTES } })
+  const readers = new Set<Reader>()
+  const stop = onWritten(points => {
+    for (const reader of readers) reader.tell(points)
+  })
+  const pings = setInterval(() => {
+    for (const reader of readers) reader.ping()
+  }, PING_MS)
+  pings.unref()
+  app.addHook('preClose', async () => {
+    stop()
+    clearInterval(pings)
+    for (const reader of readers) reader.close()
+  })
+  app.get(
+    '/live',
+    { websocket: true, schema: { summary: 'WebSocket: points as they are stored', hide: true } },
+    socket => {
+      if (readers.size >= MAX_READERS) return socket.close(1013, 'too many readers: try again later')
+      const reader = new Reader(socket)
+      readers.add(reader)
+      socket.on('close', () => readers.delete(reader))
+    },
+  )
+}

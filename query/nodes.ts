@@ -1,0 +1,145 @@
+/** GET /nodes and /nodes/:node: the newest of every node, hottest first. */
+import { COLUMNS, ENTITIES, type Entity, findMetric } from '../ingest/metrics.ts'
+import type { Node } from '../ingest/records.ts'
+import type { NodeDetail, NodeSummary, Nodes } from './api.ts'
+import type { NodesAsk } from './asks.ts'
+import type { Desk } from './desk.ts'
+import { natural } from './heatmap.ts'
+import { type JobOnNode, readJobsOnNodes, readNodeRecords } from './inventory.ts'
+import { isUp, type Newest, newestOf, readLastSeen } from './newest.ts'
+import { metricNamed, tableOf } from './points.ts'
+import { resolveCluster, resolveScope, type Target, within } from './scope.ts'
+import { sql } from './sql.ts'
+import { readTopFunctions, readTopProcesses } from './tops.ts'
+
+interface Known {
+  newest: Map<string, Newest>
+  lastSeen: Map<string, number>
+  records: Map<string, Partial<Node>>
+  jobs: Map<string, JobOnNode[]>
+}
+
+export async function readNodes(desk: Desk, ask: NodesAsk): Promise<Nodes> {
+  const { asker } = desk
+  const columns = ask.metrics?.split(',').map(name => metricNamed(name).column) ?? COLUMNS.node.map(m => m.column)
+  const sort = metricNamed(ask.sort ?? 'cpu_busy').column
+  const cluster = await resolveCluster(asker, desk.known, ask.cluster)
+  const newest = newestOf(desk, cluster)
+  const [lastSeen, records, jobs] = await Promise.all([
+    readLastSeen(asker, cluster),
+    readNodeRecords(asker, cluster),
+    readJobsOnNodes(asker, cluster),
+  ])
+  const known = { newest: new Map(newest.map(n => [n.node, n])), lastSeen, records, jobs }
+  const names = [...new Set([...lastSeen.keys(), ...records.keys(), ...known.newest.keys()])]
+  const heat = heatOf(known, sort, asker.nowMs)
+  const sorted = names.sort((a, b) => heat(b) - heat(a) || natural(a, b)).slice(0, ask.limit ?? 20_000)
+  const hottest = sorted.slice(0, ask.top ?? 50)
+  const [processes, functions] = await readTops(desk, cluster, hottest, jobs)
+  const nodes = sorted.map(node => ({
+    ...summaryOf(node, known, columns, asker.nowMs),
+    topProcess: processes.get(node) ?? null,
+    topFunction: functions.get(node) ?? null,
+  }))
+  return { cluster, nodes }
+}
+
+const readTops = (desk: Desk, cluster: string, nodes: readonly string[], jobs: Map<string, JobOnNode[]>) =>
+  Promise.all([
+    readTopProcesses(desk.asker, cluster, nodes),
+    readTopFunctions(
+      desk.asker,
+      cluster,
+      nodes,
+      nodes.flatMap(node => (jobs.get(node) ?? []).flatMap(job => job.ids)),
+    ),
+  ])
+
+/** How full the column is; silent nodes last. */
+function heatOf(known: Known, sort: string, nowMs: number): (node: string) => number {
+  const metric = findMetric('node', sort)
+  const capacity = typeof metric?.full === 'string' ? metric.full : undefined
+  return node => {
+    const newest = known.newest.get(node)
+    const value = newest?.values.get(sort) ?? null
+    if (!newest || value === null || !isUp(newest, nowMs)) return -1
+    return capacity === undefined ? value : value / (newest.values.get(capacity) || Number.POSITIVE_INFINITY)
+  }
+}
+
+function summaryOf(
+  node: string,
+  known: Known,
+  columns: readonly string[],
+  nowMs: number,
+): Omit<NodeSummary, 'topProcess' | 'topFunction'> {
+  const newest = known.newest.get(node)
+  const record = known.records.get(node)
+  return {
+    node,
+    state: newest && isUp(newest, nowMs) ? 'up' : 'silent',
+    schedulerState: record?.schedulerState ?? null,
+    lastSeen: newest?.timeMs ?? known.lastSeen.get(node) ?? null,
+    cores: coresOf(newest, record),
+    values: Object.fromEntries(columns.map(name => [name, newest?.values.get(name) ?? null])),
+    jobs: (known.jobs.get(node) ?? []).map(({ id, user }) => ({ id, user })),
+  }
+}
+
+/** Logical CPUs, as they are counted by jobs and by load alike. */
+export const coresOf = (newest: Newest | undefined, record: Partial<Node> | undefined): number | null =>
+  newest?.values.get('cpu_count') ?? record?.threads ?? record?.schedulerCores ?? record?.cores ?? null
+
+export async function readNode(
+  desk: Desk,
+  node: string,
+  ask: { cluster?: string; from?: number; to?: number },
+): Promise<NodeDetail> {
+  const { asker } = desk
+  const target = await resolveScope(asker, desk.known, { ...ask, node })
+  const name = target.namedNodes?.[0] ?? node
+  const newest = newestOf(desk, target.cluster, name)
+  const [lastSeen, records, jobs, instances] = await Promise.all([
+    readLastSeen(asker, target.cluster, name),
+    readNodeRecords(asker, target.cluster, name),
+    readJobsOnNodes(asker, target.cluster, name),
+    readInstances(desk, target),
+  ])
+  const known = { newest: new Map(newest.map(n => [n.node, n])), lastSeen, records, jobs }
+  const [processes, functions] = await readTops(desk, target.cluster, [name], jobs)
+  return {
+    ...summaryOf(
+      name,
+      known,
+      COLUMNS.node.map(m => m.column),
+      asker.nowMs,
+    ),
+    topProcess: processes.get(name) ?? null,
+    topFunction: functions.get(name) ?? null,
+    record: records.get(name) ?? null,
+    instances,
+  }
+}
+
+const isEntity = (name: string): name is Entity => name in ENTITIES
+
+/** entity -> its instances in the window, from the rollup of an hour: names change rarely. */
+async function readInstances(desk: Desk, target: Target): Promise<Record<string, string[]>> {
+  const entities = Object.keys(ENTITIES)
+    .filter(isEntity)
+    .filter(entity => entity !== 'node')
+  const hour = 3_600_000
+  const hours = { from: Math.floor(target.from / hour) * hour, to: Math.ceil(target.to / hour) * hour }
+  const found = await Promise.all(
+    entities.map(entity =>
+      desk.asker.rows<{ instance: string }>(
+        `instances of ${entity}`,
+        sql`SELECT DISTINCT toString(instance) AS instance FROM ${tableOf(entity, '1h')}
+            WHERE cluster = ${target.cluster} AND node IN ${target.nodes ?? []} AND ${within(hours)}`,
+      ),
+    ),
+  )
+  return Object.fromEntries(
+    entities.map((entity, i) => [entity, (found[i] ?? []).map(row => row.instance).sort(natural)]),
+  )
+}

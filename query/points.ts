@@ -1,0 +1,88 @@
+/** Metrics by name, and the SQL that turns rows of a table of points into values on a grid. */
+import { COLUMNS, ENTITIES, type Entity, findMetric, METRICS, type Metric } from '../ingest/metrics.ts'
+import type { Asker } from './asker.ts'
+import { hint, notFound } from './errors.ts'
+import { pointsOf, type Target } from './scope.ts'
+import { column, type Sql, sql } from './sql.ts'
+import type { Grid } from './window.ts'
+
+const ENTITY_NAMES = Object.keys(ENTITIES)
+const isEntity = (name: string): name is Entity => ENTITY_NAMES.includes(name)
+
+/** `cpu_user` is the node's; `core.cpu_user` that of each core. */
+export function metricNamed(name: string, entity = 'node'): Metric {
+  const dot = name.indexOf('.')
+  const of = dot < 0 ? entity : name.slice(0, dot)
+  const wanted = name.slice(dot + 1)
+  if (!isEntity(of)) throw notFound(`entity ${of} is not known.${hint(of, ENTITY_NAMES, 'entity')}`)
+  const metric = findMetric(of, wanted)
+  if (metric) return metric
+  const known = of === 'node' ? COLUMNS.node.map(m => m.column) : METRICS.map(nameOf)
+  throw notFound(`metric ${name} is not known.${hint(name, known, 'metric')}`)
+}
+
+export const nameOf = (metric: Metric): string =>
+  metric.entity === 'node' ? metric.column : `${metric.entity}.${metric.column}`
+
+/** How many instances a node has of each entity, near enough to choose a table by. */
+export const USUAL_INSTANCES: Readonly<Record<Entity, number>> = { node: 1, core: 64, disk: 4, interface: 4 }
+
+/** Table names are written here, once each: no text becomes one. */
+const TABLES: Readonly<Record<Entity, Record<Grid['rollup'], Sql>>> = {
+  node: { '': sql`node_points`, '1m': sql`node_points_1m`, '1h': sql`node_points_1h` },
+  core: { '': sql`core_points`, '1m': sql`core_points_1m`, '1h': sql`core_points_1h` },
+  disk: { '': sql`disk_points`, '1m': sql`disk_points_1m`, '1h': sql`disk_points_1h` },
+  interface: { '': sql`interface_points`, '1m': sql`interface_points_1m`, '1h': sql`interface_points_1h` },
+}
+export const tableOf = (entity: Entity, rollup: Grid['rollup']): Sql => TABLES[entity][rollup]
+
+const suffixed = (metric: Metric, suffix: string): Sql => column({ column: `${metric.column}_${suffix}` })
+
+/** One value of a bucket, in the metric's unit; NULL where the bucket has none. */
+export function bucketValue(metric: Metric, rollup: Grid['rollup']): Sql {
+  const name = column(metric)
+  if (rollup === '') {
+    const whole = { avg: sql`avg(${name})`, max: sql`max(${name})`, last: sql`argMax(${name}, time)` }[metric.overTime]
+    return sql`${whole} / ${metric.scale}`
+  }
+  const sum = suffixed(metric, 'sum')
+  const count = suffixed(metric, 'count')
+  const whole = {
+    avg: sql`if(sum(${count}) = 0, NULL, sum(${sum}) / sum(${count}))`,
+    max: sql`max(${suffixed(metric, 'max')})`,
+    last: sql`argMax(if(${count} = 0, NULL, ${sum} / ${count}), time)`,
+  }[metric.overTime]
+  return sql`${whole} / ${metric.scale}`
+}
+
+/** Rows that have the metric at all. */
+export const hasMetric = (metric: Metric, rollup: Grid['rollup']): Sql =>
+  rollup === '' ? sql`isNotNull(${column(metric)})` : sql`${suffixed(metric, 'count')} > 0`
+
+/** Number of the bucket that the end of a row falls into. */
+export function bucketOf(grid: Grid): Sql {
+  const from = grid.from / 1000
+  const seconds = grid.bucketMs / 1000
+  const last = sql`intDiv(toInt64(toUnixTimestamp(time)) - 1 - ${from}, ${seconds})`
+  if (grid.rollup !== '') return last
+  // A tick longer than a bucket fills every bucket it covers, back from its end.
+  return sql`${last} - arrayJoin(range(toUInt32(greatest(1, least(${grid.count}, intDiv(interval_ms + ${grid.bucketMs - 1}, ${grid.bucketMs}))))))`
+}
+
+/** The metric that holds what full means, where it is a column. */
+export const fullMetric = (metric: Metric): Metric | undefined =>
+  typeof metric.full === 'string' ? findMetric(metric.entity, metric.full) : undefined
+
+const TEN_MINUTES = 600_000
+const USUAL_INTERVAL = 10_000
+
+/** The usual tick of the target's nodes, from the end of the window: finer than this nothing is known. */
+export async function readInterval(asker: Asker, target: Target): Promise<number> {
+  const to = Math.min(target.to, Math.max(asker.nowMs, target.from + 1000))
+  const window = { from: Math.max(target.from, to - TEN_MINUTES), to }
+  const [row] = await asker.rows<{ ms: number; rows: number }>(
+    'interval',
+    sql`SELECT toFloat64(quantileExact(0.5)(interval_ms)) AS ms, toUInt32(count()) AS rows FROM node_points WHERE ${pointsOf(target, window)}`,
+  )
+  return row && row.rows > 0 ? Math.max(1000, row.ms) : USUAL_INTERVAL
+}

@@ -1,0 +1,109 @@
+/** The table of routes: path, what it may be asked, what it answers, who answers it. */
+import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
+import type { FastifyInstance } from 'fastify'
+import type { TSchema } from 'typebox'
+import * as api from './api.ts'
+import * as asks from './asks.ts'
+import { readCatalogue, readClusters } from './clusters.ts'
+import type { Room } from './desk.ts'
+import { readCategories, readFlame, readFunctions } from './flame.ts'
+import { readHeatmap } from './heatmap.ts'
+import { readJob } from './job.ts'
+import { readJobNodes } from './jobnodes.ts'
+import { readBands, readJobs } from './jobs.ts'
+import { readNode, readNodes } from './nodes.ts'
+import { readProcess } from './process.ts'
+import { readProcesses } from './processes.ts'
+import { readSearch } from './search.ts'
+import { readSeries } from './series.ts'
+
+const refusals = { '4xx': api.ErrorAnswer, '5xx': api.ErrorAnswer }
+
+/** One route's schema: what is asked, what is answered, and in a line what for. */
+const question = <A extends TSchema, T extends TSchema>(summary: string, querystring: A, answer: T) => ({
+  schema: { summary, querystring, response: { 200: answer, ...refusals } },
+})
+const about = <P extends TSchema, A extends TSchema, T extends TSchema>(
+  summary: string,
+  params: P,
+  querystring: A,
+  answer: T,
+) => ({ schema: { summary, params, querystring, response: { 200: answer, ...refusals } } })
+
+export function addRoutes(app: FastifyInstance, room: Room): void {
+  addClusterRoutes(app, room)
+  addStackRoutes(app, room)
+  addJobRoutes(app, room)
+}
+
+function addClusterRoutes(app: FastifyInstance, { desk }: Room): void {
+  const route = app.withTypeProvider<TypeBoxTypeProvider>()
+  route.get('/clusters', question('Clusters and how full they are', asks.Nothing, api.Clusters), r =>
+    readClusters(desk(r.signal)),
+  )
+  route.get('/catalogue', question('Metrics that can be asked for', asks.OfCluster, api.Catalogue), r =>
+    readCatalogue(desk(r.signal), r.query.cluster),
+  )
+  route.get('/nodes', question('Newest values of every node, hottest first', asks.NodesAsk, api.Nodes), r =>
+    readNodes(desk(r.signal), r.query),
+  )
+  route.get('/nodes/:node', about('One node', asks.NodeName, asks.NodeAsk, api.NodeDetail), r =>
+    readNode(desk(r.signal), r.params.node, r.query),
+  )
+  route.get('/heatmap', question('A metric, nodes down and time across', asks.HeatmapAsk, api.Heatmap), r =>
+    readHeatmap(desk(r.signal), r.query),
+  )
+  route.get('/series', question('Many metrics on one time axis', asks.SeriesAsk, api.Series), r =>
+    readSeries(desk(r.signal), r.query),
+  )
+  route.get('/processes', question('Top processes of a window', asks.ProcessesAsk, api.Processes), r =>
+    readProcesses(desk(r.signal), r.query),
+  )
+  route.get('/process', question('One process over time', asks.ProcessAsk, api.ProcessDetail), r =>
+    readProcess(desk(r.signal), r.query),
+  )
+  route.get('/search', question('Nodes, jobs, users and functions by name', asks.SearchAsk, api.Search), r =>
+    readSearch(desk(r.signal), r.query),
+  )
+}
+
+function addStackRoutes(app: FastifyInstance, { desk }: Room): void {
+  const route = app.withTypeProvider<TypeBoxTypeProvider>()
+  route.get('/flame', question('A flame graph of any scope', asks.FlameAsk, api.Flame), r =>
+    readFlame(desk(r.signal), r.query),
+  )
+  route.get('/functions', question('The function table of any scope', asks.FunctionsAsk, api.Functions), r =>
+    readFunctions(desk(r.signal), r.query),
+  )
+  route.get('/categories', question('CPU time by what it was spent on', asks.ScopeAsk, api.Categories), r =>
+    readCategories(desk(r.signal), r.query),
+  )
+}
+
+function addJobRoutes(app: FastifyInstance, { desk }: Room): void {
+  const route = app.withTypeProvider<TypeBoxTypeProvider>()
+  route.get('/jobs', question('Jobs, newest first', asks.JobsAsk, api.Jobs), r => readJobs(desk(r.signal), r.query))
+  route.get('/bands', question('Jobs as bands over time', asks.BandsAsk, api.JobBands), r =>
+    readBands(desk(r.signal), r.query),
+  )
+  route.get('/jobs/:id', about('One job', asks.JobId, asks.OfCluster, api.JobDetail), r =>
+    readJob(desk(r.signal), r.params.id, r.query.cluster),
+  )
+  route.get(
+    '/jobs/:id/nodes',
+    about("A job's nodes against each other", asks.JobId, asks.JobNodesAsk, api.JobNodes),
+    r => readJobNodes(desk(r.signal), r.params.id, r.query),
+  )
+  route.get('/jobs/:id/functions', about('Functions of a job', asks.JobId, asks.FunctionsAsk, api.Functions), r =>
+    readFunctions(desk(r.signal), { ...r.query, job: r.params.id }),
+  )
+  route.get('/jobs/:id/flame', about('Flame graph of a job', asks.JobId, asks.FlameAsk, api.Flame), r =>
+    readFlame(desk(r.signal), { ...r.query, job: r.params.id }),
+  )
+  route.get('/jobs/:id/processes', about('Processes of a job', asks.JobId, asks.ProcessesAsk, api.Processes), r =>
+    readProcesses(desk(r.signal), { ...r.query, job: r.params.id }),
+  )
+  route.get('/jobs/:id/categories', about("A job's time by category", asks.JobId, asks.ScopeAsk, api.Categories), r =>
+    readCategories(desk(r.signal), { ...r.query, job: r.params.id }),
+  )
+}

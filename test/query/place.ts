@@ -1,0 +1,112 @@
+/** A store in a fresh directory with the API before it. Every answer is checked against the schema of its route. */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { Ajv, type ValidateFunction } from 'ajv'
+import fastify, { type FastifyInstance } from 'fastify'
+import { pino } from 'pino'
+import { afterAll, expect } from 'vitest'
+import { type EntityPoint, LatestValues } from '../../ingest/latest.ts'
+import { restoreLatest } from '../../ingest/restore.ts'
+import { openStore, type Store } from '../../ingest/store.ts'
+import { query } from '../../query/index.ts'
+
+export const quiet = pino({ level: 'silent' })
+
+/** A fixed day, so that drawings stay: kept by a store that forgets nothing. */
+export const DAY0 = Date.UTC(2026, 0, 5)
+/** DAY0 10:00, when the drawings begin. */
+export const T0 = DAY0 + 10 * 3_600_000
+export const SECOND = 1000
+export const MINUTE = 60_000
+export const HOUR = 3_600_000
+
+export interface Place {
+  app: FastifyInstance
+  store: Store
+  latest: LatestValues
+  /** What the clock of the API says; T0 + 1 h at first. */
+  clock: { now: number }
+  ask<T>(path: string, params?: Record<string, string | number | boolean>): Promise<T>
+  refusal(
+    path: string,
+    params?: Record<string, string | number | boolean>,
+  ): Promise<{ status: number; code: string; message: string }>
+  write(table: string, rows: readonly object[]): Promise<void>
+  /** What was written becomes the newest values, as at a start. */
+  restore(): Promise<void>
+  written(points: readonly EntityPoint[]): void
+}
+
+const YEARS = 36_500
+
+export async function openPlace(options: { uiDir?: string } = {}): Promise<Place> {
+  const path = mkdtempSync(join(tmpdir(), 'jobsight-query-'))
+  const days = { points: YEARS, rollups: YEARS, processes: YEARS, samples: YEARS, stacks: YEARS, jobs: YEARS }
+  const store = await openStore({ path, retentionDays: days }, { log: quiet })
+  const latest = new LatestValues()
+  const clock = { now: T0 + HOUR }
+  const listeners = new Set<(points: readonly EntityPoint[]) => void>()
+  const app = fastify()
+  const checks = checksOf(app)
+  const onWritten = (listener: (points: readonly EntityPoint[]) => void) => {
+    listeners.add(listener)
+    return () => listeners.delete(listener)
+  }
+  await app.register(query, { store, ingest: { latest, onWritten }, log: quiet, now: () => clock.now, ...options })
+  await app.ready()
+  afterAll(async () => {
+    await app.close()
+    await store.close()
+    rmSync(path, { recursive: true, force: true })
+  })
+  const get = (path: string, params: Record<string, string | number | boolean> = {}) =>
+    app.inject({
+      url: `/api/v1${path}`,
+      query: Object.fromEntries(Object.entries(params).map(([k, v]) => [k, String(v)])),
+    })
+  return {
+    app,
+    store,
+    latest,
+    clock,
+    ask: async (path, params) => {
+      const answer = await get(path, params)
+      expect(answer.statusCode, `${path}: ${answer.body.slice(0, 500)}`).toBe(200)
+      const body = answer.json()
+      const check = [...checks].find(([url]) => matches(url, path))?.[1]
+      if (!check) throw new Error(`${path} has no schema of its answer`)
+      expect(check(body), `${path}: ${JSON.stringify(check.errors?.[0])}`).toBe(true)
+      return body
+    },
+    refusal: async (path, params) => {
+      const answer = await get(path, params)
+      const { error } = answer.json<{ error: { code: string; message: string } }>()
+      return { status: answer.statusCode, ...error }
+    },
+    write: (table, rows) => write(store, table, rows),
+    restore: () => restoreLatest(store, latest, clock.now, quiet),
+    written: points => {
+      for (const listener of listeners) listener(points)
+    },
+  }
+}
+
+function checksOf(app: FastifyInstance): Map<string, ValidateFunction> {
+  const ajv = new Ajv({ strict: false })
+  const checks = new Map<string, ValidateFunction>()
+  app.addHook('onRoute', route => {
+    const response = route.schema?.response
+    const found = response && typeof response === 'object' && '200' in response ? response['200'] : undefined
+    if (found && route.method === 'GET') checks.set(route.url, ajv.compile(found))
+  })
+  return checks
+}
+
+const matches = (url: string, path: string): boolean =>
+  new RegExp(`^${url.replace(/:\w+/g, '[^/]+')}$`).test(`/api/v1${path}`)
+
+async function write(store: Store, table: string, rows: readonly object[]): Promise<void> {
+  if (rows.length === 0) return
+  await store.command(`INSERT INTO ${table} FORMAT JSONEachRow ${rows.map(row => JSON.stringify(row)).join(' ')}`)
+}
