@@ -7,7 +7,10 @@
  * jobsight.simulated. demoStory() tells what was planted and where, so that a test (or a guide) can look for it.
  */
 import { setTimeout as sleep } from 'node:timers/promises'
+import type { Logger } from 'pino'
+import type { Send } from './outbox.ts'
 import { Cluster, type ClusterOptions, nodeName, scheduleOf, silentNode, type Traffic } from './simulate/cluster.ts'
+import { type PlayCounters, play } from './simulate/play.ts'
 import type { Schedule } from './simulate/schedule.ts'
 import type { StoryKind } from './simulate/stories.ts'
 
@@ -62,23 +65,72 @@ function resolve(options: SimulateOptions): Resolved {
   }
 }
 
+interface Run {
+  resolved: Resolved
+  cluster: Cluster
+}
+
+function openRun(options: SimulateOptions): Run {
+  const resolved = resolve(options)
+  return { resolved, cluster: new Cluster(resolved, nodesWithCores(options)) }
+}
+
 /** The traffic in the order of time. A body stands alone; several may be under way at once. */
 export async function* simulate(options: SimulateOptions, deps: SimulateDeps = {}): AsyncGenerator<Traffic> {
-  const resolved = resolve(options)
-  const { span, stepMs, windowMs, liveWindowMs } = resolved
-  const cluster = new Cluster(resolved, nodesWithCores(options))
+  const run = openRun(options)
+  yield* history(run)
+  if (run.resolved.follow) yield* following(run, deps)
+}
+
+async function* history({ resolved, cluster }: Run): AsyncGenerator<Traffic> {
+  const { span, stepMs, windowMs } = resolved
   yield* cluster.inventory(span.beginMs)
   for (let timeMs = span.beginMs + stepMs; timeMs <= span.untilMs; timeMs += stepMs) {
     yield* cluster.tick(timeMs, windowMs)
   }
   yield* cluster.flush(span.untilMs)
-  if (!resolved.follow) return
+}
+
+async function* following({ resolved, cluster }: Run, deps: SimulateDeps): AsyncGenerator<Traffic> {
+  const { span, stepMs, liveWindowMs } = resolved
   const now = deps.now ?? Date.now
   for (let timeMs = span.untilMs + stepMs; !deps.signal?.aborted; timeMs += stepMs) {
     const restMs = timeMs - now()
     if (restMs > 0 && !(await slept(restMs, deps.signal))) return
     yield* cluster.tick(timeMs, liveWindowMs)
     yield* cluster.flush(timeMs)
+  }
+}
+
+export interface Simulation {
+  /** Resolves when the history has been taken. */
+  history: Promise<PlayCounters>
+  /** Resolves when nothing is under way any more. */
+  stop(): Promise<void>
+}
+
+/** Plays the history to `send`, then, with `follow`, goes on in real time until it is stopped. */
+export function startSimulation(
+  options: SimulateOptions,
+  deps: { send: Send; log: Logger; now?: () => number },
+): Simulation {
+  const ending = new AbortController()
+  const { send, log, now } = deps
+  const { signal } = ending
+  const run = openRun(options)
+  const written = play(history(run), { send, log, signal })
+  const going = written.then(async () => {
+    const clock = now === undefined ? { signal } : { signal, now }
+    if (run.resolved.follow) await play(following(run, clock), { send, log, signal })
+  })
+  // A rejection is heard through `history`; stop() only waits.
+  going.catch(() => undefined)
+  return {
+    history: written,
+    async stop() {
+      ending.abort()
+      await going.catch(() => undefined)
+    },
   }
 }
 

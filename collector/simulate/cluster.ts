@@ -42,7 +42,7 @@ export const nodeName = (index: number, nodes: number): string =>
 
 /** The last node stops answering in the second half of the history; small clusters cannot spare one. */
 export function silentNode(nodes: number, span: Span): { node: string; silentMs: number; downMs: number } | undefined {
-  if (nodes < 9) return undefined
+  if (nodes < 10) return undefined
   const long = span.untilMs - span.beginMs
   const silentMs = span.beginMs + 0.55 * long
   return { node: nodeName(nodes - 1, nodes), silentMs, downMs: silentMs + Math.min(300_000, 0.05 * long) }

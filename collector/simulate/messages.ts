@@ -54,8 +54,7 @@ function slotsOf(layout: Layout, flat: Float64Array, stepMs: number): Slot[] {
           name: arrival.name,
           unit: OTLP_UNITS[metric.unit][sum ? 'sum' : 'gauge'],
           sum,
-          whole: metric.unit === 'bytes' || metric.unit === 'bytes/s',
-          attributes: { ...(instance === undefined ? {} : { [instance]: row.instance }), ...arrival.attributes },
+          attributes: { ...arrival.attributes, ...(instance === undefined ? {} : { [instance]: row.instance }) },
         },
       })
     }
@@ -77,11 +76,6 @@ export class NodeMessage {
     this.values = new Float64Array(shapes.length)
   }
 
-  /** Data points of one tick. */
-  get points(): number {
-    return this.slots.length
-  }
-
   write(body: Body, startMs: number, timeMs: number, flat: Float64Array): void {
     this.slots.forEach((slot, i) => {
       this.values[i] = (flat[slot.at] ?? Number.NaN) * slot.factor
@@ -90,11 +84,10 @@ export class NodeMessage {
   }
 }
 
-const gauge = (name: string, unit: string, whole: boolean, attributes: Attributes = {}): Shape => ({
+const gauge = (name: string, unit: string, attributes: Attributes = {}): Shape => ({
   name,
   unit,
   sum: false,
-  whole,
   attributes,
 })
 
@@ -102,17 +95,16 @@ const io = (direction: string): Shape => ({
   name: 'process.disk.io',
   unit: 'By',
   sum: true,
-  whole: true,
   attributes: { 'disk.io.direction': direction },
 })
 
 const PROCESS_SHAPES: readonly Shape[] = [
-  gauge('process.cpu.utilization', '1', false, { 'cpu.mode': 'user' }),
-  gauge('process.cpu.utilization', '1', false, { 'cpu.mode': 'system' }),
-  gauge('process.memory.usage', 'By', true),
-  gauge('process.thread.count', '{thread}', true),
+  gauge('process.cpu.utilization', '1', { 'cpu.mode': 'user' }),
+  gauge('process.cpu.utilization', '1', { 'cpu.mode': 'system' }),
+  gauge('process.memory.usage', 'By'),
   io('read'),
   io('write'),
+  gauge('process.thread.count', '{thread}'),
 ]
 
 const processAttributes = (p: SimulatedProcess): Attributes => ({
@@ -155,9 +147,9 @@ export class ProcessMessages {
       v[0] = p.userCores
       v[1] = p.systemCores
       v[2] = p.memoryBytes
-      v[3] = p.threads
-      v[4] = p.readBytesPerSecond * seconds
-      v[5] = p.writeBytesPerSecond * seconds
+      v[3] = p.readBytesPerSecond * seconds
+      v[4] = p.writeBytesPerSecond * seconds
+      v[5] = p.threads
       message.write(body, startMs, timeMs, v)
     }
     this.known = alive

@@ -7,32 +7,25 @@
  *   ResourceMetrics { resource, scope_metrics { scope, metrics [ name, unit, gauge | sum { points [start, time, value, attributes] } ] } }
  *                                                                                           ^8 B   ^8 B  ^8 B
  *
- * Rates of the catalogue go out as delta sums (rate x seconds), utilisations and levels as gauges.
+ * Names, units and attributes are those that the collector's meter.ts gives; a test holds the two together.
  */
 import { PbfWriter } from 'pbf'
 
 export type Attributes = Readonly<Record<string, string | number | boolean>>
 
-interface Place {
-  /** Of the 8 bytes of the value in the message; start and time stand in the 18 bytes before it. */
-  at: number
-  whole: boolean
-}
-
 /** Bytes with places in them that move along when they are put into something larger. */
 interface Piece {
   bytes: Uint8Array
-  places: Place[]
+  /** Of the 8 bytes of each value; start and time stand in the 18 bytes before it. */
+  places: number[]
 }
 
-/** One data point: `value` of the tick is values[slot] x factor. */
+/** What does not change of a data point. */
 export interface Shape {
   name: string
   unit: string
   /** Sums are delta and monotonic. */
   sum: boolean
-  /** A whole number (as_int), else a double. */
-  whole: boolean
   attributes: Attributes
 }
 
@@ -40,11 +33,11 @@ const encoder = new TextEncoder()
 
 function joined(pieces: readonly Piece[]): Piece {
   const bytes = new Uint8Array(pieces.reduce((sum, p) => sum + p.bytes.length, 0))
-  const places: Place[] = []
+  const places: number[] = []
   let at = 0
   for (const piece of pieces) {
     bytes.set(piece.bytes, at)
-    for (const place of piece.places) places.push({ ...place, at: place.at + at })
+    for (const place of piece.places) places.push(place + at)
     at += piece.bytes.length
   }
   return { bytes, places }
@@ -81,13 +74,13 @@ function keyValue(tag: number, key: string, value: string | number | boolean): P
 export const attributePieces = (tag: number, attributes: Attributes): Piece[] =>
   Object.entries(attributes).map(([key, value]) => keyValue(tag, key, value))
 
-/** NumberDataPoint { start 2, time 3, as_double 4 | as_int 6, attributes 7 }; the places come first, 9 bytes each. */
+/** NumberDataPoint { start 2, time 3, as_double 4, attributes 7 }; what changes comes first, 9 bytes each with its tag. */
 function point(shape: Shape): Piece {
   const fixed = new Uint8Array(27)
   fixed[0] = (2 << 3) | 1
   fixed[9] = (3 << 3) | 1
-  fixed[18] = ((shape.whole ? 6 : 4) << 3) | 1
-  return joined([{ bytes: fixed, places: [{ at: 19, whole: shape.whole }] }, ...attributePieces(7, shape.attributes)])
+  fixed[18] = (4 << 3) | 1
+  return joined([{ bytes: fixed, places: [19] }, ...attributePieces(7, shape.attributes)])
 }
 
 /** Metric { name 1, unit 3, gauge 5 { points 1 } | sum 7 { points 1, temporality 2 = DELTA, monotonic 3 } } */
@@ -107,7 +100,6 @@ function metric(shapes: readonly Shape[]): Piece[] {
 export class Message {
   private readonly bytes: Uint8Array
   private readonly places: Int32Array
-  private readonly whole: Uint8Array
 
   /** Shapes of one metric must stand next to each other; values are later given in the order of the shapes. */
   constructor(resource: Attributes, shapes: readonly Shape[]) {
@@ -121,12 +113,7 @@ export class Message {
     const scope = field(1, [text(1, 'jobsight')])
     const message = field(1, [field(1, attributePieces(1, resource)), field(2, [scope, ...metrics])])
     this.bytes = message.bytes
-    this.places = Int32Array.from(message.places, p => p.at)
-    this.whole = Uint8Array.from(message.places, p => (p.whole ? 1 : 0))
-  }
-
-  get values(): number {
-    return this.places.length
+    this.places = Int32Array.from(message.places)
   }
 
   write(body: Body, startMs: number, timeMs: number, values: Float64Array): void {
@@ -136,17 +123,11 @@ export class Message {
     const [timeLow, timeHigh] = nanoseconds(timeMs)
     for (let i = 0; i < this.places.length; i++) {
       const at = base + (this.places[i] ?? 0)
-      const value = values[i] ?? 0
       view.setUint32(at - 18, startLow, true)
       view.setUint32(at - 14, startHigh, true)
       view.setUint32(at - 9, timeLow, true)
       view.setUint32(at - 5, timeHigh, true)
-      if (this.whole[i] === 0) view.setFloat64(at, value, true)
-      else {
-        const n = Math.max(0, Math.round(value))
-        view.setUint32(at, n % 4294967296, true)
-        view.setUint32(at + 4, Math.floor(n / 4294967296), true)
-      }
+      view.setFloat64(at, values[i] ?? 0, true)
     }
   }
 }
