@@ -1,0 +1,267 @@
+//! Opens one event per CPU, as much as this kernel and these rights allow.
+use super::attr::*;
+use super::clock::CycleClock;
+use super::cpus::read_online_cpus;
+use super::ring::Ring;
+use crate::arch::register_mask;
+use std::fmt;
+use std::io;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::path::PathBuf;
+
+#[derive(Clone, Debug, PartialEq)]
+pub enum Target {
+    Node,
+    Process(u32),
+    /// Directory of the cgroup.
+    Cgroup(PathBuf),
+}
+
+#[derive(Clone, Debug)]
+pub struct Wanted {
+    pub hz: u32,
+    pub stack_bytes: u32,
+    pub include_idle: bool,
+    /// MMAP2, COMM, FORK, EXIT and cgroup records: only the first session of a sampler needs them.
+    pub side_band: bool,
+    pub target: Target,
+}
+
+#[derive(Debug)]
+pub struct OpenError(pub String);
+
+impl fmt::Display for OpenError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+pub struct CpuEvent {
+    pub cpu: u32,
+    pub ring: Ring,
+    /// Events of single threads that write into this CPU's ring.
+    _attached: Vec<OwnedFd>,
+    /// Set where the event counts cycles.
+    pub cycles: Option<CycleClock>,
+}
+
+pub struct Events {
+    pub attr: Attr,
+    pub per_cpu: Vec<CpuEvent>,
+    ring_bytes: usize,
+    target: Target,
+}
+
+/// A sample without its stack copy is below this.
+const SAMPLE_HEAD_BYTES: usize = 1536;
+const SMALLEST_RING: usize = 64 << 10;
+const LARGEST_RING: usize = 4 << 20;
+/// All rings of a session together; beyond, the drain thread is woken more often.
+const ALL_RINGS: usize = 96 << 20;
+/// A process with more events than this (threads x CPUs) is watched by events of the node, filtered by pid.
+const MOST_THREAD_EVENTS: usize = 1024;
+const IOC_SET_OUTPUT: libc::c_ulong = 0x2405;
+
+/// Two seconds of samples, within bounds: the drain thread may be that late before the kernel drops any.
+fn ring_bytes(wanted: &Wanted, cpus: usize) -> usize {
+    let second = wanted.hz as usize * (wanted.stack_bytes as usize + SAMPLE_HEAD_BYTES);
+    (2 * second).next_power_of_two().min(ALL_RINGS / cpus.max(1)).clamp(SMALLEST_RING, LARGEST_RING).next_power_of_two()
+}
+
+fn attributes(wanted: &Wanted, hardware: bool, extras: u64) -> Attr {
+    let mut flags = FLAG_FREQ | FLAG_WATERMARK | FLAG_SAMPLE_ID_ALL | FLAG_USE_CLOCKID | FLAG_EXCLUDE_HV;
+    flags |= FLAG_EXCLUDE_CALLCHAIN_USER;
+    if !wanted.include_idle {
+        flags |= FLAG_EXCLUDE_IDLE;
+    }
+    if wanted.side_band {
+        flags |= FLAG_MMAP | FLAG_MMAP2 | FLAG_COMM | FLAG_COMM_EXEC | FLAG_TASK | (extras & FLAG_BUILD_ID);
+        flags |= extras & FLAG_CGROUP;
+    }
+    if matches!(wanted.target, Target::Process(_)) {
+        flags |= FLAG_INHERIT;
+    }
+    let mut sample_type = SAMPLE_IP | SAMPLE_TID | SAMPLE_TIME | SAMPLE_CPU | SAMPLE_PERIOD | SAMPLE_CALLCHAIN;
+    sample_type |= SAMPLE_REGS_USER | SAMPLE_STACK_USER;
+    if extras & FLAG_CGROUP != 0 {
+        sample_type |= SAMPLE_CGROUP;
+    }
+    Attr {
+        kind: if hardware { TYPE_HARDWARE } else { TYPE_SOFTWARE },
+        config: if hardware { HW_CPU_CYCLES } else { SW_CPU_CLOCK },
+        sample_freq: u64::from(wanted.hz),
+        sample_type,
+        flags,
+        sample_regs_user: register_mask(),
+        sample_stack_user: (wanted.stack_bytes.min(65_528)) & !7,
+        clockid: libc::CLOCK_MONOTONIC,
+        ..Attr::default()
+    }
+}
+
+/// Asks the kernel for everything, then for less: 4.18 (RHEL 8) knows neither build ids nor cgroups in records, virtual
+/// machines have no cycle counter.
+fn probe(wanted: &Wanted, cpu: u32) -> Result<Attr, OpenError> {
+    let mut last = None;
+    for hardware in [true, false] {
+        for extras in [FLAG_BUILD_ID | FLAG_CGROUP, FLAG_CGROUP, 0] {
+            let attr = attributes(&Wanted { target: Target::Node, ..wanted.clone() }, hardware, extras);
+            match perf_event_open(&attr, -1, cpu as i32, 0) {
+                Ok(_) => return Ok(attributes(wanted, hardware, extras)),
+                Err(error) => last = Some(error),
+            }
+        }
+    }
+    Err(refusal(&last.unwrap_or_else(io::Error::last_os_error)))
+}
+
+/// Why, and what to do about it.
+fn refusal(error: &io::Error) -> OpenError {
+    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
+    OpenError(match error.raw_os_error() {
+        Some(libc::EACCES | libc::EPERM) => format!(
+            "the kernel refuses perf_event_open for the whole node ({error}; kernel.perf_event_paranoid is {}). Run the \
+             collector as root, or give it CAP_PERFMON and CAP_SYS_PTRACE (CAP_SYS_ADMIN before Linux 5.8), or run \
+             `sysctl kernel.perf_event_paranoid=0`; in a container its seccomp profile must allow perf_event_open",
+            paranoid.trim()
+        ),
+        Some(libc::ENOSYS) => "this kernel has no perf events (CONFIG_PERF_EVENTS)".to_string(),
+        Some(libc::EMFILE | libc::ENFILE) => {
+            format!("too few file descriptors for one event per CPU ({error}): raise LimitNOFILE (ulimit -n)")
+        }
+        _ => format!("perf_event_open failed: {error}"),
+    })
+}
+
+fn mmap_refusal(error: &io::Error, bytes: usize) -> OpenError {
+    OpenError(format!(
+        "the kernel refuses a ring of {} KiB per CPU ({error}): run `sysctl kernel.perf_event_mlock_kb=2048` or give the \
+         collector CAP_IPC_LOCK",
+        bytes >> 10
+    ))
+}
+
+impl Events {
+    pub fn open(wanted: &Wanted) -> Result<Events, OpenError> {
+        let cpus = read_online_cpus();
+        let first = *cpus.first().ok_or_else(|| OpenError("no CPU in /sys/devices/system/cpu/online".into()))?;
+        let mut target = wanted.target.clone();
+        if let Target::Process(pid) = target {
+            if threads(pid).is_empty() {
+                return Err(OpenError(format!("process {pid} is gone")));
+            }
+            if threads(pid).len() * cpus.len() > MOST_THREAD_EVENTS {
+                target = Target::Node;
+            }
+        }
+        let wanted = Wanted { target, ..wanted.clone() };
+        let mut attr = probe(&wanted, first)?;
+        let mut ring_bytes = ring_bytes(&wanted, cpus.len());
+        loop {
+            attr.wakeup_watermark = (ring_bytes / 4) as u32;
+            let mut events = Events { attr, per_cpu: Vec::new(), ring_bytes, target: wanted.target.clone() };
+            match events.follow(&cpus) {
+                Ok(()) => return Ok(events),
+                Err(Failure::Ring(_)) if ring_bytes > SMALLEST_RING => ring_bytes /= 2,
+                Err(Failure::Ring(error)) => return Err(mmap_refusal(&error, ring_bytes)),
+                Err(Failure::Event(error)) => return Err(refusal(&error)),
+            }
+        }
+    }
+
+    /// 'cycles' where any CPU counts them, else 'cpu-clock'.
+    pub fn clock(&self) -> &'static str {
+        if self.per_cpu.iter().any(|event| event.cycles.is_some()) { "cycles" } else { "cpu-clock" }
+    }
+
+    /// Drops the events of CPUs that went offline and opens those of CPUs that came.
+    pub fn follow_cpus(&mut self) {
+        let cpus = read_online_cpus();
+        let same = cpus.len() == self.per_cpu.len() && self.per_cpu.iter().all(|event| cpus.contains(&event.cpu));
+        if !same && !cpus.is_empty() {
+            // A CPU that cannot be had is tried again at the next look.
+            let _ = self.follow(&cpus);
+        }
+    }
+
+    fn follow(&mut self, cpus: &[u32]) -> Result<(), Failure> {
+        self.per_cpu.retain(|event| cpus.contains(&event.cpu));
+        for &cpu in cpus {
+            if self.per_cpu.iter().any(|event| event.cpu == cpu) {
+                continue;
+            }
+            match self.open_cpu(cpu) {
+                Ok(event) => self.per_cpu.push(event),
+                // Offline since the list was read.
+                Err(Failure::Event(error)) if error.raw_os_error() == Some(libc::ENODEV) => {}
+                Err(failure) => return Err(failure),
+            }
+        }
+        Ok(())
+    }
+
+    fn open_cpu(&self, cpu: u32) -> Result<CpuEvent, Failure> {
+        let mut attr = self.attr;
+        let mut opened = self.open_targets(&attr, cpu);
+        if attr.kind == TYPE_HARDWARE && opened.as_ref().is_err_and(is_absent_counter) {
+            (attr.kind, attr.config) = (TYPE_SOFTWARE, SW_CPU_CLOCK);
+            opened = self.open_targets(&attr, cpu);
+        }
+        let mut fds = opened.map_err(Failure::Event)?.into_iter();
+        let first = fds.next().ok_or_else(|| Failure::Event(io::Error::from_raw_os_error(libc::ESRCH)))?;
+        let ring = Ring::map(first, self.ring_bytes).map_err(Failure::Ring)?;
+        let attached: Vec<OwnedFd> = fds.collect();
+        for fd in &attached {
+            // SAFETY: both are perf events of this CPU.
+            unsafe { libc::ioctl(fd.as_raw_fd(), IOC_SET_OUTPUT, ring.fd()) };
+        }
+        let cycles = (attr.kind == TYPE_HARDWARE).then(CycleClock::default);
+        Ok(CpuEvent { cpu, ring, _attached: attached, cycles })
+    }
+
+    fn open_targets(&self, attr: &Attr, cpu: u32) -> io::Result<Vec<OwnedFd>> {
+        match &self.target {
+            Target::Node => Ok(vec![perf_event_open(attr, -1, cpu as i32, 0)?]),
+            Target::Cgroup(path) => {
+                let directory = std::fs::File::open(path)?;
+                Ok(vec![perf_event_open(attr, directory.as_raw_fd(), cpu as i32, OPEN_PID_CGROUP)?])
+            }
+            Target::Process(pid) => {
+                // A thread may end between the listing and the opening.
+                let open = |tid: u32| match perf_event_open(attr, tid as i32, cpu as i32, 0) {
+                    Err(error) if error.raw_os_error() == Some(libc::ESRCH) => None,
+                    result => Some(result),
+                };
+                threads(*pid).into_iter().filter_map(open).collect()
+            }
+        }
+    }
+}
+
+enum Failure {
+    Event(io::Error),
+    Ring(io::Error),
+}
+
+fn is_absent_counter(error: &io::Error) -> bool {
+    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV))
+}
+
+fn threads(pid: u32) -> Vec<u32> {
+    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
+    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn rings_hold_two_seconds_within_bounds() {
+        let wanted =
+            |hz, stack_bytes| Wanted { hz, stack_bytes, include_idle: false, side_band: true, target: Target::Node };
+        assert_eq!(ring_bytes(&wanted(19, 16 << 10), 2), 1 << 20);
+        assert_eq!(ring_bytes(&wanted(2000, 65_528), 2), LARGEST_RING);
+        assert_eq!(ring_bytes(&wanted(19, 16 << 10), 512), 256 << 10);
+    }
+}
