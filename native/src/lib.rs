@@ -1,4 +1,29 @@
-//! Only converts between JavaScript and the sampler: no logic here.
+//! Stack sampling for a whole node. The modules are the sampler; `addon` only converts between it and JavaScript.
+//!
+//! ```text
+//!   kernel ring -> perf -> process (maps) -> unwind -> fold          one thread, woken once a second
+//!                                                       |
+//!                                              window of addresses
+//!                                                       v
+//!                                                    symbols          one thread, low priority
+//!                                                       |
+//!                                                windows with names -> drain()
+//! ```
+pub mod arch;
+pub mod cgroups;
+pub mod elf;
+pub mod fold;
+pub mod image;
+pub mod maps;
+pub mod modules;
+pub mod paged;
+pub mod perf;
+pub mod process;
+pub mod sampler;
+pub mod start;
+pub mod symbols;
+pub mod unwind;
+
 #[cfg(feature = "addon")]
 mod addon {
     use napi_derive::napi;

@@ -1,0 +1,48 @@
+//! Samples this node for a while and prints folded stacks: `stacks [seconds] [hz] [pid]`. For looking, and for benches
+//! without Node.
+use jobsight::perf::open::{Target, Wanted};
+use jobsight::sampler::Sampler;
+use jobsight::sampler::session::SessionOptions;
+use jobsight::symbols::window::Window;
+use std::time::Duration;
+
+fn print(window: &Window, only: Option<u32>) {
+    for sample in 0..window.sample_count.len() {
+        let process = &window.processes[window.sample_process[sample] as usize];
+        if only.is_some_and(|pid| pid != process.pid) {
+            continue;
+        }
+        let stack = window.sample_stack[sample] as usize;
+        let frames =
+            &window.stack_frames[window.stack_offsets[stack] as usize..window.stack_offsets[stack + 1] as usize];
+        let name = |&frame: &u32| &*window.strings[window.frame_function[frame as usize] as usize];
+        let names: Vec<&str> = frames.iter().rev().map(name).collect();
+        let thread = &window.strings[window.sample_thread[sample] as usize];
+        println!("{}/{thread};{} {}", process.name, names.join(";"), window.sample_count[sample]);
+    }
+}
+
+fn main() {
+    let argument = |index| std::env::args().nth(index).and_then(|text| text.parse::<u32>().ok());
+    let (seconds, hz, only) = (argument(1).unwrap_or(5), argument(2).unwrap_or(99), argument(3));
+    let target = Target::Node;
+    let wanted = Wanted { hz, stack_bytes: 16 << 10, include_idle: false, side_band: true, target };
+    let window_ns = u64::from(seconds) * 1_000_000_000;
+    let mut sampler = Sampler::start().expect("threads");
+    let options = SessionOptions { wanted, window_ns, first_window_ns: window_ns, burst: String::new() };
+    let (session, clock) = sampler.open_session(options).expect("a session");
+    std::thread::sleep(Duration::from_secs(u64::from(seconds)) + Duration::from_millis(1500));
+    for window in sampler.drain(session) {
+        print(&window, only);
+        let c = window.counters;
+        eprintln!(
+            "{clock} {hz} Hz: {} samples, {} lost, {} truncated, {} unfinished, {:.2} % of frames named, {:.2} us a sample",
+            c.samples,
+            c.lost,
+            c.truncated,
+            c.unfinished,
+            100.0 * c.named_frames as f64 / c.frames.max(1) as f64,
+            c.own_cpu_ns as f64 / 1e3 / c.samples.max(1) as f64
+        );
+    }
+}

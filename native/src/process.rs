@@ -1,0 +1,251 @@
+//! The processes of the node as the kernel's side-band tells of them, completed from /proc for those older than us.
+use crate::cgroups::Cgroups;
+use crate::maps::{Map, MappedFile, Maps, parse_maps};
+use crate::modules::Binary;
+use crate::perf::record::{Mmap, Record};
+use crate::start::StartClock;
+use rustc_hash::FxHashMap;
+use std::rc::Rc;
+use std::sync::Arc;
+
+pub struct Process {
+    /// Never given twice, unlike pid.
+    pub serial: u64,
+    pub pid: u32,
+    pub name: Arc<str>,
+    threads: FxHashMap<u32, Arc<str>>,
+    /// None until the first sample of a process that is older than the sampler.
+    pub maps: Option<Rc<Maps>>,
+    parent: u32,
+    fork_ns: Option<u64>,
+    start_ms: Option<u64>,
+    cgroup: Option<(u64, Arc<str>)>,
+    exited: bool,
+    maps_read_ns: u64,
+    maps_wait_ns: u64,
+    /// The binary that stands for the code this process made at run time.
+    pub runtime: Option<Arc<Binary>>,
+}
+
+pub struct Processes {
+    by_pid: FxHashMap<u32, Process>,
+    next_serial: u64,
+    cgroups: Cgroups,
+    clock: StartClock,
+    /// Who exited last on each CPU: what runs on for a dead task has no pid any more.
+    last_exit: FxHashMap<u32, (u32, u32)>,
+}
+
+const MOST_PROCESSES: usize = 32_768;
+/// Maps that proved wrong are read again after this; each time that did not help, after twice as long.
+const MAPS_AGAIN_NS: u64 = 1_000_000_000;
+const MAPS_AGAIN_AT_MOST_NS: u64 = 120_000_000_000;
+/// pid of a sample whose task has been reaped.
+const NO_PID: u32 = u32::MAX;
+
+impl Default for Processes {
+    fn default() -> Self {
+        let (by_pid, cgroups, last_exit) = Default::default();
+        Processes { by_pid, next_serial: 1, cgroups, clock: StartClock::read(), last_exit }
+    }
+}
+
+impl Processes {
+    /// Takes notice of a side-band record, written at `time_ns` on `cpu`.
+    pub fn apply(&mut self, record: &Record<'_>, time_ns: u64, cpu: u32) {
+        match *record {
+            Record::Mmap(ref mmap) => self.mapped(mmap),
+            Record::Comm { pid, tid, exec, name } => self.named(pid, tid, exec, &String::from_utf8_lossy(name)),
+            Record::Fork { pid, parent, tid, parent_tid } => {
+                if pid == parent {
+                    self.thread_started(pid, tid, parent_tid);
+                } else {
+                    self.forked(pid, parent, tid, parent_tid, time_ns);
+                }
+            }
+            Record::Exit { pid, tid } => {
+                self.last_exit.insert(cpu, (pid, tid));
+                if let Some(process) = self.by_pid.get_mut(&pid).filter(|_| pid == tid) {
+                    process.exited = true;
+                }
+            }
+            Record::Cgroup { id, path } => self.cgroups.insert(id, &String::from_utf8_lossy(path)),
+            _ => {}
+        }
+    }
+
+    fn mapped(&mut self, mmap: &Mmap<'_>) {
+        // Without a snapshot of the rest, a single mapping is worth nothing: /proc will tell all of them.
+        let Some(maps) = self.by_pid.get_mut(&mmap.pid).and_then(|process| process.maps.as_mut()) else { return };
+        let file = MappedFile::new(&String::from_utf8_lossy(mmap.path), mmap.hint);
+        let end = mmap.start.saturating_add(mmap.bytes);
+        Rc::make_mut(maps).insert(Map { start: mmap.start, end, file_offset: mmap.file_offset, file });
+    }
+
+    fn named(&mut self, pid: u32, tid: u32, exec: bool, name: &str) {
+        let process = self.known(pid);
+        let name: Arc<str> = name.into();
+        if exec {
+            process.maps = Some(Rc::default());
+            process.runtime = None;
+            process.threads.clear();
+        }
+        if exec || pid == tid {
+            process.name = name.clone();
+        }
+        process.threads.insert(tid, name);
+    }
+
+    fn thread_started(&mut self, pid: u32, tid: u32, parent_tid: u32) {
+        if let Some(process) = self.by_pid.get_mut(&pid)
+            && let Some(name) = process.threads.get(&parent_tid).cloned()
+        {
+            process.threads.insert(tid, name);
+        }
+    }
+
+    fn forked(&mut self, pid: u32, parent: u32, tid: u32, parent_tid: u32, time_ns: u64) {
+        let mut child = self.fresh(pid);
+        child.parent = parent;
+        child.fork_ns = Some(time_ns);
+        if let Some(parent) = self.by_pid.get(&parent) {
+            child.maps = parent.maps.clone();
+            child.name = parent.threads.get(&parent_tid).unwrap_or(&parent.name).clone();
+            child.threads.insert(tid, child.name.clone());
+            child.cgroup = parent.cgroup.clone();
+        }
+        self.by_pid.insert(pid, child);
+    }
+
+    fn fresh(&mut self, pid: u32) -> Process {
+        self.next_serial += 1;
+        Process {
+            serial: self.next_serial,
+            pid,
+            name: "".into(),
+            threads: FxHashMap::default(),
+            maps: None,
+            parent: 0,
+            fork_ns: None,
+            start_ms: None,
+            cgroup: None,
+            exited: false,
+            maps_read_ns: 0,
+            maps_wait_ns: MAPS_AGAIN_NS,
+            runtime: None,
+        }
+    }
+
+    fn known(&mut self, pid: u32) -> &mut Process {
+        if !self.by_pid.contains_key(&pid) {
+            let process = self.fresh(pid);
+            self.by_pid.insert(pid, process);
+        }
+        self.by_pid.entry(pid).or_insert_with(|| unreachable!("inserted above"))
+    }
+
+    /// The task behind a sample: its pid and tid, also where it was reaped already.
+    pub fn task(&self, pid: u32, tid: u32, cpu: u32) -> (u32, u32) {
+        if pid == NO_PID { self.last_exit.get(&cpu).copied().unwrap_or((0, 0)) } else { (pid, tid) }
+    }
+
+    /// The process of a sample, with its maps.
+    pub fn sampled(&mut self, pid: u32, now_ns: u64) -> &mut Process {
+        let parent_maps = self.by_pid.get(&pid).filter(|process| process.maps.is_none()).map(|process| process.parent);
+        let parent_maps = parent_maps.and_then(|parent| self.by_pid.get(&parent)?.maps.clone());
+        let process = self.known(pid);
+        if process.name.is_empty() {
+            process.name = read_comm(&format!("/proc/{pid}/comm")).unwrap_or_default();
+        }
+        if process.maps.is_none() {
+            process.maps_read_ns = now_ns;
+            process.maps = read_maps(pid).or(parent_maps).or_else(|| Some(Rc::default()));
+        }
+        process
+    }
+
+    /// Reads the maps of a process anew because a stack did not fit them. False when that was done just now.
+    pub fn refresh_maps(&mut self, pid: u32, now_ns: u64) -> bool {
+        let Some(process) = self.by_pid.get_mut(&pid).filter(|process| !process.exited) else { return false };
+        if now_ns.saturating_sub(process.maps_read_ns) < process.maps_wait_ns {
+            return false;
+        }
+        process.maps_read_ns = now_ns;
+        process.maps_wait_ns = (process.maps_wait_ns * 2).min(MAPS_AGAIN_AT_MOST_NS);
+        let Some(maps) = read_maps(pid) else { return false };
+        process.maps = Some(maps);
+        true
+    }
+
+    pub fn get(&self, pid: u32) -> Option<&Process> {
+        self.by_pid.get(&pid)
+    }
+
+    pub fn thread_name(&mut self, pid: u32, tid: u32) -> Arc<str> {
+        let process = self.known(pid);
+        if let Some(name) = process.threads.get(&tid) {
+            return name.clone();
+        }
+        let path = format!("/proc/{pid}/task/{tid}/comm");
+        let name = read_comm(&path).unwrap_or_else(|| process.name.clone());
+        process.threads.insert(tid, name.clone());
+        name
+    }
+
+    /// ms since the epoch; 0 when nobody can tell any more.
+    pub fn start_ms(&mut self, pid: u32) -> u64 {
+        let Some(process) = self.by_pid.get_mut(&pid) else { return 0 };
+        let (clock, fork_ns) = (&self.clock, process.fork_ns);
+        *process.start_ms.get_or_insert_with(|| {
+            clock.of_process(pid).or_else(|| fork_ns.map(|fork_ns| clock.of_fork(fork_ns))).unwrap_or(0)
+        })
+    }
+
+    pub fn cgroup_path(&mut self, pid: u32, id: Option<u64>) -> Arc<str> {
+        let (Some(id), Some(process)) = (id, self.by_pid.get_mut(&pid)) else { return "".into() };
+        match &process.cgroup {
+            Some((known, path)) if *known == id => path.clone(),
+            _ => {
+                let path = self.cgroups.path(id, pid);
+                process.cgroup = Some((id, path.clone()));
+                path
+            }
+        }
+    }
+
+    /// Forgets the dead. Called once a window, when the window has what it needs of them.
+    pub fn tidy(&mut self) {
+        self.by_pid.retain(|_, process| !process.exited);
+        for process in self.by_pid.values_mut().filter(|process| process.threads.len() > 64) {
+            let pid = process.pid;
+            process.threads.retain(|tid, _| std::fs::exists(format!("/proc/{pid}/task/{tid}")).unwrap_or(false));
+        }
+        if self.by_pid.len() > MOST_PROCESSES {
+            // Exits were lost, or this node is enormous: whoever still runs is read from /proc again.
+            self.by_pid.clear();
+        }
+    }
+
+    pub fn len(&self) -> usize {
+        self.by_pid.len()
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.by_pid.is_empty()
+    }
+}
+
+fn read_comm(path: &str) -> Option<Arc<str>> {
+    let bytes = std::fs::read(path).ok()?;
+    Some(String::from_utf8_lossy(&bytes).trim_end_matches('\n').into())
+}
+
+fn read_maps(pid: u32) -> Option<Rc<Maps>> {
+    let read = |path: String| std::fs::read(path).ok().filter(|bytes| !bytes.is_empty());
+    // The main thread of a process may have ended before the others: its own maps are empty then.
+    let maps = read(format!("/proc/{pid}/maps")).or_else(|| {
+        let tasks = std::fs::read_dir(format!("/proc/{pid}/task")).ok()?;
+        tasks.flatten().find_map(|task| read(task.path().join("maps").to_str()?.to_string()))
+    })?;
+    Some(Rc::new(parse_maps(&maps)))
+}

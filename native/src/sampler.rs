@@ -1,0 +1,86 @@
+//! The sampler: its threads, its sessions (the continuous profile, bursts), and their windows.
+pub mod engine;
+pub mod session;
+
+use crate::start::clock_ns;
+use crate::symbols::thread::{self, Mailbox};
+use crate::symbols::window::Window;
+use engine::{Command, Engine, State};
+use session::SessionOptions;
+use std::io;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::{Arc, Mutex};
+use std::thread::JoinHandle;
+
+/// Windows of addresses that may wait for their names.
+const WAITING_FOR_NAMES: usize = 4;
+
+/// Handle of a running sampler. Dropping it stops everything.
+pub struct Sampler {
+    commands: Sender<Command>,
+    wake: Arc<OwnedFd>,
+    mailbox: Arc<Mutex<Mailbox>>,
+    thread: Option<JoinHandle<()>>,
+    next_session: u32,
+}
+
+impl Sampler {
+    pub fn start() -> io::Result<Sampler> {
+        // SAFETY: the kernel gives a fresh descriptor or -1.
+        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
+        if fd < 0 {
+            return Err(io::Error::last_os_error());
+        }
+        // SAFETY: fresh, and ours alone.
+        let wake = Arc::new(unsafe { OwnedFd::from_raw_fd(fd) });
+        let mailbox = Arc::new(Mutex::new(Mailbox::default()));
+        let (commands, received) = channel();
+        let (symbols, jobs) = sync_channel(WAITING_FOR_NAMES);
+        let outgoing = mailbox.clone();
+        std::thread::Builder::new().name("jobsight-names".into()).spawn(move || thread::run(&jobs, &outgoing))?;
+        let engine_wake = wake.clone();
+        let thread = std::thread::Builder::new().name("jobsight-stacks".into()).spawn(move || {
+            let (sessions, state, followed_cpus_ns) = (Vec::new(), State::default(), clock_ns(libc::CLOCK_MONOTONIC));
+            let commands = received;
+            Engine { commands, wake: engine_wake, symbols, state, sessions, followed_cpus_ns, own_cpu_ns: 0 }.run();
+        })?;
+        Ok(Sampler { commands, wake, mailbox, thread: Some(thread), next_session: 0 })
+    }
+
+    fn send(&self, command: Command) {
+        // The thread ends only by Quit, and the descriptor is ours: neither can fail.
+        let _ = self.commands.send(command);
+        let one = 1u64;
+        // SAFETY: writes eight bytes to an eventfd.
+        unsafe { libc::write(self.wake.as_raw_fd(), (&raw const one).cast(), 8) };
+    }
+
+    /// Starts a session: its number and the clock it samples by, or why not.
+    pub fn open_session(&mut self, options: SessionOptions) -> Result<(u32, &'static str), String> {
+        self.next_session += 1;
+        let (id, (reply, answer)) = (self.next_session, channel());
+        self.send(Command::Start { id, options, reply });
+        let clock = answer.recv().map_err(|_| "the sampler's thread has ended".to_string())??;
+        Ok((id, clock))
+    }
+
+    /// The windows of a session that have ended since the last call.
+    pub fn drain(&self, session: u32) -> Vec<Window> {
+        self.mailbox.lock().unwrap_or_else(|poison| poison.into_inner()).take(session)
+    }
+
+    /// Ends a session; its last window comes a moment later.
+    pub fn close_session(&self, session: u32) {
+        self.send(Command::Stop { id: session });
+    }
+}
+
+impl Drop for Sampler {
+    fn drop(&mut self) {
+        self.send(Command::Quit);
+        if let Some(thread) = self.thread.take() {
+            let _ = thread.join();
+        }
+    }
+}

@@ -1,0 +1,265 @@
+//! The sampler's thread: drains the rings in the order of time, walks each stack, folds it.
+use super::session::{Session, SessionOptions};
+use crate::arch::{DWARF_REGISTERS, REGISTERS};
+use crate::fold::{Fold, RawWindow, SampledProcess};
+use crate::modules::{BinaryKind, CUT, KERNEL, Modules, RUNTIME};
+use crate::perf::open::{CpuEvent, Events};
+use crate::perf::record::{Record, Sample, parse_record, parse_time};
+use crate::process::Processes;
+use crate::start::clock_ns;
+use crate::unwind::walk::{Ending, Frame, Place, StackCopy, Walk};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::os::fd::{AsRawFd, OwnedFd};
+use std::sync::Arc;
+use std::sync::mpsc::{Receiver, Sender, SyncSender};
+
+pub enum Command {
+    Start { id: u32, options: SessionOptions, reply: Sender<Result<&'static str, String>> },
+    Stop { id: u32 },
+    Quit,
+}
+
+/// A window on its way to the symbol thread.
+pub struct Job {
+    pub session: u32,
+    pub burst: String,
+    /// CLOCK_REALTIME minus CLOCK_MONOTONIC when the window ended.
+    pub epoch_ns: u64,
+    pub window: RawWindow,
+}
+
+/// Rings are drained at least this often, full or not.
+const FLUSH_NS: u64 = 1_000_000_000;
+const FOLLOW_CPUS_NS: u64 = 5_000_000_000;
+/// Addresses of CUT frames.
+pub const CUT_TRUNCATED: u64 = 0;
+pub const CUT_LOST: u64 = 1;
+
+pub struct Engine {
+    pub commands: Receiver<Command>,
+    pub wake: Arc<OwnedFd>,
+    pub symbols: SyncSender<Job>,
+    pub state: State,
+    pub sessions: Vec<Session>,
+    pub followed_cpus_ns: u64,
+    pub own_cpu_ns: u64,
+}
+
+/// What all sessions share.
+#[derive(Default)]
+pub struct State {
+    pub processes: Processes,
+    pub modules: Modules,
+    places: Vec<Place>,
+}
+
+impl Engine {
+    pub fn run(mut self) {
+        loop {
+            self.wait();
+            if !self.obey() {
+                return;
+            }
+            self.drain();
+            self.follow_cpus();
+        }
+    }
+
+    fn wait(&self) {
+        let now = clock_ns(libc::CLOCK_MONOTONIC);
+        let window_end = self.sessions.iter().map(|session| session.window_end_ns).min();
+        let wait_ns = window_end.map_or(FLUSH_NS, |end| end.saturating_sub(now).min(FLUSH_NS));
+        let rings = self.sessions.iter().flat_map(|session| session.events.per_cpu.iter().map(|event| event.ring.fd()));
+        let entry = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
+        let mut fds: Vec<libc::pollfd> = std::iter::once(self.wake.as_raw_fd()).chain(rings).map(entry).collect();
+        // SAFETY: fds outlives the call. An interrupted or failed poll only makes this drain early.
+        let ready =
+            unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, (wait_ns / 1_000_000 + 1) as i32) };
+        if ready > 0 && fds[1..].iter().any(|fd| fd.revents & (libc::POLLERR | libc::POLLHUP) != 0) {
+            // An event whose task or CPU has gone is ready for ever.
+            std::thread::sleep(std::time::Duration::from_millis(50));
+        }
+    }
+
+    /// False when it is time to end.
+    fn obey(&mut self) -> bool {
+        let mut counter = 0u64;
+        // SAFETY: reads eight bytes of an eventfd, which never blocks.
+        unsafe { libc::read(self.wake.as_raw_fd(), (&raw mut counter).cast(), 8) };
+        while let Ok(command) = self.commands.try_recv() {
+            match command {
+                Command::Quit => return false,
+                Command::Start { id, options, reply } => {
+                    let opened = Session::open(id, options);
+                    // Nobody waits for the reply any more: the session is stopped by its owner's Stop.
+                    let _ = reply.send(opened.as_ref().map(|s| s.events.clock()).map_err(|error| error.to_string()));
+                    self.sessions.extend(opened.ok());
+                }
+                Command::Stop { id } => {
+                    self.drain();
+                    if let Some(index) = self.sessions.iter().position(|session| session.id == id) {
+                        self.end_window(index, clock_ns(libc::CLOCK_MONOTONIC));
+                        self.sessions.remove(index);
+                    }
+                }
+            }
+        }
+        true
+    }
+
+    /// Takes every record written until now, of all rings, oldest first: a fork is seen before its child's samples.
+    fn drain(&mut self) {
+        let until = clock_ns(libc::CLOCK_MONOTONIC);
+        let mut heads = BinaryHeap::new();
+        for (s, session) in self.sessions.iter_mut().enumerate() {
+            for (c, event) in session.events.per_cpu.iter_mut().enumerate() {
+                event.ring.refresh();
+                heads.extend(event.ring.peek().map(|bytes| Reverse((parse_time(bytes), s, c))));
+            }
+        }
+        while let Some(Reverse((time_ns, s, c))) = heads.pop() {
+            if time_ns > until {
+                // Written while we drain; another ring may not have shown what came before it.
+                continue;
+            }
+            if time_ns >= self.sessions[s].window_end_ns {
+                self.end_windows_before(s, time_ns);
+            }
+            self.state.take_record(&mut self.sessions[s], c, time_ns);
+            let next = self.sessions[s].events.per_cpu[c].ring.peek();
+            heads.extend(next.map(|bytes| Reverse((parse_time(bytes), s, c))));
+        }
+        for s in 0..self.sessions.len() {
+            self.end_windows_before(s, until);
+        }
+    }
+
+    fn end_windows_before(&mut self, index: usize, time_ns: u64) {
+        let session = &self.sessions[index];
+        if time_ns < session.window_end_ns {
+            return;
+        }
+        // Windows without any record, of a machine that was suspended, are one.
+        let late = (time_ns - session.window_end_ns) / session.options.window_ns * session.options.window_ns;
+        let end_ns = session.window_end_ns + late;
+        self.end_window(index, end_ns);
+    }
+
+    fn end_window(&mut self, index: usize, end_ns: u64) {
+        let cpu_ns = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);
+        let session = &mut self.sessions[index];
+        session.fold.counters().own_cpu_ns += cpu_ns - self.own_cpu_ns;
+        self.own_cpu_ns = cpu_ns;
+        for process in session.fold.processes() {
+            if let Some(known) = self.state.processes.get(process.pid).filter(|p| p.serial == process.serial) {
+                process.name = known.name.clone();
+            }
+        }
+        let (burst, id) = (session.options.burst.clone(), session.id);
+        let window = session.end_window(end_ns);
+        let samples = window.counters.samples + window.counters.lost;
+        let epoch_ns = clock_ns(libc::CLOCK_REALTIME).wrapping_sub(clock_ns(libc::CLOCK_MONOTONIC));
+        if samples > 0 && self.symbols.try_send(Job { session: id, burst, epoch_ns, window }).is_err() {
+            session.carried_lost += samples;
+        }
+        if index == 0 {
+            self.state.processes.tidy();
+            self.state.modules.tidy();
+        }
+    }
+
+    fn follow_cpus(&mut self) {
+        let now = clock_ns(libc::CLOCK_MONOTONIC);
+        if now - self.followed_cpus_ns >= FOLLOW_CPUS_NS {
+            self.followed_cpus_ns = now;
+            self.sessions.iter_mut().for_each(|session| session.events.follow_cpus());
+        }
+    }
+}
+
+impl State {
+    /// Takes the oldest record of one ring.
+    fn take_record(&mut self, session: &mut Session, event: usize, time_ns: u64) {
+        let Session { options, events: Events { attr, per_cpu, .. }, fold, .. } = session;
+        let CpuEvent { cpu, ring, cycles, .. } = &mut per_cpu[event];
+        let Some(bytes) = ring.peek() else { return };
+        let size = bytes.len();
+        match parse_record(bytes, attr) {
+            Some(Record::Sample(sample)) => {
+                let nominal_ns = 1_000_000_000 / u64::from(options.wanted.hz.max(1));
+                let period_ns = match cycles {
+                    Some(clock) => clock.nanoseconds(sample.period, sample.time_ns, nominal_ns),
+                    None => sample.period,
+                };
+                let (pid, tid) = self.processes.task(sample.pid, sample.tid, sample.cpu);
+                if options.wants(pid) {
+                    self.sample(fold, &sample, pid, tid, period_ns);
+                }
+            }
+            Some(Record::Lost(count)) => fold.counters().lost += count,
+            Some(Record::Throttle) => fold.counters().throttled += 1,
+            Some(record) => self.processes.apply(&record, time_ns, *cpu),
+            None => fold.counters().lost += 1,
+        }
+        ring.advance(size);
+    }
+
+    fn sample(&mut self, fold: &mut Fold, sample: &Sample<'_>, pid: u32, tid: u32, period_ns: u64) {
+        self.places.clear();
+        self.places.extend(sample.kernel.iter().map(|address| Place { binary: KERNEL, address }));
+        let ending = self.walk_user(sample, pid);
+        if ending != Ending::Root {
+            let address = if ending == Ending::Truncated { CUT_TRUNCATED } else { CUT_LOST };
+            self.places.push(Place { binary: CUT, address });
+        }
+        self.name_runtime_code(pid);
+        let State { processes, modules, places } = self;
+        let serial = processes.sampled(pid, sample.time_ns).serial;
+        let process = fold.process(serial, || SampledProcess {
+            serial,
+            pid,
+            start_ms: processes.start_ms(pid),
+            name: processes.get(pid).map_or_else(|| "".into(), |process| process.name.clone()),
+            cgroup: processes.cgroup_path(pid, sample.cgroup),
+        });
+        let thread = processes.thread_name(pid, tid);
+        fold.add(process, &thread, places, period_ns, ending, |id| modules.by_id(id).cloned());
+    }
+
+    fn walk_user(&mut self, sample: &Sample<'_>, pid: u32) -> Ending {
+        // Kernel threads, and tasks on their way in or out of a program, have no user part: their stack is whole.
+        let Some(words) = sample.registers else { return Ending::Root };
+        let mut registers = [0; DWARF_REGISTERS];
+        for (index, &(_, number)) in REGISTERS.iter().enumerate() {
+            registers[number as usize] = words.get(index).unwrap_or(0);
+        }
+        let frame = Frame::leaf(registers);
+        let kernel_frames = self.places.len();
+        let ending = self.walk(&frame, sample, pid);
+        if ending == Ending::Lost && self.processes.refresh_maps(pid, sample.time_ns) {
+            self.places.truncate(kernel_frames);
+            return self.walk(&frame, sample, pid);
+        }
+        ending
+    }
+
+    fn walk(&mut self, frame: &Frame, sample: &Sample<'_>, pid: u32) -> Ending {
+        let maps = self.processes.sampled(pid, sample.time_ns).maps.clone().unwrap_or_default();
+        let stack = StackCopy { start: frame.stack_pointer(), bytes: sample.stack, full: sample.stack_full };
+        Walk { modules: &mut self.modules, maps: &maps, pid, stack }.run(frame.clone(), &mut self.places)
+    }
+
+    /// Code made at run time belongs to its process: the same address in another is other code.
+    fn name_runtime_code(&mut self, pid: u32) {
+        if self.places.iter().all(|place| place.binary != RUNTIME) {
+            return;
+        }
+        let process = self.processes.sampled(pid, 0);
+        let runtime =
+            process.runtime.get_or_insert_with(|| self.modules.binary("[jit]".into(), BinaryKind::Runtime { pid }));
+        for place in self.places.iter_mut().filter(|place| place.binary == RUNTIME) {
+            place.binary = runtime.id;
+        }
+    }
+}

@@ -1,0 +1,66 @@
+//! Inlined functions and lines, from DWARF where a file has it uncompressed or small.
+use super::debug_files::{DebugFile, inflate};
+use crate::image::Image;
+use crate::paged::{PageCache, Paged};
+use addr2line::Context;
+use gimli::{Dwarf, SectionId};
+use std::cell::RefCell;
+use std::rc::Rc;
+use std::sync::Arc;
+
+pub struct Lines {
+    context: Context<Paged>,
+    /// Decompressed sections held in memory.
+    pub held_bytes: usize,
+}
+
+#[derive(Clone, Debug, PartialEq)]
+pub struct Inlined {
+    /// As the linker names it; None where DWARF gives no name.
+    pub function: Option<String>,
+    pub file: String,
+    pub line: u32,
+}
+
+const MOST_INLINED: usize = 32;
+const LONGEST_PATH: usize = 1024;
+
+/// None for a file without debug information.
+pub fn open(file: &DebugFile, pages: &Rc<RefCell<PageCache>>) -> Option<Lines> {
+    file.section(".debug_info").filter(|section| section.bytes > 0)?;
+    let mut held_bytes = 0;
+    let load = |id: SectionId| -> Result<Paged, gimli::Error> {
+        let empty = || Paged::new(&file.image, pages, 0, 0);
+        let Some(section) = file.section(id.name()) else { return Ok(empty()) };
+        if !section.compressed {
+            return Ok(Paged::new(&file.image, pages, section.offset, section.bytes));
+        }
+        let bytes = inflate(file, section).ok_or(gimli::Error::Io)?;
+        held_bytes += bytes.len();
+        let image = Arc::new(Image::of_memory(bytes));
+        Ok(Paged::new(&image, pages, 0, image.bytes))
+    };
+    let dwarf = Dwarf::load(load).ok()?;
+    Some(Lines { context: Context::from_dwarf(dwarf).ok()?, held_bytes })
+}
+
+impl Lines {
+    /// The functions at an address, innermost first; the last is the one that has a symbol. Empty where DWARF is silent.
+    pub fn find(&self, address: u64) -> Vec<Inlined> {
+        let mut found = Vec::new();
+        let Ok(mut frames) = self.context.find_frames(address).skip_all_loads() else { return found };
+        while let Ok(Some(frame)) = frames.next() {
+            let function = frame.function.as_ref().and_then(|name| Some(name.raw_name().ok()?.into_owned()));
+            let (file, line) = match frame.location {
+                Some(location) => (location.file.unwrap_or_default(), location.line.unwrap_or(0)),
+                None => ("", 0),
+            };
+            let file = file.chars().take(LONGEST_PATH).collect();
+            found.push(Inlined { function, file, line });
+            if found.len() >= MOST_INLINED {
+                break;
+            }
+        }
+        found
+    }
+}

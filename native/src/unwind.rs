@@ -1,0 +1,4 @@
+//! From registers and a copy of the stack to the addresses that called each other.
+pub mod cfi;
+pub mod load;
+pub mod walk;

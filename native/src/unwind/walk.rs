@@ -1,0 +1,208 @@
+//! The walk up one stack.
+use super::cfi::{Cfa, Expression, Found, Row, Rule};
+use crate::arch::{self, DWARF_REGISTERS, FP, PC, RA, SP};
+use crate::maps::{Map, Maps};
+use crate::modules::{BinaryKind, Module, Modules, RUNTIME};
+use std::rc::Rc;
+
+/// A place in code: a binary's id and an address as that binary counts.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Place {
+    pub binary: u32,
+    pub address: u64,
+}
+
+/// The bytes at and above the stack pointer.
+pub struct StackCopy<'a> {
+    pub start: u64,
+    pub bytes: &'a [u8],
+    /// More of the stack existed than was copied.
+    pub full: bool,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub enum Ending {
+    /// Reached what has no caller: _start, the start of a thread.
+    Root,
+    /// The copy, or the list of frames, was too short.
+    Truncated,
+    /// Nothing says who called the last frame.
+    Lost,
+}
+
+/// Deeper stacks are cut here: a runaway recursion must not fill the window.
+const MOST_FRAMES: usize = 1024;
+
+pub struct Walk<'a> {
+    pub modules: &'a mut Modules,
+    pub maps: &'a Maps,
+    pub pid: u32,
+    pub stack: StackCopy<'a>,
+}
+
+#[derive(Clone)]
+pub struct Frame {
+    registers: [u64; DWARF_REGISTERS],
+    /// All registers are the frame's own, and its PC is not a return address: the leaf, or code a signal interrupted.
+    exact: bool,
+}
+
+impl Frame {
+    pub fn leaf(registers: [u64; DWARF_REGISTERS]) -> Frame {
+        Frame { registers, exact: true }
+    }
+
+    pub fn stack_pointer(&self) -> u64 {
+        self.registers[SP]
+    }
+}
+
+impl Walk<'_> {
+    /// Appends the stack to `places`, leaf first.
+    pub fn run(&mut self, mut frame: Frame, places: &mut Vec<Place>) -> Ending {
+        for _ in 0..MOST_FRAMES {
+            // A return address may be the first byte behind a function that never returns, so look one byte before.
+            let pc = frame.registers[PC].wrapping_sub(u64::from(!frame.exact));
+            let Some(map) = self.maps.find(pc) else {
+                // An address that is mapped nowhere is a guess of the walk and no frame, unless the processor was there.
+                if frame.exact {
+                    places.push(Place { binary: RUNTIME, address: pc });
+                }
+                return Ending::Lost;
+            };
+            let module = self.modules.resolve(map, self.pid);
+            let place = place(map, module.as_ref(), pc);
+            places.push(place);
+            frame = match self.step(&frame, module.as_ref(), place.address) {
+                Ok(caller) => caller,
+                Err(ending) => return ending,
+            };
+        }
+        Ending::Truncated
+    }
+
+    fn step(&mut self, frame: &Frame, module: Option<&Rc<Module>>, address: u64) -> Result<Frame, Ending> {
+        let Some(module) = module else { return self.step_frame_pointer(frame) };
+        let mut cfi = module.cfi.borrow_mut();
+        match self.modules.loader.find(&mut cfi, address) {
+            Found::Row { signal: true, .. } => self.step_signal(frame),
+            Found::Row { row, .. } => self.step_row(frame, &row, &cfi.table.expressions),
+            _ if is_signal_return(module, address) => self.step_signal(frame),
+            _ => self.step_frame_pointer(frame),
+        }
+    }
+
+    fn step_row(&self, frame: &Frame, row: &Row, expressions: &[Expression]) -> Result<Frame, Ending> {
+        let register = |number: u8| {
+            let known = frame.exact || number as usize == SP || number as usize == FP;
+            known.then(|| frame.registers[number as usize]).ok_or(Ending::Lost)
+        };
+        let evaluate = |index: u16| -> Result<u64, Ending> {
+            let expression = expressions.get(index as usize).ok_or(Ending::Lost)?;
+            let mut value = register(expression.register)?.wrapping_add_signed(expression.offset);
+            if expression.dereference {
+                value = self.read(value)?;
+            }
+            Ok(value.wrapping_add_signed(expression.add))
+        };
+        let cfa = match row.cfa {
+            Cfa::Register(number, offset) => register(number)?.wrapping_add_signed(i64::from(offset)),
+            Cfa::Expression(index) => evaluate(index)?,
+            Cfa::Plt(threshold) => {
+                let pushed = frame.registers[PC] & 15 >= u64::from(threshold);
+                frame.registers[SP].wrapping_add(if pushed { 16 } else { 8 })
+            }
+            Cfa::Unsupported => return Err(Ending::Lost),
+        };
+        let value = |rule: Rule, own: usize| match rule {
+            Rule::Same => Ok(frame.registers[own]),
+            Rule::Offset(offset) => self.read(cfa.wrapping_add_signed(i64::from(offset))),
+            Rule::Register(number) => register(number),
+            Rule::Expression(index) => self.read(evaluate(index)?),
+            Rule::Undefined | Rule::Unsupported => Err(Ending::Lost),
+        };
+        let pc = match row.ra {
+            Rule::Undefined => return Err(Ending::Root),
+            Rule::Same if !arch::RA_IN_REGISTER => self.read(cfa.wrapping_sub(8))?,
+            Rule::Same if !frame.exact => return Err(Ending::Lost),
+            rule => value(rule, RA)?,
+        };
+        // A frame pointer that is lost matters only when the caller needs it; 0 is one that leads nowhere.
+        let fp = match value(row.fp, FP) {
+            Err(Ending::Truncated) => return Err(Ending::Truncated),
+            fp => fp.unwrap_or(0),
+        };
+        self.caller(frame, pc, cfa, fp)
+    }
+
+    /// Without CFI: the convention that a frame pointer points at the caller's, with the return address above.
+    fn step_frame_pointer(&self, frame: &Frame) -> Result<Frame, Ending> {
+        let fp = frame.registers[FP];
+        if fp == 0 {
+            return Err(Ending::Root);
+        }
+        if fp < frame.registers[SP] || !fp.is_multiple_of(8) {
+            return Err(Ending::Lost);
+        }
+        let (caller_fp, pc) = (self.read(fp)?, self.read(fp.wrapping_add(8))?);
+        self.caller(frame, pc, fp.wrapping_add(16), caller_fp)
+    }
+
+    fn step_signal(&self, frame: &Frame) -> Result<Frame, Ending> {
+        let context = frame.registers[SP].wrapping_add(arch::SIGNAL_CONTEXT_OFFSET);
+        let mut interrupted = Frame { registers: [0; DWARF_REGISTERS], exact: true };
+        for (index, &number) in arch::SIGNAL_CONTEXT.iter().enumerate() {
+            interrupted.registers[number as usize] = self.read(context.wrapping_add(index as u64 * 8))?;
+        }
+        // A handler may run on a stack of its own, from which the copy does not reach the interrupted one.
+        Ok(interrupted)
+    }
+
+    fn caller(&self, frame: &Frame, pc: u64, cfa: u64, fp: u64) -> Result<Frame, Ending> {
+        let pc = arch::strip_pointer(pc);
+        if pc == 0 {
+            return Err(Ending::Root);
+        }
+        let sp = frame.registers[SP];
+        // The stack grows downwards: a caller that is not above its callee would make the walk go round.
+        if cfa < sp || (cfa == sp && !(frame.exact && arch::RA_IN_REGISTER)) {
+            return Err(Ending::Lost);
+        }
+        let mut caller = Frame { registers: [0; DWARF_REGISTERS], exact: false };
+        caller.registers[PC] = pc;
+        caller.registers[SP] = cfa;
+        caller.registers[FP] = fp;
+        Ok(caller)
+    }
+
+    fn read(&self, address: u64) -> Result<u64, Ending> {
+        let beyond = if self.stack.full { Ending::Truncated } else { Ending::Lost };
+        let at = address.checked_sub(self.stack.start).ok_or(Ending::Lost)?;
+        let at = usize::try_from(at).map_err(|_| Ending::Lost)?;
+        // What lies far above the copy is no stack that was cut but an address that is none.
+        let beyond = if at < (1 << 30) { beyond } else { Ending::Lost };
+        let word = at.checked_add(8).and_then(|end| self.stack.bytes.get(at..end)).ok_or(beyond)?;
+        Ok(u64::from_le_bytes(word.try_into().unwrap_or_default()))
+    }
+}
+
+fn place(map: &Map, module: Option<&Rc<Module>>, pc: u64) -> Place {
+    let file_offset = pc - map.start + map.file_offset;
+    match module.map(|module| &*module.binary) {
+        None => Place { binary: RUNTIME, address: pc },
+        Some(binary) => match &binary.kind {
+            BinaryKind::Elf { elf, .. } => {
+                Place { binary: binary.id, address: elf.vaddr_of(file_offset).unwrap_or(file_offset) }
+            }
+            _ => Place { binary: binary.id, address: file_offset },
+        },
+    }
+}
+
+fn is_signal_return(module: &Module, address: u64) -> bool {
+    let BinaryKind::Elf { image, elf } = &module.binary.kind else { return false };
+    let mut code = [0; arch::SIGNAL_RETURN.len()];
+    // The return address of a handler is the trampoline's first byte, and we look one byte before return addresses.
+    let at = elf.offset_of(address.wrapping_add(1)).map(|(offset, _)| offset);
+    at.and_then(|offset| image.read_exact_at(offset, &mut code)).is_some() && code == *arch::SIGNAL_RETURN
+}
