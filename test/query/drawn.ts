@@ -8,13 +8,13 @@
  *
  * As a Profile for the pure code, as rows of stacks, frames and samples for the store.
  */
-import { CATEGORIES, FRAME_KINDS } from '../../ingest/records.ts'
+import { CATEGORIES, type Category, FRAME_KINDS, type FrameKind } from '../../ingest/records.ts'
 import type { Profile } from '../../query/stacks.ts'
 import { OTHER, ROOT, type Tree } from '../../query/tree.ts'
 
 const nameOf = (letter: string) => (letter === '~' ? '[truncated]' : letter === '+' ? 'app+0x1f' : letter)
-const kindOf = (letter: string) => (letter === '~' ? 'truncated' : letter === 'k' ? 'kernel' : 'native')
-const categoryOf = (leaf: string) => (leaf === 'i' ? 'idle' : leaf === 'm' ? 'mpi' : 'compute')
+const kindOf = (letter: string): FrameKind => (letter === '~' ? 'truncated' : letter === 'k' ? 'kernel' : 'native')
+const categoryOf = (leaf: string): Category => (leaf === 'i' ? 'idle' : leaf === 'm' ? 'mpi' : 'compute')
 
 export interface DrawnStack {
   /** Letters, leaf first. */
@@ -45,10 +45,10 @@ export function drawProfile(text: string): Profile {
   return {
     names: ['', ...letters.map(nameOf)],
     modules: ['', ...letters.map(() => 'app')],
-    kinds: Uint8Array.from(['.', ...letters], letter => FRAME_KINDS.findIndex(kind => kind === kindOf(letter))),
+    kinds: Uint8Array.from(['.', ...letters], letter => FRAME_KINDS.indexOf(kindOf(letter))),
     offsets: Uint32Array.from(offsets),
     frames: Uint32Array.from(stacks.flatMap(stack => stack.letters.map(letter => letters.indexOf(letter) + 1))),
-    categories: Uint8Array.from(stacks, stack => CATEGORIES.findIndex(c => c === categoryOf(stack.letters[0] ?? ''))),
+    categories: Uint8Array.from(stacks, stack => CATEGORIES.indexOf(categoryOf(stack.letters[0] ?? ''))),
     ns: Float64Array.from(stacks, stack => stack.ns),
     counts: Float64Array.from(stacks, () => 1),
   }
@@ -93,16 +93,11 @@ export interface Runner {
   burst?: string
 }
 
-export interface SampleRows {
-  frames: object[]
-  stacks: object[]
-  samples: object[]
-  function_minutes: object[]
-}
+export type SampleRows = Record<'frames' | 'stacks' | 'samples', object[]>
 
 /** Each frame has two lines, taken in turn: to a flame graph they are one function. */
 export function drawSamples(text: string, runner: Runner): SampleRows {
-  const rows: SampleRows = { frames: [], stacks: [], samples: [], function_minutes: [] }
+  const rows: SampleRows = { frames: [], stacks: [], samples: [] }
   const { timeMs, ...who } = {
     cluster: 'alpha',
     job: '',

@@ -10,6 +10,7 @@ import { type EntityPoint, LatestValues } from '../../ingest/latest.ts'
 import { restoreLatest } from '../../ingest/restore.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
 import { query } from '../../query/index.ts'
+import { drawSamples, type Runner } from './drawn.ts'
 
 export const quiet = pino({ level: 'silent' })
 
@@ -33,12 +34,14 @@ export interface Place {
     params?: Record<string, string | number | boolean>,
   ): Promise<{ status: number; code: string; message: string }>
   write(table: string, rows: readonly object[]): Promise<void>
+  /** Stacks as columns of letters; see drawn.ts. */
+  sample(text: string, runner: Runner): Promise<void>
   /** What was written becomes the newest values, as at a start. */
   restore(): Promise<void>
   written(points: readonly EntityPoint[]): void
 }
 
-const YEARS = 36_500
+const YEARS = 10_000
 
 export async function openPlace(options: { uiDir?: string } = {}): Promise<Place> {
   const path = mkdtempSync(join(tmpdir(), 'jobsight-query-'))
@@ -85,6 +88,9 @@ export async function openPlace(options: { uiDir?: string } = {}): Promise<Place
       return { status: answer.statusCode, ...error }
     },
     write: (table, rows) => write(store, table, rows),
+    sample: async (text, runner) => {
+      for (const [table, rows] of Object.entries(drawSamples(text, runner))) await write(store, table, rows)
+    },
     restore: () => restoreLatest(store, latest, clock.now, quiet),
     written: points => {
       for (const listener of listeners) listener(points)
