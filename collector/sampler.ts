@@ -61,6 +61,17 @@ export interface SamplerCounters {
   /** Samples the kernel or the sampler dropped. */
   lost: number
   throttled: number
+  /** Samples behind the window. What follows is absent where the sampler cannot tell it. */
+  samples?: number
+  /** Samples whose stack copy was too short to reach a root. */
+  truncated?: number
+  /** Samples whose stack ends where nothing says who called. */
+  unfinished?: number
+  /** Frames of all samples, and how many of them have a name. */
+  frames?: number
+  namedFrames?: number
+  /** CPU time the sampler itself took. */
+  ownCpuNs?: number
 }
 
 /** What `doctor` and the page say of a running sampler. */
@@ -81,8 +92,31 @@ export interface SamplerOptions {
   stackBytes: number
 }
 
+/** What a burst looks at: a process, everything in a cgroup, or the node. */
+export type BurstTarget = { pid: number } | { cgroup: string } | 'node'
+
+/** A closer look beside the continuous profile: its windows come from drain() like all others, with `burst` set. */
+export interface BurstOptions {
+  /** Id that its windows carry. */
+  burst: string
+  /** Up to 2000. */
+  hz: number
+  durationMs: number
+  target: BurstTarget
+  /** Default: the sampler's own. */
+  windowMs?: number
+  stackBytes?: number
+}
+
+/** A running burst. It ends by itself. */
+export interface Burst {
+  stop(): void
+}
+
 export interface Sampler {
   readonly status: SamplerStatus
+  /** Absent where the sampler cannot look closer. */
+  startBurst?(options: BurstOptions): Burst | { absent: string }
   /** The windows that have ended since the last call. Never blocks for long; bounded memory: what does not fit is counted as lost. */
   drain(): StackWindow[] | Promise<StackWindow[]>
   stop(): Promise<void>

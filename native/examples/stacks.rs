@@ -29,10 +29,11 @@ fn main() {
     let wanted = Wanted { hz, stack_bytes: 16 << 10, include_idle: false, side_band: true, target };
     let window_ns = u64::from(seconds) * 1_000_000_000;
     let mut sampler = Sampler::start().expect("threads");
-    let options = SessionOptions { wanted, window_ns, first_window_ns: window_ns, burst: String::new() };
-    let (session, clock) = sampler.open_session(options).expect("a session");
+    let options =
+        SessionOptions { wanted, window_ns, first_window_ns: window_ns, burst: String::new(), duration_ns: None };
+    let (_session, clock) = sampler.open_session(options).expect("a session");
     std::thread::sleep(Duration::from_secs(u64::from(seconds)) + Duration::from_millis(1500));
-    for window in sampler.drain(session) {
+    for window in sampler.drain() {
         print(&window, only);
         let c = window.counters;
         eprintln!(

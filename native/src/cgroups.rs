@@ -1,6 +1,7 @@
 //! From the cgroup id in a sample to the cgroup's path.
 use rustc_hash::FxHashMap;
 use std::os::unix::fs::MetadataExt;
+use std::path::PathBuf;
 use std::sync::Arc;
 
 /// Where the hierarchy that perf's cgroup ids belong to may be mounted: v2, v2 beside v1, v1's perf_event controller.
@@ -30,11 +31,16 @@ impl Cgroups {
         let path = parse_cgroup(&text).unwrap_or_default();
         // The process may have moved since: only what the file system confirms is remembered.
         let inode = |mount: &&str| std::fs::metadata(format!("{mount}{path}")).is_ok_and(|meta| meta.ino() == id);
-        if !path.is_empty() && MOUNTS.iter().any(|mount| inode(mount)) {
+        if !path.is_empty() && MOUNTS.iter().any(inode) {
             self.insert(id, path);
         }
         path.into()
     }
+}
+
+/// The directory of a cgroup, wherever its hierarchy is mounted.
+pub fn directory(path: &str) -> Option<PathBuf> {
+    MOUNTS.iter().map(|mount| PathBuf::from(format!("{mount}{path}"))).find(|directory| directory.is_dir())
 }
 
 /// /proc/PID/cgroup -> the path in the hierarchy of the perf_event controller: v1's where that is mounted, else v2's.

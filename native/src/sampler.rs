@@ -65,9 +65,14 @@ impl Sampler {
         Ok((id, clock))
     }
 
-    /// The windows of a session that have ended since the last call.
-    pub fn drain(&self, session: u32) -> Vec<Window> {
-        self.mailbox.lock().unwrap_or_else(|poison| poison.into_inner()).take(session)
+    /// The windows of all sessions that have ended since the last call.
+    pub fn drain(&self) -> Vec<Window> {
+        self.mailbox.lock().unwrap_or_else(|poison| poison.into_inner()).take()
+    }
+
+    /// False when the sampler's thread came to an end that nobody asked for.
+    pub fn is_alive(&self) -> bool {
+        self.thread.as_ref().is_some_and(|thread| !thread.is_finished())
     }
 
     /// Ends a session; its last window comes a moment later.

@@ -22,7 +22,6 @@ pub enum Command {
 
 /// A window on its way to the symbol thread.
 pub struct Job {
-    pub session: u32,
     pub burst: String,
     /// CLOCK_REALTIME minus CLOCK_MONOTONIC when the window ended.
     pub epoch_ns: u64,
@@ -62,13 +61,22 @@ impl Engine {
                 return;
             }
             self.drain();
-            self.follow_cpus();
+            let now = clock_ns(libc::CLOCK_MONOTONIC);
+            self.end_sessions(|session| session.ends_ns.is_some_and(|end| end <= now));
+            self.follow_cpus(now);
+        }
+    }
+
+    fn end_sessions(&mut self, over: impl Fn(&Session) -> bool) {
+        for index in (0..self.sessions.len()).rev().filter(|&index| over(&self.sessions[index])).collect::<Vec<_>>() {
+            self.end_window(index, clock_ns(libc::CLOCK_MONOTONIC));
+            self.sessions.remove(index);
         }
     }
 
     fn wait(&self) {
         let now = clock_ns(libc::CLOCK_MONOTONIC);
-        let window_end = self.sessions.iter().map(|session| session.window_end_ns).min();
+        let window_end = self.sessions.iter().map(Session::wakes_ns).min();
         let wait_ns = window_end.map_or(FLUSH_NS, |end| end.saturating_sub(now).min(FLUSH_NS));
         let rings = self.sessions.iter().flat_map(|session| session.events.per_cpu.iter().map(|event| event.ring.fd()));
         let entry = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
@@ -98,10 +106,7 @@ impl Engine {
                 }
                 Command::Stop { id } => {
                     self.drain();
-                    if let Some(index) = self.sessions.iter().position(|session| session.id == id) {
-                        self.end_window(index, clock_ns(libc::CLOCK_MONOTONIC));
-                        self.sessions.remove(index);
-                    }
+                    self.end_sessions(|session| session.id == id);
                 }
             }
         }
@@ -156,11 +161,11 @@ impl Engine {
                 process.name = known.name.clone();
             }
         }
-        let (burst, id) = (session.options.burst.clone(), session.id);
+        let burst = session.options.burst.clone();
         let window = session.end_window(end_ns);
         let samples = window.counters.samples + window.counters.lost;
         let epoch_ns = clock_ns(libc::CLOCK_REALTIME).wrapping_sub(clock_ns(libc::CLOCK_MONOTONIC));
-        if samples > 0 && self.symbols.try_send(Job { session: id, burst, epoch_ns, window }).is_err() {
+        if samples > 0 && self.symbols.try_send(Job { burst, epoch_ns, window }).is_err() {
             session.carried_lost += samples;
         }
         if index == 0 {
@@ -169,8 +174,7 @@ impl Engine {
         }
     }
 
-    fn follow_cpus(&mut self) {
-        let now = clock_ns(libc::CLOCK_MONOTONIC);
+    fn follow_cpus(&mut self, now: u64) {
         if now - self.followed_cpus_ns >= FOLLOW_CPUS_NS {
             self.followed_cpus_ns = now;
             self.sessions.iter_mut().for_each(|session| session.events.follow_cpus());

@@ -11,6 +11,8 @@ pub struct SessionOptions {
     pub first_window_ns: u64,
     /// '' for the continuous profile.
     pub burst: String,
+    /// A burst ends by itself.
+    pub duration_ns: Option<u64>,
 }
 
 impl SessionOptions {
@@ -29,6 +31,7 @@ pub struct Session {
     pub events: Events,
     pub fold: Fold,
     pub window_end_ns: u64,
+    pub ends_ns: Option<u64>,
     /// Samples of windows that the symbol thread had no room for, to be told as lost in the next.
     pub carried_lost: u64,
 }
@@ -38,7 +41,13 @@ impl Session {
         let events = Events::open(&options.wanted)?;
         let now = clock_ns(libc::CLOCK_MONOTONIC);
         let window_end_ns = now + options.first_window_ns;
-        Ok(Session { id, options, events, fold: Fold::new(now), window_end_ns, carried_lost: 0 })
+        let (fold, ends_ns) = (Fold::new(now), options.duration_ns.map(|duration| now + duration));
+        Ok(Session { id, options, events, fold, window_end_ns, ends_ns, carried_lost: 0 })
+    }
+
+    /// When the session needs its thread at the latest.
+    pub fn wakes_ns(&self) -> u64 {
+        self.ends_ns.unwrap_or(u64::MAX).min(self.window_end_ns)
     }
 
     /// Ends the window at `end_ns` and starts the next.

@@ -4,35 +4,33 @@ use super::window::{Window, WindowBuilder, WindowProcess};
 use crate::fold::{Counters, RawWindow};
 use crate::sampler::engine::Job;
 use crate::start::clock_ns;
-use rustc_hash::FxHashMap;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
 use std::sync::mpsc::Receiver;
 use std::sync::{Arc, Mutex};
 
-/// Finished windows by session, until somebody drains them.
+/// Finished windows, until somebody drains them.
 #[derive(Default)]
 pub struct Mailbox {
-    windows: FxHashMap<u32, VecDeque<Window>>,
+    windows: VecDeque<Window>,
 }
 
 /// Windows nobody drained beyond these are dropped, oldest first, and told as lost in the next.
-const MOST_WAITING: usize = 6;
+const MOST_WAITING: usize = 12;
 /// Behind everything a user runs, yet not starved on a node that is full.
 const NICENESS: i32 = 10;
 
 impl Mailbox {
-    pub fn take(&mut self, session: u32) -> Vec<Window> {
-        self.windows.remove(&session).map(Vec::from).unwrap_or_default()
+    pub fn take(&mut self) -> Vec<Window> {
+        self.windows.drain(..).collect()
     }
 
-    fn put(&mut self, session: u32, window: Window) {
-        let waiting = self.windows.entry(session).or_default();
-        waiting.push_back(window);
-        if waiting.len() > MOST_WAITING {
-            let dropped = waiting.pop_front().map_or(0, |old| old.counters.samples + old.counters.lost);
-            if let Some(next) = waiting.front_mut() {
+    fn put(&mut self, window: Window) {
+        self.windows.push_back(window);
+        if self.windows.len() > MOST_WAITING {
+            let dropped = self.windows.pop_front().map_or(0, |old| old.counters.samples + old.counters.lost);
+            if let Some(next) = self.windows.front_mut() {
                 next.counters.lost += dropped;
             }
         }
@@ -43,7 +41,7 @@ pub fn run(jobs: &Receiver<Job>, mailbox: &Arc<Mutex<Mailbox>>) {
     // SAFETY: changes only this thread. It may fail, which costs nothing but priority.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, NICENESS) };
     let mut resolver = Resolver::default();
-    while let Ok(Job { session, burst, epoch_ns, window }) = jobs.recv() {
+    while let Ok(Job { burst, epoch_ns, window }) = jobs.recv() {
         let started = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);
         let counters = window.counters;
         let attempt = catch_unwind(AssertUnwindSafe(|| name_window(&mut resolver, window, epoch_ns)));
@@ -55,7 +53,7 @@ pub fn run(jobs: &Receiver<Job>, mailbox: &Arc<Mutex<Mailbox>>) {
         });
         named.burst = burst;
         named.counters.own_cpu_ns += clock_ns(libc::CLOCK_THREAD_CPUTIME_ID) - started;
-        mailbox.lock().unwrap_or_else(|poison| poison.into_inner()).put(session, named);
+        mailbox.lock().unwrap_or_else(|poison| poison.into_inner()).put(named);
     }
 }
 

@@ -212,8 +212,7 @@ fn cfa_expression(
 
 /// breg + offset [, deref] [, plus_uconst]
 fn simple_expression(operations: &[Operation<Paged>]) -> Option<Expression> {
-    let (&Operation::RegisterOffset { register, offset, .. }, rest) = operations.split_first().map(|(f, r)| (f, r))?
-    else {
+    let (&Operation::RegisterOffset { register, offset, .. }, rest) = operations.split_first()? else {
         return None;
     };
     if register.0 as usize >= arch::DWARF_REGISTERS {
