@@ -26,6 +26,8 @@ export interface SimulateOptions {
   follow?: boolean
   processes?: boolean
   stacks?: boolean
+  /** The odd nodes send every core too. */
+  perCore?: boolean
   /** Stack windows of the history, and of what follows in real time. */
   windowMs?: number
   liveWindowMs?: number
@@ -212,6 +214,7 @@ const WITH_CORES: readonly StoryKind[] = ['straggler', 'single_core', 'noisy_vic
 
 /** Every core of every node would be most of the traffic: the odd nodes send theirs, and one beside them. */
 function nodesWithCores(options: SimulateOptions): Set<string> {
+  if (options.perCore === false) return new Set()
   const chosen = new Set<string>([nodeName(0, options.nodes ?? 64)])
   for (const story of demoStory(options)) {
     const node = story.node ?? story.nodes[0]

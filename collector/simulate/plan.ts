@@ -8,9 +8,10 @@ import { openRandom, type Random } from './random.ts'
 import { PLANS, type StoryKind } from './stories.ts'
 
 /** From this share of its life on, the straggler's processor runs at 56 % of its speed. */
-export const THROTTLE = { afterShare: 0.3, speed: 0.56 }
+const THROTTLE = { afterShare: 0.3, speed: 0.56 }
 const FIRST_ID = 48201
 const HOUR = 3_600_000
+const WAITING = { startMs: 0, nodes: [], state: 'queued', reason: '' } as const
 
 export interface PlannedJob extends SimulatedJob {
   kind: StoryKind | 'filler'
@@ -21,48 +22,37 @@ export interface Span {
   untilMs: number
 }
 
+/** Ids are given in the order of submission, as a scheduler does. */
+function idOf(kind: StoryKind): string {
+  const order = [...PLANS].sort((a, b) => a.submit - b.submit)
+  return String(FIRST_ID + 3 * order.findIndex(p => p.kind === kind))
+}
+
 /** The planted jobs; on a small cluster those that find no nodes stay queued. */
 export function planStories(nodes: number, span: Span): PlannedJob[] {
   const long = span.untilMs - span.beginMs
   const at = (part: number): number => Math.round((span.beginMs + part * long) / 1000) * 1000
-  // Ids are given in the order of submission, as a scheduler does.
-  const order = [...PLANS].sort((a, b) => a.submit - b.submit)
-  const idOf = (kind: StoryKind | undefined): string =>
-    kind === undefined ? '' : String(FIRST_ID + 3 * order.findIndex(p => p.kind === kind))
   return PLANS.map((plan, i) => {
     const wanted = plan.nodes(nodes)
-    const runMs = plan.end === undefined ? plan.timeLimitHours * HOUR : (plan.end - plan.begin) * long
+    const odd = wanted - Math.max(1, Math.floor(wanted / 3))
+    const { kind, name, user, account, app, coresPerNode, besides } = plan
     return {
-      kind: plan.kind,
-      id: idOf(plan.kind),
-      name: plan.name,
-      user: plan.user,
-      uid: 20_000 + ((i * 37) % 400),
-      account: plan.account,
+      ...WAITING,
+      ...{ kind, name, user, account, app, coresPerNode },
+      id: idOf(kind),
+      uid: 20_000 + i * 37,
       queue: plan.queue ?? 'batch',
-      app: plan.app,
       nodesWanted: wanted,
-      coresPerNode: plan.coresPerNode,
       submitMs: at(plan.submit),
       earliestMs: at(plan.begin),
-      runMs,
+      runMs: plan.end === undefined ? plan.timeLimitHours * HOUR : (plan.end - plan.begin) * long,
       timeLimitMs: plan.timeLimitHours * HOUR,
       ending: plan.ending ?? 'timeout',
       exitCode: plan.exitCode ?? 0,
       signal: plan.signal ?? 0,
-      besides: idOf(plan.besides),
-      startMs: 0,
-      nodes: [],
-      state: 'queued',
-      reason: '',
+      besides: besides === undefined ? '' : idOf(besides),
       throttle:
-        plan.kind === 'straggler'
-          ? {
-              index: wanted - Math.max(1, Math.floor(wanted / 3)),
-              afterMs: THROTTLE.afterShare * long,
-              speed: THROTTLE.speed,
-            }
-          : undefined,
+        kind === 'straggler' ? { index: odd, afterMs: THROTTLE.afterShare * long, speed: THROTTLE.speed } : undefined,
     }
   })
 }
@@ -87,6 +77,7 @@ export function drawFiller(seed: number, index: number, submitMs: number, nodes:
   const fails = random.uniform()
   const runMs = Math.round(12 * 60_000 + random.exponential(35 * 60_000))
   return {
+    ...WAITING,
     ...filler,
     kind: 'filler',
     id: String(FIRST_ID + 3 * PLANS.length + index * 2 + random.integer(0, 1)),
@@ -103,10 +94,6 @@ export function drawFiller(seed: number, index: number, submitMs: number, nodes:
     exitCode: fails < 0.12 ? 1 : 0,
     signal: 0,
     besides: '',
-    startMs: 0,
-    nodes: [],
-    state: 'queued',
-    reason: '',
     throttle: undefined,
   }
 }

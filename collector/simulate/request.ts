@@ -71,7 +71,7 @@ function keyValue(tag: number, key: string, value: string | number | boolean): P
   return field(tag, [text(1, key), field(2, [any])])
 }
 
-export const attributePieces = (tag: number, attributes: Attributes): Piece[] =>
+const attributePieces = (tag: number, attributes: Attributes): Piece[] =>
   Object.entries(attributes).map(([key, value]) => keyValue(tag, key, value))
 
 /** NumberDataPoint { start 2, time 3, as_double 4, attributes 7 }; what changes comes first, 9 bytes each with its tag. */

@@ -11,21 +11,19 @@ import { fit, join, notebook } from './apps/serial.ts'
 import { training } from './apps/training.ts'
 import type { App, SimulatedJob } from './model.ts'
 
-export const STORIES = [
-  'straggler',
-  'idle',
-  'memory_hog',
-  'io_bound',
-  'single_core',
-  'noisy_victim',
-  'noisy_neighbour',
-  'healthy_mpi',
-  'training',
-  'pipeline',
-  'earlier_run',
-  'queued',
-] as const
-export type StoryKind = (typeof STORIES)[number]
+export type StoryKind =
+  | 'straggler'
+  | 'idle'
+  | 'memory_hog'
+  | 'io_bound'
+  | 'single_core'
+  | 'noisy_victim'
+  | 'noisy_neighbour'
+  | 'healthy_mpi'
+  | 'training'
+  | 'pipeline'
+  | 'earlier_run'
+  | 'queued'
 
 export interface Plan {
   kind: StoryKind

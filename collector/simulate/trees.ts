@@ -24,7 +24,7 @@ export interface TreeFrame {
   kind: FrameKind
 }
 
-export interface TreeStack {
+interface TreeStack {
   /** Indices into Tree.frames, leaf first. */
   frames: readonly number[]
   group: number

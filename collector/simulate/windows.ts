@@ -6,7 +6,7 @@ import { FRAME_KINDS } from '../../ingest/records.ts'
 import type { StackWindow } from '../sampler.ts'
 import type { SimulatedProcess } from './model.ts'
 import type { Random } from './random.ts'
-import type { Tree } from './trees.ts'
+import type { Tree, TreeFrame } from './trees.ts'
 
 export const HZ = 19
 const PERIOD_NS = 1e9 / HZ
@@ -20,54 +20,54 @@ interface Tables {
   firstStack: Map<Tree, number>
   /** Thread name of each stack; 0: the process's own name. */
   threads: number[]
-  names: Map<string, number>
+  names: ReadonlyMap<string, number>
+}
+
+/** Texts by their place; '' is the first. */
+class Strings {
+  readonly at = new Map<string, number>([['', 0]])
+  of(text: string): number {
+    const at = this.at.get(text) ?? this.at.size
+    this.at.set(text, at)
+    return at
+  }
 }
 
 function makeTables(processes: readonly SimulatedProcess[]): Tables {
-  const names = new Map<string, number>([['', 0]])
-  const string = (text: string): number => {
-    const at = names.get(text) ?? names.size
-    names.set(text, at)
-    return at
-  }
-  const frames = { function: [0], module: [0], file: [0], line: [0], kind: [0] }
-  for (const column of Object.values(frames)) column.length = 0
+  const strings = new Strings()
   const offsets = [0]
   const members: number[] = []
   const threads: number[] = []
   const firstStack = new Map<Tree, number>()
+  const frames: TreeFrame[] = []
   for (const tree of new Set(processes.map(p => p.tree))) {
-    const firstFrame = frames.line.length
     firstStack.set(tree, threads.length)
-    for (const f of tree.frames) {
-      frames.function.push(string(f.function))
-      frames.module.push(string(f.module))
-      frames.file.push(string(f.file))
-      frames.line.push(f.line)
-      frames.kind.push(FRAME_KINDS.indexOf(f.kind))
-    }
     for (const s of tree.stacks) {
-      for (const f of s.frames) members.push(firstFrame + f)
+      for (const f of s.frames) members.push(frames.length + f)
       offsets.push(members.length)
-      threads.push(string(s.thread))
+      threads.push(strings.of(s.thread))
     }
+    frames.push(...tree.frames)
   }
-  for (const p of processes) string(p.name)
+  const columns = frameColumns(frames, strings)
+  for (const p of processes) strings.of(p.name)
   return {
-    strings: [...names.keys()],
-    frames: {
-      function: Uint32Array.from(frames.function),
-      module: Uint32Array.from(frames.module),
-      file: Uint32Array.from(frames.file),
-      line: Uint32Array.from(frames.line),
-      kind: Uint8Array.from(frames.kind),
-    },
+    strings: [...strings.at.keys()],
+    frames: columns,
     stacks: { offsets: Uint32Array.from(offsets), frames: Uint32Array.from(members) },
     firstStack,
     threads,
-    names,
+    names: strings.at,
   }
 }
+
+const frameColumns = (frames: readonly TreeFrame[], strings: Strings): StackWindow['frames'] => ({
+  function: Uint32Array.from(frames, f => strings.of(f.function)),
+  module: Uint32Array.from(frames, f => strings.of(f.module)),
+  file: Uint32Array.from(frames, f => strings.of(f.file)),
+  line: Uint32Array.from(frames, f => f.line),
+  kind: Uint8Array.from(frames, f => FRAME_KINDS.indexOf(f.kind)),
+})
 
 /** Whole samples for an expectation: scattered by its root where it is large, drawn where it is small. */
 function sampled(expected: number, random: Random): number {

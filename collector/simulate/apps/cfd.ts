@@ -8,8 +8,8 @@
  *   all healthy   compute compute compute compute mpi        straggler   compute compute compute compute compute
  *                                                            beside it   compute compute mpi     mpi     mpi
  */
-import { clamp, GIB, MINUTE, type Share, type ShareStart, spend } from '../model.ts'
-import { graft, mixOf, parseTree } from '../trees.ts'
+import { clamp, GIB, type Load, MINUTE, type Share, type ShareStart, type SimulatedJob, spend } from '../model.ts'
+import { graft, type Mix, mixOf, parseTree } from '../trees.ts'
 import { allreduce, checkpointWrite, isend, pageFault, waitall } from './shared.ts'
 
 const timeStep = `
@@ -71,10 +71,44 @@ const CHECKPOINT_MS = 40_000
 /** While others run at `speed`, a healthy node computes for speed x 82 % of the time and waits for the rest. */
 const beside = (speed: number) => mixOf(tree, { compute: 82 * speed, transfer: 6, mpi: 94 - 82 * speed })
 
+/** What one tick is, on this node. */
+interface Phase {
+  doing: 'setup' | 'writing' | 'solving'
+  slowed: boolean
+  straggles: boolean
+  mix: Mix
+  /** Share of its cores that a rank keeps busy. */
+  busy: number
+}
+
+function phaseAt(ageMs: number, index: number, job: SimulatedJob, waiting: Mix, threads: number): Phase {
+  const slow = job.throttle !== undefined && ageMs >= job.throttle.afterMs
+  const straggles = slow && job.throttle?.index === index
+  const of = { slowed: slow, straggles }
+  if (ageMs < SETUP_MS) return { ...of, doing: 'setup', mix: SETUP, busy: 1 / threads }
+  if (ageMs % CHECKPOINT_EVERY_MS < CHECKPOINT_MS) return { ...of, doing: 'writing', mix: CHECKPOINT, busy: 0.3 }
+  if (!slow) return { ...of, doing: 'solving', mix: HEALTHY, busy: 0.985 }
+  // Long waits end in short sleeps between the polls.
+  return { ...of, doing: 'solving', mix: straggles ? STRAGGLER : waiting, busy: straggles ? 0.985 : 0.94 }
+}
+
+function addLoad(load: Load, { doing, slowed, straggles, busy }: Phase, speed: number, cores: number): void {
+  const halo = doing === 'solving' ? 2.1e9 * speed : 2e6
+  load.fabricInBytesPerSecond += halo + (doing === 'setup' ? 7.4e7 : 0)
+  load.fabricOutBytesPerSecond += halo + (doing === 'writing' ? 3.1e8 : 0)
+  load.contextSwitchesPerSecond += doing === 'setup' ? 3000 : straggles ? 9000 : slowed ? 240_000 : 60_000
+  load.runnable += doing === 'setup' ? RANKS : cores * busy
+  if (doing !== 'writing') return
+  load.blocked += RANKS * 0.5
+  load.pressureIo += 0.12
+  load.pressureIoFull += 0.05
+  load.cachedBytesPerSecond += 2.5e7
+}
+
 function startCfd(given: ShareStart): Share {
   const { job, index, cores, memoryBytes, random } = given
   const threads = Math.max(1, Math.floor(cores / RANKS))
-  const processes = Array.from({ length: Math.min(RANKS, cores) }, (_, r) =>
+  const processes = Array.from({ length: RANKS }, (_, r) =>
     given.spawn({
       name: 'swirl3d',
       command: `/sw/swirl3d/4.2/bin/swirl3d -in ${job.name}.nml -restart auto`,
@@ -85,41 +119,23 @@ function startCfd(given: ShareStart): Share {
     }),
   )
   // Subdomains are never equal: a few per cent of difference that stays.
-  const weight = processes.map(() => 1 + 0.02 * random.gauss())
+  const weights = processes.map(() => 1 + 0.02 * random.gauss())
   const waiting = beside(job.throttle?.speed ?? 1)
-  const resident = memoryBytes * (0.34 + 0.02 * random.gauss())
+  const resident = (memoryBytes * (0.34 + 0.02 * random.gauss())) / RANKS
   return {
     processes,
     spread: cores,
     tick({ ageMs, stepMs, drift }, load) {
-      const slow = job.throttle && ageMs >= job.throttle.afterMs ? job.throttle : undefined
-      const setup = ageMs < SETUP_MS
-      const writing = !setup && ageMs % CHECKPOINT_EVERY_MS < CHECKPOINT_MS
-      const straggles = slow !== undefined && slow.index === index
-      const running = slow ? (straggles ? STRAGGLER : waiting) : HEALTHY
-      const mix = setup ? SETUP : writing ? CHECKPOINT : running
-      // Long waits end in short sleeps between the polls.
-      const busy = setup ? 1 / threads : writing ? 0.3 : slow && !straggles ? 0.94 : 0.985
+      const phase = phaseAt(ageMs, index, job, waiting, threads)
       processes.forEach((p, r) => {
-        const jitter = 1 + 0.004 * drift.at(r % 8)
-        spend(p, threads * clamp(busy * jitter * (writing ? (weight[r] ?? 1) : 1), 0, 0.996), mix, stepMs)
-        const grown = clamp(ageMs / SETUP_MS, 0.15, 1)
-        p.memoryBytes = (resident / processes.length) * grown * (weight[r] ?? 1)
-        p.writeBytesPerSecond = writing ? 38e6 * (weight[r] ?? 1) : 0
-        p.readBytesPerSecond = setup ? 9e6 : 0
+        const weight = weights[r] ?? 1
+        const jitter = (1 + 0.004 * drift.at(r)) * (phase.doing === 'writing' ? weight : 1)
+        spend(p, threads * clamp(phase.busy * jitter, 0, 0.996), phase.mix, stepMs)
+        p.memoryBytes = resident * clamp(ageMs / SETUP_MS, 0.15, 1) * weight
+        p.writeBytesPerSecond = phase.doing === 'writing' ? 38e6 * weight : 0
+        p.readBytesPerSecond = phase.doing === 'setup' ? 9e6 : 0
       })
-      const rate = (slow ? slow.speed : 1) * (1 + 0.05 * drift.at(8))
-      const halo = setup || writing ? 2e6 : 2.1e9 * rate
-      load.fabricInBytesPerSecond += halo + (setup ? 7.4e7 : 0)
-      load.fabricOutBytesPerSecond += halo * (1 + 0.004 * drift.at(9)) + (writing ? 3.1e8 : 0)
-      load.contextSwitchesPerSecond += setup ? 3000 : straggles ? 9000 : slow ? 240_000 : 60_000
-      load.runnable += setup ? processes.length : cores * busy
-      if (writing) {
-        load.blocked += processes.length * 0.5
-        load.pressureIo += 0.12
-        load.pressureIoFull += 0.05
-        load.cachedBytesPerSecond += 2.5e7
-      }
+      addLoad(load, phase, (phase.slowed ? (job.throttle?.speed ?? 1) : 1) * (1 + 0.05 * drift.at(8)), cores)
     },
   }
 }

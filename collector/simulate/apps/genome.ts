@@ -3,7 +3,7 @@
  * fastp, bwa, samtools, gatk, and the shell's own little ones. Many processes that live for seconds: the case that tools
  * which look once a minute miss.
  */
-import { GIB, MIB, type Share, type ShareStart, type SimulatedProcess, spend } from '../model.ts'
+import { GIB, type Given, type Load, MIB, type Share, type ShareStart, type SimulatedProcess, spend } from '../model.ts'
 import { type Mix, mixOf, parseTree, type Tree } from '../trees.ts'
 import { bwaText, fastpText, GATK, SHELL, SORT } from './genome-trees.ts'
 
@@ -98,32 +98,48 @@ interface Slot {
   program: Program
 }
 
-function startGenome(given: ShareStart): Share {
-  const { cores, random } = given
-  const each = Math.max(1, cores / SLOTS)
+/** Programs follow one another in a slot; a new round is a new sample. */
+function openSlots(given: ShareStart): { first(startMs: number): Slot[]; next(startMs: number, last?: Slot): Slot } {
+  const { random } = given
   let samples = given.index * 100
   const next = (startMs: number, last?: Slot): Slot => {
     const step = ((last?.step ?? random.integer(0, PROGRAMS.length) - 1) + 1) % PROGRAMS.length
     const program = PROGRAMS[step] ?? bash
     const sample = last && step > 0 ? last.sample : `S${String(++samples).padStart(4, '0')}`
-    const process = given.spawn({
-      name: program.name,
-      command: program.command(sample),
-      tree: program.mix.tree,
-      threads: program.threads,
-      startMs,
-    })
+    const { name, threads } = program
+    const process = given.spawn({ name, command: program.command(sample), tree: program.mix.tree, threads, startMs })
     return { step, sample, program, process, untilMs: startMs + 1500 + 1000 * random.exponential(program.meanSeconds) }
   }
+  return { next, first: startMs => Array.from({ length: SLOTS }, () => next(startMs)) }
+}
+
+function work({ process, program, untilMs }: Slot, { timeMs, stepMs, random }: Given, cores: number, load: Load): void {
+  // A program that began within the tick used only the rest of it.
+  const lived = Math.min(1, (Math.min(timeMs, untilMs) - process.startMs) / stepMs)
+  const busy = Math.min(cores, program.busy * cores * lived * (1 + 0.06 * (random.uniform() - 0.5)))
+  spend(process, busy, program.mix, stepMs)
+  process.memoryBytes = program.memoryBytes * Math.min(1, 0.3 + (timeMs - process.startMs) / 15_000)
+  process.readBytesPerSecond = program.readBytesPerSecond
+  process.writeBytesPerSecond = program.writeBytesPerSecond
+  load.fabricInBytesPerSecond += program.readBytesPerSecond
+  load.fabricOutBytesPerSecond += program.writeBytesPerSecond
+  load.cachedBytesPerSecond += 0.02 * program.readBytesPerSecond
+  load.runnable += busy
+}
+
+function startGenome(given: ShareStart): Share {
+  const each = Math.max(1, given.cores / SLOTS)
+  const { first, next } = openSlots(given)
   let slots: Slot[] = []
   let processes: SimulatedProcess[] = []
   return {
     get processes() {
       return processes
     },
-    spread: cores,
-    tick({ timeMs, stepMs, random: noise, drift }, load) {
-      if (slots.length === 0) slots = Array.from({ length: SLOTS }, () => next(timeMs - stepMs))
+    spread: given.cores,
+    tick(now, load) {
+      const { timeMs, stepMs, drift } = now
+      if (slots.length === 0) slots = first(timeMs - stepMs)
       let forks = 0
       slots = slots.map(slot => {
         if (slot.untilMs > timeMs) return slot
@@ -131,20 +147,7 @@ function startGenome(given: ShareStart): Share {
         return next(Math.max(slot.untilMs, timeMs - stepMs), slot)
       })
       processes = slots.map(s => s.process)
-      for (const { process, program, untilMs } of slots) {
-        // A program that began within the tick used only the rest of it.
-        const lived = Math.min(1, (Math.min(timeMs, untilMs) - process.startMs) / stepMs)
-        const busy = program.busy * each * lived * (1 + 0.06 * (noise.uniform() - 0.5))
-        spend(process, Math.min(busy, each), program.mix, stepMs)
-        const age = (timeMs - process.startMs) / 15_000
-        process.memoryBytes = program.memoryBytes * Math.min(1, 0.3 + age)
-        process.readBytesPerSecond = program.readBytesPerSecond
-        process.writeBytesPerSecond = program.writeBytesPerSecond
-        load.fabricInBytesPerSecond += program.readBytesPerSecond
-        load.fabricOutBytesPerSecond += program.writeBytesPerSecond
-        load.cachedBytesPerSecond += 0.02 * program.readBytesPerSecond
-        load.runnable += busy
-      }
+      for (const slot of slots) work(slot, now, each, load)
       load.forksPerSecond += (forks * 18) / (stepMs / 1000) + 2 * (1 + 0.3 * drift.at(0))
       load.contextSwitchesPerSecond += 21_000
     },

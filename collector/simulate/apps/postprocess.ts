@@ -3,7 +3,8 @@
  * readers share one NVMe disk: the disk is full, the cores wait (iowait), the little CPU there is goes to inflate and the
  * kernel's read path.
  */
-import { GIB, type Share, type ShareStart, spend } from '../model.ts'
+import { GIB, type Load, type Share, type ShareStart, type SimulatedProcess, spend } from '../model.ts'
+import type { Drift } from '../random.ts'
 import { mixOf, parseTree } from '../trees.ts'
 import { syscall } from './shared.ts'
 
@@ -94,9 +95,8 @@ const START = mixOf(tree, { user: 1 })
 const FLUSH = mixOf(flushTree, { flush: 1 })
 const READERS = 16
 
-function startPostprocess(given: ShareStart): Share {
-  const { cores, random } = given
-  const readers = Array.from({ length: READERS }, (_, r) =>
+const spawnReaders = (given: ShareStart): SimulatedProcess[] =>
+  Array.from({ length: READERS }, (_, r) =>
     given.spawn({
       name: 'vtkextract',
       command: `vtkextract --steps ${r * 40}-${r * 40 + 39} --field vorticity --scratch /scratch/${given.job.id}`,
@@ -106,11 +106,25 @@ function startPostprocess(given: ShareStart): Share {
       threads: 2,
     }),
   )
+
+/** The disk gives what it can, most readers wait for it. */
+function addSaturation(load: Load, drift: Drift): void {
+  load.cachedBytesPerSecond += 6e8
+  load.dirtyBytes += 1.1 * GIB * (1 + 0.1 * drift.at(3))
+  load.iowait += 10.4 * (1 + 0.05 * drift.at(4))
+  load.blocked += READERS * 0.68
+  load.runnable += READERS * 0.32
+  load.pressureIo += 0.92
+  load.pressureIoFull += 0.71 + 0.03 * drift.at(5)
+}
+
+function startPostprocess(given: ShareStart): Share {
+  const readers = spawnReaders(given)
   const flusher = given.spawn({ name: 'kworker/u128:3', command: '', tree: flushTree, kernel: true, threads: 1 })
-  const resident = 1.6 * GIB * (1 + 0.1 * random.gauss())
+  const resident = 1.6 * GIB * (1 + 0.1 * given.random.gauss())
   return {
     processes: [...readers, flusher],
-    spread: cores,
+    spread: given.cores,
     tick({ ageMs, stepMs, drift }, load) {
       const starting = ageMs < 20_000
       const read = starting ? 2e7 : 2.95e9 * (1 + 0.04 * drift.at(0))
@@ -125,15 +139,8 @@ function startPostprocess(given: ShareStart): Share {
       spend(flusher, starting ? 0 : 0.34, FLUSH, stepMs)
       load.scratchReadBytesPerSecond += read
       load.scratchWriteBytesPerSecond += write
-      load.cachedBytesPerSecond += starting ? 2e7 : 6e8
-      load.dirtyBytes += starting ? 0 : 1.1 * GIB * (1 + 0.1 * drift.at(3))
       load.contextSwitchesPerSecond += 46_000
-      if (starting) return
-      load.iowait += 10.4 * (1 + 0.05 * drift.at(4))
-      load.blocked += READERS * 0.68
-      load.runnable += READERS * 0.32
-      load.pressureIo += 0.92
-      load.pressureIoFull += 0.71 + 0.03 * drift.at(5)
+      if (!starting) addSaturation(load, drift)
     },
   }
 }

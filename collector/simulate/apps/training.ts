@@ -3,8 +3,8 @@
  * the end of each a short validation on few cores and a snapshot by pickle. Python frames stand above native ones, as
  * a sampler that knows the interpreter shows them.
  */
-import { GIB, MINUTE, type Share, type ShareStart, spend } from '../model.ts'
-import { graft, mixOf, parseTree } from '../trees.ts'
+import { GIB, MINUTE, type Share, type ShareStart, type SimulatedProcess, spend } from '../model.ts'
+import { graft, type Mix, mixOf, parseTree } from '../trees.ts'
 import { pageFault, syscall } from './shared.ts'
 
 const gemm = (weight: number): string => `
@@ -92,49 +92,57 @@ const VALIDATE = mixOf(tree, { validate: 1 })
 const SNAPSHOT = mixOf(tree, { snapshot: 1 })
 const LOAD = mixOf(loaderTree, { work: 1 })
 
-function startTraining(given: ShareStart): Share {
-  const { job, index, cores, random } = given
-  const trainer = given.spawn({
-    name: 'python3',
-    command: `python3 -u train.py --config ${job.name}.yaml --epochs 90`,
-    tree,
-    step: '0',
-    rank: index,
-    threads: cores + 3,
-  })
-  const loaders = [0, 1].map(w =>
+type Phase = 'starting' | 'epoch' | 'validating' | 'saving'
+
+function phaseAt(ageMs: number): Phase {
+  if (ageMs < 30_000) return 'starting'
+  const inEpoch = ageMs % (6 * MINUTE)
+  if (inEpoch < 330_000) return 'epoch'
+  return inEpoch < 350_000 ? 'validating' : 'saving'
+}
+
+const MIXES: Record<Phase, Mix> = { starting: START, epoch: EPOCH, validating: VALIDATE, saving: SNAPSHOT }
+const CORES: Record<Exclude<Phase, 'epoch'>, number> = { starting: 1, validating: 9, saving: 0.8 }
+
+function spawnTraining(given: ShareStart): { trainer: SimulatedProcess; loaders: SimulatedProcess[] } {
+  const { job, index, cores } = given
+  const common = { name: 'python3', step: '0', rank: index }
+  const command = `python3 -u train.py --config ${job.name}.yaml --epochs 90`
+  const trainer = given.spawn({ ...common, command, tree, threads: cores + 3 })
+  const loaders = [0, 1].map(worker =>
     given.spawn({
-      name: 'python3',
-      command: `python3 -u loader.py --worker ${w}`,
+      ...common,
+      command: `python3 -u loader.py --worker ${worker}`,
       tree: loaderTree,
-      step: '0',
-      rank: index,
       threads: 2,
       parentPid: trainer.pid,
     }),
   )
+  return { trainer, loaders }
+}
+
+function startTraining(given: ShareStart): Share {
+  const { cores, random } = given
+  const { trainer, loaders } = spawnTraining(given)
   const resident = 46 * GIB * (1 + 0.02 * random.gauss())
   return {
     processes: [trainer, ...loaders],
     spread: cores,
     tick({ ageMs, stepMs, drift }, load) {
-      const inEpoch = ageMs % (6 * MINUTE)
-      const starting = ageMs < 30_000
-      const validating = !starting && inEpoch >= 330_000 && inEpoch < 350_000
-      const saving = !starting && inEpoch >= 350_000
-      const mix = starting ? START : validating ? VALIDATE : saving ? SNAPSHOT : EPOCH
-      const busy = starting ? 1 : validating ? 9 : saving ? 0.8 : (cores - 4) * (0.86 + 0.02 * drift.at(0))
-      spend(trainer, busy, mix, stepMs)
-      trainer.memoryBytes = resident * (starting ? 0.2 : 1)
-      trainer.writeBytesPerSecond = saving ? 1.4e8 : 900
+      const phase = phaseAt(ageMs)
+      const loading = phase === 'epoch' || phase === 'validating'
+      const busy = phase === 'epoch' ? (cores - 4) * (0.86 + 0.02 * drift.at(0)) : CORES[phase]
+      spend(trainer, busy, MIXES[phase], stepMs)
+      trainer.memoryBytes = resident * (phase === 'starting' ? 0.2 : 1)
+      trainer.writeBytesPerSecond = phase === 'saving' ? 1.4e8 : 900
       loaders.forEach((p, w) => {
-        spend(p, starting || saving ? 0.02 : 0.82 + 0.06 * drift.at(1 + w), LOAD, stepMs)
+        spend(p, loading ? 0.82 + 0.06 * drift.at(1 + w) : 0.02, LOAD, stepMs)
         p.memoryBytes = 1.1 * GIB
-        p.readBytesPerSecond = starting || saving ? 0 : 2.2e7 * (1 + 0.1 * drift.at(3 + w))
+        p.readBytesPerSecond = loading ? 2.2e7 * (1 + 0.1 * drift.at(3 + w)) : 0
       })
-      load.fabricInBytesPerSecond += starting ? 1e6 : 4.6e7 * (1 + 0.1 * drift.at(5))
-      load.fabricOutBytesPerSecond += saving ? 1.4e8 : 3e6
-      load.contextSwitchesPerSecond += starting ? 2000 : 95_000
+      load.fabricInBytesPerSecond += loading ? 4.6e7 * (1 + 0.1 * drift.at(5)) : 1e6
+      load.fabricOutBytesPerSecond += phase === 'saving' ? 1.4e8 : 3e6
+      load.contextSwitchesPerSecond += phase === 'starting' ? 2000 : 95_000
       load.runnable += busy + 2
       load.cachedBytesPerSecond += 4e6
     },

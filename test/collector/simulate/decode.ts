@@ -2,7 +2,7 @@
 import { PbfReader } from 'pbf'
 
 export type Value = string | number | boolean
-export type Attributes = Record<string, Value>
+type Attributes = Record<string, Value>
 
 export interface MetricPoint {
   name: string

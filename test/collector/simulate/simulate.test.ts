@@ -272,14 +272,21 @@ describe('eighteen nodes over 24 minutes', () => {
 
 describe('traffic for benches', () => {
   it('is one request a node and tick, metrics alone', async () => {
-    const traffic = await all({ nodes: 20, hours: 0.01, processes: false, stacks: false, requestPerNode: true })
+    const traffic = await all({
+      nodes: 20,
+      hours: 0.01,
+      processes: false,
+      stacks: false,
+      perCore: false,
+      requestPerNode: true,
+    })
     const metrics = traffic.filter(t => t.door === 'metrics')
     expect(traffic.filter(t => t.door === 'profiles')).toEqual([])
     expect(metrics.length).toBe(20 * 4 - 2)
     for (const t of metrics) {
       const points = decodeMetrics(t.body)
       expect(new Set(points.map(p => `${p.resource['host.name']} ${p.timeMs}`)).size).toBe(1)
-      expect(points.some(p => 'process.pid' in p.resource)).toBe(false)
+      expect(points.some(p => 'process.pid' in p.resource || 'cpu.logical_number' in p.attributes)).toBe(false)
     }
   })
 })
