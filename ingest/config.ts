@@ -38,37 +38,34 @@ export const StoreConfig = Type.Object(
 )
 export type StoreConfig = Static<typeof StoreConfig>
 
+export const INGEST_DEFAULTS = {
+  flushMs: 1000,
+  flushRows: 100_000,
+  maxBodyBytes: 16 << 20,
+  maxInflatedBytes: 64 << 20,
+  maxQueuedBytes: 256 << 20,
+  maxSeries: 500_000,
+  maxStacks: 200_000,
+  futureMs: 3_600_000,
+} as const
+
+const Count = (name: keyof typeof INGEST_DEFAULTS, minimum: number, description: string) =>
+  Type.Optional(Type.Integer({ minimum, default: INGEST_DEFAULTS[name], description }))
+
 export const IngestConfig = Type.Object(
   {
-    flushMs: Type.Optional(
-      Type.Integer({ minimum: 0, maximum: 60_000, default: 1000, description: 'oldest row that waits for its batch' }),
+    flushMs: Count('flushMs', 0, 'how long the oldest row waits for its batch'),
+    flushRows: Count('flushRows', 1, 'rows that make a batch full'),
+    maxBodyBytes: Count('maxBodyBytes', 1024, 'of a request as it arrives; above: 413'),
+    maxInflatedBytes: Count('maxInflatedBytes', 1024, 'of a request after decompression; above: 413'),
+    maxQueuedBytes: Count('maxQueuedBytes', 1 << 20, 'rows that wait for the store; above: 429'),
+    maxSeries: Count(
+      'maxSeries',
+      2,
+      'cumulative counters, and foreign series, that are remembered; above: the oldest are forgotten and counted',
     ),
-    flushRows: Type.Optional(
-      Type.Integer({ minimum: 1, default: 100_000, description: 'rows that make a batch full' }),
-    ),
-    maxBodyBytes: Type.Optional(
-      Type.Integer({ minimum: 1024, default: 16 << 20, description: 'of a request as it arrives; above: 413' }),
-    ),
-    maxInflatedBytes: Type.Optional(
-      Type.Integer({ minimum: 1024, default: 64 << 20, description: 'of a request after decompression; above: 413' }),
-    ),
-    maxQueuedBytes: Type.Optional(
-      Type.Integer({ minimum: 1 << 20, default: 256 << 20, description: 'rows that wait for the store; above: 429' }),
-    ),
-    maxSeries: Type.Optional(
-      Type.Integer({
-        minimum: 1,
-        default: 500_000,
-        description: 'cumulative counters whose last value is remembered; above: the oldest is forgotten and counted',
-      }),
-    ),
-    futureMs: Type.Optional(
-      Type.Integer({
-        minimum: 0,
-        default: 3_600_000,
-        description: "how far ahead of this machine's clock a record may lie; further: refused",
-      }),
-    ),
+    maxStacks: Count('maxStacks', 2, 'stacks known to be stored; above: the oldest are forgotten, and stored again'),
+    futureMs: Count('futureMs', 0, "how far ahead of this machine's clock a record may lie; further: refused"),
   },
   { additionalProperties: false },
 )

@@ -35,3 +35,15 @@ export function databaseError(error: unknown): StoreError {
   const code = CODES[/^Code: (\d+)/.exec(text)?.[1] ?? given] ?? 'database'
   return new StoreError(code, text, { cause: error })
 }
+
+/** A body that cannot be taken as it is. The status is HTTP's; the message says what is wrong and where. */
+export class BodyError extends Error {
+  readonly code: 'malformed' | 'too_large' | 'unsupported'
+  readonly status: 400 | 413 | 415
+  constructor(code: BodyError['code'], message: string) {
+    super(message)
+    this.name = 'BodyError'
+    this.code = code
+    this.status = code === 'malformed' ? 400 : code === 'too_large' ? 413 : 415
+  }
+}

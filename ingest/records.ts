@@ -135,6 +135,9 @@ export const Node = Type.Object({
   schedulerReason: Type.Optional(Type.String({ maxLength: 1024 })),
   schedulerCores: Type.Optional(Type.Number({ minimum: 0 })),
   schedulerQueues: Type.Optional(Type.Array(Type.String({ maxLength: 255 }))),
+  simulated: Type.Optional(
+    Type.Boolean({ description: 'made by jobsight demo (resource attribute jobsight.simulated)' }),
+  ),
   updatedMs: Ms('when it was read'),
 })
 export type Node = Static<typeof Node>

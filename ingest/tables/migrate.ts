@@ -14,14 +14,12 @@ import {
   type Column,
   createPoints,
   createRollup,
-  createView,
   ENTITY_NAMES,
   pointColumns,
   pointsTable,
   ROLLUPS,
   rollupColumns,
   rollupTable,
-  rollupView,
 } from './points.ts'
 
 export interface Database {
@@ -115,26 +113,19 @@ async function growPoints(db: Database, entity: Entity, retention: Retention, lo
   await db.command(createPoints(entity, retention.points))
   await addColumns(db, pointsTable(entity), pointColumns(entity), log)
   for (const rollup of ROLLUPS) {
-    const table = rollupTable(entity, rollup)
     await db.command(createRollup(entity, rollup, retention.rollups))
-    const grew = await addColumns(db, table, rollupColumns(entity), log)
-    const view = await columnsOf(db, rollupView(entity, rollup))
-    const complete = rollupColumns(entity).every(c => view.has(c.name))
-    if (!grew && complete) continue
-    await db.command(`DROP TABLE IF EXISTS ${rollupView(entity, rollup)}`)
-    await db.command(createView(entity, rollup))
+    await addColumns(db, rollupTable(entity, rollup), rollupColumns(entity), log)
   }
 }
 
-async function addColumns(db: Database, table: string, wanted: readonly Column[], log: Logger): Promise<boolean> {
+async function addColumns(db: Database, table: string, wanted: readonly Column[], log: Logger): Promise<void> {
   const has = await columnsOf(db, table)
   const missing = wanted.filter(c => !has.has(c.name))
-  if (missing.length === 0) return false
+  if (missing.length === 0) return
   await db.command(
     `ALTER TABLE ${table} ${missing.map(c => `ADD COLUMN IF NOT EXISTS ${c.name} ${c.type} ${c.codec}`).join(', ')}`,
   )
   log.info({ table, columns: missing.map(c => c.name) }, 'store: columns added for metrics new in the catalogue')
-  return true
 }
 
 async function columnsOf(db: Database, table: string): Promise<Set<string>> {

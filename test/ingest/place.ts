@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { pino } from 'pino'
 import { onTestFinished } from 'vitest'
 import type { StoreConfig } from '../../ingest/config.ts'
+import { type Ingest, openIngest } from '../../ingest/index.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
 
 export const quiet = pino({ level: 'silent' })
@@ -26,3 +27,20 @@ export async function freshStore(config: StoreConfig = {}): Promise<Store> {
 /** Rows of a question; the name says where it came from when it hangs. */
 export const rows = <T = Record<string, unknown>>(store: Store, query: string): Promise<T[]> =>
   store.query<T>({ query, query_params: {} }, { name: 'test' })
+
+/** Ingest over a fresh store, flushing at once. */
+export async function freshIngest(
+  more: Partial<Parameters<typeof openIngest>[0]> = {},
+): Promise<{ ingest: Ingest; store: Store }> {
+  const store = more.store ?? (await freshStore())
+  const { config, ...rest } = more
+  const ingest = await openIngest({
+    store,
+    log: quiet,
+    defaultCluster: 'c1',
+    ...rest,
+    config: { flushMs: 0, ...config },
+  })
+  onTestFinished(() => ingest.close())
+  return { ingest, store }
+}

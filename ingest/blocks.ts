@@ -1,0 +1,109 @@
+/** Records -> rows of RowBinary: for each table its columns, in the order in which they are written. */
+import type { Row, SeriesValue } from './gather.ts'
+import { COLUMNS } from './metrics.ts'
+import type { Process } from './records.ts'
+import type { RowWriter } from './rowbinary.ts'
+import { storedValue } from './stored.ts'
+import { perEntity, pointColumns, storedType } from './tables/points.ts'
+
+export const POINT_COLUMNS = perEntity(entity => pointColumns(entity).map(c => c.name))
+
+const WIDE = perEntity(entity => COLUMNS[entity].map(m => storedType(m) === 'Int64'))
+
+/** The answer is how many values there are; one too large for its column is left out. */
+export function writePoint(writer: RowWriter, row: Row, arena: Float64Array): number {
+  writer.string(row.origin.cluster)
+  writer.string(row.origin.node)
+  if (row.entity !== 'node') writer.string(row.instance)
+  writer.dateTime(row.timeMs)
+  writer.u32(Math.min(0xffff_ffff, Math.max(0, row.intervalMs)))
+  let values = 0
+  const wide = WIDE[row.entity]
+  for (let i = 0; i < wide.length; i++) {
+    const stored = storedValue(row.entity, i, arena[row.offset + i] ?? Number.NaN)
+    if (Number.isNaN(stored)) {
+      writer.u8(1)
+      continue
+    }
+    values++
+    writer.u8(0)
+    if (wide[i]) writer.i64(stored)
+    else writer.i32(stored)
+  }
+  writer.endRow()
+  return values
+}
+
+export const PROCESS_COLUMNS = [
+  'cluster',
+  'node',
+  'time',
+  'interval_ms',
+  'pid',
+  'start_ms',
+  'parent_pid',
+  'name',
+  'command',
+  'user',
+  'job',
+  'step',
+  'rank',
+  'evidence',
+  'cpu_user',
+  'cpu_system',
+  'memory_bytes',
+  'read_bytes',
+  'write_bytes',
+  'threads',
+  'state',
+] as const
+
+export function writeProcess(writer: RowWriter, p: Process): void {
+  writer.string(p.cluster)
+  writer.string(p.node)
+  writer.dateTime(p.timeMs)
+  writer.u32(p.intervalMs)
+  writer.u32(p.pid)
+  writer.i64(p.startMs)
+  writer.nullable(p.parentPid, v => writer.u32(v))
+  writer.string(p.name)
+  writer.string(p.command)
+  writer.string(p.user)
+  writer.string(p.job)
+  writer.string(p.step)
+  writer.nullable(p.rank, v => writer.i32(v))
+  writer.string(p.evidence)
+  writer.nullableF32(p.cpuUser)
+  writer.nullableF32(p.cpuSystem)
+  writer.nullableI64(rounded(p.memoryBytes))
+  writer.nullableI64(rounded(p.readBytes))
+  writer.nullableI64(rounded(p.writeBytes))
+  writer.nullable(rounded(p.threads), v => writer.u32(Math.min(0xffff_ffff, Math.max(0, v))))
+  writer.string(p.state)
+  writer.endRow()
+}
+
+const rounded = (value: number | undefined): number | undefined => (value === undefined ? undefined : Math.round(value))
+
+export const SERIES_COLUMNS = ['series_id', 'cluster', 'node', 'name', 'unit', 'kind', 'attributes', 'seen'] as const
+
+export function writeSeries(writer: RowWriter, id: bigint, s: SeriesValue, nowMs: number): void {
+  writer.u64(id)
+  writer.string(s.origin.cluster)
+  writer.string(s.origin.node)
+  writer.string(s.name)
+  writer.string(s.unit)
+  writer.string(s.kind)
+  writer.map([...s.origin.labels, ...s.attributes], value => writer.string(value))
+  writer.date(nowMs)
+  writer.endRow()
+}
+
+export const SERIES_POINT_COLUMNS = ['series_id', 'time', 'value'] as const
+
+export function writeSeriesPoint(writer: RowWriter, id: bigint, s: SeriesValue): void {
+  writer.u64(id)
+  writer.dateTime64(s.timeMs)
+  writer.f64(s.value)
+  writer.endRow()
+}

@@ -1,0 +1,244 @@
+/**
+ * The values of one request, put together to rows: a row an entity instance and tick.
+ *
+ *   system.disk.io{device=vda, direction=read}  ─┐   disk  vda  12:00:10   read_bytes write_bytes …
+ *   system.disk.io{device=vda, direction=write} ─┘
+ *
+ * All rows' values lie in one array, so a row is a place in it. Nothing is written before the whole request is decoded: a
+ * body that turns out to be broken leaves nothing behind.
+ */
+import type { Target } from './match.ts'
+import { COLUMNS, type Entity } from './metrics.ts'
+import { cut, type Origin, type ProcessIdentity, parseIdentity } from './origin.ts'
+import type { Rates } from './rates.ts'
+import type { Process } from './records.ts'
+import { fillTotals } from './totals.ts'
+
+export interface Row {
+  entity: Entity
+  origin: Origin
+  instance: string
+  timeMs: number
+  intervalMs: number
+  /** Values of the row are arena[offset .. offset + columns of the entity). */
+  offset: number
+}
+
+export interface SeriesValue {
+  origin: Origin
+  name: string
+  unit: string
+  kind: 'gauge' | 'rate'
+  /** Of the point, as its target gave it. */
+  attributes: ReadonlyMap<string, string>
+  key: string
+  timeMs: number
+  value: number
+}
+
+/** How a metric's numbers are meant. */
+export interface Shape {
+  name: string
+  unit: string
+  temporality: 'gauge' | 'delta' | 'cumulative'
+  /** Only grows: its value is a count, its meaning the rate. */
+  monotonic: boolean
+}
+
+export interface Gathered {
+  rows: readonly Row[]
+  arena: Float64Array
+  processes: readonly Process[]
+  series: readonly SeriesValue[]
+  /** Points refused, and the first reasons. */
+  rejected: number
+  reasons: readonly string[]
+  /** Process metrics that no column is there for. */
+  ignored: number
+}
+
+export interface Limits {
+  /** Times before and after these are refused. */
+  fromMs: number
+  toMs: number
+}
+
+export class Gather {
+  readonly rows: Row[] = []
+  arena: Float64Array
+  readonly #rates: Rates
+  readonly #limits: Limits
+  readonly #byInstance = new Map<string, Row[]>()
+  readonly #processes = new Map<string, Process>()
+  readonly #series: SeriesValue[] = []
+  readonly #reasons = new Map<string, number>()
+  #used = 0
+  #rejected = 0
+  #ignored = 0
+
+  constructor(rates: Rates, limits: Limits, roomFor = 128) {
+    this.#rates = rates
+    this.#limits = limits
+    this.arena = new Float64Array(roomFor)
+  }
+
+  reject(reason: string, points = 1): void {
+    this.#rejected += points
+    const known = this.#reasons.get(reason)
+    if (known !== undefined || this.#reasons.size < 5) this.#reasons.set(reason, (known ?? 0) + points)
+  }
+
+  /** One number of one metric. Times in ms; startMs is 0 where it is not given. */
+  add(origin: Origin, shape: Shape, target: Target, startMs: number, timeMs: number, given: number): void {
+    if (target.kind === 'none') this.#ignored++
+    else if (!Number.isFinite(given)) this.reject(`${shape.name}: the value is not a finite number`)
+    else if (!(timeMs >= this.#limits.fromMs && timeMs <= this.#limits.toMs)) this.#rejectTime(shape, timeMs)
+    else if (target.kind === 'column') this.#addToRow(origin, shape, target, startMs, timeMs, given)
+    else if (target.kind === 'process') this.#addToProcess(origin, shape, target, startMs, timeMs, given)
+    else this.#addToSeries(origin, shape, target, startMs, timeMs, given)
+  }
+
+  #addToSeries(
+    origin: Origin,
+    shape: Shape,
+    target: Target & { kind: 'series' },
+    startMs: number,
+    timeMs: number,
+    given: number,
+  ): void {
+    const counts = shape.monotonic || shape.temporality === 'delta'
+    const value = counts ? this.#rate(origin, shape, target.key, startMs, timeMs, given) : given
+    if (Number.isNaN(value)) return
+    const kind = counts ? 'rate' : 'gauge'
+    const { name, unit } = shape
+    this.#series.push({ origin, name, unit, kind, attributes: target.attributes, key: target.key, timeMs, value })
+  }
+
+  finish(): Gathered {
+    fillTotals(this)
+    return {
+      rows: this.rows,
+      arena: this.arena,
+      processes: [...this.#processes.values()],
+      series: this.#series,
+      rejected: this.#rejected,
+      reasons: [...this.#reasons].map(([reason, times]) => (times === 1 ? reason : `${reason} (${times} points)`)),
+      ignored: this.#ignored,
+    }
+  }
+
+  /** The row of an instance at a time, made where it is not there yet. The store keeps seconds. */
+  row(origin: Origin, entity: Entity, instance: string, timeMs: number): Row {
+    const second = Math.round(timeMs / 1000) * 1000
+    const key = entity + instance
+    let rows = this.#byInstance.get(key)
+    if (rows === undefined) {
+      rows = []
+      this.#byInstance.set(key, rows)
+    }
+    for (const row of rows) if (row.timeMs === second && row.origin === origin) return row
+    const row = { entity, origin, instance, timeMs: second, intervalMs: origin.intervalMs, offset: this.#room(entity) }
+    rows.push(row)
+    this.rows.push(row)
+    return row
+  }
+
+  #addToRow(
+    origin: Origin,
+    shape: Shape,
+    target: Target & { kind: 'column' },
+    startMs: number,
+    timeMs: number,
+    given: number,
+  ): void {
+    const counts = shape.monotonic || (target.metric.kind === 'rate' && shape.temporality !== 'gauge')
+    if (!counts && shape.temporality === 'delta') {
+      this.reject(`${shape.name}: a delta of what can go down has no value of its own, send it cumulative`)
+      return
+    }
+    const value = counts ? this.#rate(origin, shape, target.key, startMs, timeMs, given) : given
+    if (Number.isNaN(value)) return
+    const row = this.row(origin, target.entity, cut(target.instance, 255), timeMs)
+    if (row.intervalMs === 0 && counts) row.intervalMs = Math.round(this.#intervalMs)
+    const at = row.offset + target.column
+    const before = this.arena[at] ?? Number.NaN
+    // What a column is not told apart by is added up: reads of both queues are reads.
+    this.arena[at] = value / target.divideBy + (counts && !Number.isNaN(before) ? before : 0)
+  }
+
+  #addToProcess(
+    origin: Origin,
+    shape: Shape,
+    target: Target & { kind: 'process' },
+    startMs: number,
+    timeMs: number,
+    given: number,
+  ): void {
+    const identity = parseIdentity(target.attributes, origin.attributes)
+    if (identity === undefined) {
+      this.reject(`${shape.name}: neither point nor resource has a process.pid`)
+      return
+    }
+    // The hostmetrics receiver tells the start of a process only as the start of its counters.
+    if (identity.startMs === 0 && shape.temporality === 'cumulative') identity.startMs = Math.round(startMs)
+    const key = `${origin.key}\0${identity.pid}\0${identity.startMs}`
+    const counts = target.field !== 'memoryBytes' && target.field !== 'threads' && shape.temporality !== 'gauge'
+    const value = counts ? this.#rate(origin, shape, `${key}\0${target.field}`, startMs, timeMs, given) : given
+    if (Number.isNaN(value)) return
+    const process = this.#process(origin, identity, key, timeMs)
+    process[target.field] = (counts ? (process[target.field] ?? 0) : 0) + value
+  }
+
+  #process(origin: Origin, identity: ProcessIdentity, key: string, timeMs: number): Process {
+    const second = Math.round(timeMs / 1000) * 1000
+    const known = this.#processes.get(`${key}\0${second}`)
+    if (known !== undefined) return known
+    const process: Process = {
+      cluster: origin.cluster,
+      node: origin.node,
+      timeMs: second,
+      intervalMs: origin.intervalMs,
+      ...identity,
+      cpuUser: undefined,
+      cpuSystem: undefined,
+      memoryBytes: undefined,
+      readBytes: undefined,
+      writeBytes: undefined,
+      threads: undefined,
+    }
+    this.#processes.set(`${key}\0${second}`, process)
+    return process
+  }
+
+  /** Of the rate that was computed last. */
+  #intervalMs = 0
+
+  #rate(origin: Origin, shape: Shape, key: string, startMs: number, timeMs: number, value: number): number {
+    if (shape.temporality === 'cumulative') {
+      const rate = this.#rates.rate(`${origin.key}\0${shape.name}\0${key}`, startMs, timeMs, value)
+      this.#intervalMs = this.#rates.intervalMs
+      return rate
+    }
+    this.#intervalMs = timeMs - startMs
+    if (startMs > 0 && this.#intervalMs > 0) return (value * 1000) / this.#intervalMs
+    this.reject(`${shape.name}: a delta needs a start time before its time`)
+    return Number.NaN
+  }
+
+  #rejectTime(shape: Shape, timeMs: number): void {
+    const side = timeMs < this.#limits.fromMs ? 'older than what is kept' : "ahead of this machine's clock"
+    this.reject(`${shape.name}: the ${timeMs === 0 ? 'point has no time' : `time of the point is ${side}`}`)
+  }
+
+  #room(entity: Entity): number {
+    const offset = this.#used
+    this.#used += COLUMNS[entity].length
+    if (this.#used > this.arena.length) {
+      const grown = new Float64Array(Math.max(this.#used, this.arena.length * 2))
+      grown.set(this.arena)
+      this.arena = grown
+    }
+    this.arena.fill(Number.NaN, offset, this.#used)
+    return offset
+  }
+}

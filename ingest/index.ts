@@ -1,0 +1,122 @@
+/**
+ * Ingest: bytes that collectors and schedulers send -> rows in the store. A receipt says 200 only after the database has
+ * the rows, so a sender that keeps what was not acknowledged loses nothing.
+ *
+ *   receive ─ inflate ─ decode ─ rows ─ writer ─ store ─ receipt
+ *                  400/413/415          429, 503        └─ latest, onWritten
+ */
+import type { FastifyPluginAsync } from 'fastify'
+import type { Logger } from 'pino'
+import { INGEST_DEFAULTS, type IngestConfig, type RetentionDays } from './config.ts'
+import { doors } from './doors.ts'
+import { BodyError, StoreError } from './errors.ts'
+import { type EntityPoint, type Latest, LatestValues } from './latest.ts'
+import { mendRollups } from './mend.ts'
+import { inflate, parseContentType } from './otlp/body.ts'
+import { Receiver } from './receiver.ts'
+import { restoreLatest } from './restore.ts'
+import { Rollups } from './rollups.ts'
+import type { Store } from './store.ts'
+import { openWriter, type Writer } from './writer.ts'
+
+export type { EntityPoint, Latest } from './latest.ts'
+
+export type Door = 'metrics' | 'profiles' | 'jobs'
+
+/** HTTP's meaning of the status: 200 stored, 400 not what it should be, 413 too large, 415 unknown type, 429 and 503 later. */
+export interface Receipt {
+  status: number
+  retryAfterSeconds?: number
+  /** Points, profiles or records refused; the rest is stored. */
+  rejected: number
+  message?: string
+}
+
+export interface Ingest {
+  /** Resolves after the database has it. contentType: application/x-protobuf; for jobs application/json. */
+  receive(door: Door, body: Uint8Array, contentType?: string): Promise<Receipt>
+  readonly plugin: FastifyPluginAsync
+  /** Points as the database got them, with their entity. */
+  onWritten(listener: (points: readonly EntityPoint[]) => void): () => void
+  readonly latest: Latest
+  counters(): Record<string, number>
+  close(): Promise<void>
+}
+
+export interface IngestDeps {
+  store: Store
+  log: Logger
+  now?: () => number
+  defaultCluster: string
+  config?: IngestConfig
+  retentionDays?: RetentionDays
+}
+
+export async function openIngest(deps: IngestDeps): Promise<Ingest> {
+  const config: Required<IngestConfig> = { ...INGEST_DEFAULTS, ...deps.config }
+  const latest = new LatestValues()
+  const now = deps.now ?? Date.now
+  await mendRollups(deps.store, now(), deps.log)
+  await restoreLatest(deps.store, latest, now(), deps.log)
+  const writer = openWriter(deps.store, config, deps.log)
+  const rollups = new Rollups(writer)
+  const receiver = new Receiver({ ...deps, now, config, writer, latest, rollups })
+  const timer = setInterval(() => {
+    rollups
+      .write(now())
+      .catch(error => deps.log.error({ err: error }, 'ingest: rollups not stored, mended at the next start'))
+  }, ROLLUP_EVERY_MS)
+  timer.unref()
+  const refused = { malformed: 0, too_large: 0, unsupported: 0, overload: 0, store: 0 }
+
+  const take = async (door: Door, body: Uint8Array, type: string, encoding: string): Promise<Receipt> => {
+    if (writer.queuedBytes > config.maxQueuedBytes) {
+      refused.overload++
+      return later(429, writer, 'more arrives than the store takes')
+    }
+    try {
+      const given = parseContentType(type)
+      return await receiver.take(door, await inflate(body, encoding, config.maxInflatedBytes), given)
+    } catch (error) {
+      if (error instanceof BodyError) {
+        refused[error.code]++
+        return { status: error.status, rejected: 0, message: error.message }
+      }
+      if (!(error instanceof StoreError)) throw error
+      refused.store++
+      return later(503, writer, `the store did not take it: ${error.message}`)
+    }
+  }
+  const first = (door: Door): string => (door === 'jobs' ? 'application/json' : 'application/x-protobuf')
+  return {
+    receive: (door, body, contentType) => take(door, body, contentType ?? first(door), ''),
+    plugin: doors(take, config.maxBodyBytes),
+    onWritten: listener => receiver.onWritten(listener),
+    latest,
+    counters: () => ({
+      ...receiver.counters(),
+      ...writer.counters,
+      queuedBytes: writer.queuedBytes,
+      refusedMalformed: refused.malformed,
+      refusedTooLarge: refused.too_large,
+      refusedUnsupported: refused.unsupported,
+      refusedOverload: refused.overload,
+      refusedStore: refused.store,
+    }),
+    async close() {
+      clearInterval(timer)
+      const written = rollups.write(now(), true)
+      await writer.close()
+      await written
+    },
+  }
+}
+
+const ROLLUP_EVERY_MS = 10_000
+
+const later = (status: 429 | 503, writer: Writer, message: string): Receipt => ({
+  status,
+  retryAfterSeconds: Math.min(60, Math.max(1, writer.drainSeconds)),
+  rejected: 0,
+  message: `${message}; send it again later`,
+})

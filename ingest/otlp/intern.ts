@@ -1,0 +1,50 @@
+/**
+ * Strings by their bytes. A thousand collectors send the same few hundred names every tick; decoding UTF-8 into a new
+ * string each time costs more than everything else done with a point, so bytes seen before give the string made then.
+ * Bounded: when full it starts anew.
+ */
+const SLOTS = 1 << 16
+const LONGEST = 256
+
+export interface Intern {
+  string(bytes: Uint8Array, start: number, end: number): string
+}
+
+/** FNV-1a with a final mix, 32 bits. */
+export function hashBytes(bytes: Uint8Array, start: number, end: number): number {
+  let hash = 0x811c9dc5
+  for (let i = start; i < end; i++) hash = Math.imul(hash ^ (bytes[i] ?? 0), 0x01000193)
+  hash ^= hash >>> 15
+  return Math.imul(hash, 0x2c1b3c6d) >>> 0
+}
+
+export function sameBytes(kept: Uint8Array, bytes: Uint8Array, start: number, end: number): boolean {
+  if (kept.length !== end - start) return false
+  for (let i = 0; i < kept.length; i++) if (kept[i] !== bytes[start + i]) return false
+  return true
+}
+
+interface Entry {
+  bytes: Uint8Array
+  text: string
+}
+
+/** One place a hash: what collides is decoded each time, or takes the place over. */
+export function openIntern(): Intern {
+  const entries: (Entry | undefined)[] = new Array(SLOTS)
+  return {
+    string(bytes, start, end) {
+      if (end - start > LONGEST) return decode(bytes, start, end)
+      const slot = hashBytes(bytes, start, end) & (SLOTS - 1)
+      const entry = entries[slot]
+      if (entry !== undefined && sameBytes(entry.bytes, bytes, start, end)) return entry.text
+      const text = decode(bytes, start, end)
+      entries[slot] = { bytes: bytes.slice(start, end), text }
+      return text
+    },
+  }
+}
+
+/** What is not UTF-8 becomes U+FFFD. */
+const decode = (bytes: Uint8Array, start: number, end: number): string =>
+  Buffer.from(bytes.buffer, bytes.byteOffset + start, end - start).toString('utf8')

@@ -1,0 +1,117 @@
+/**
+ * Columns of a node made from its instances, where the sender did not give them itself.
+ *
+ *   vda read_bytes 100, vda1 read_bytes 90 (a part of vda), dm-0 read_bytes 90 (lies on vda)  ->  disk_read_bytes 100
+ */
+import type { Gather, Row } from './gather.ts'
+import { COLUMNS, type Entity, type Metric } from './metrics.ts'
+
+interface Total {
+  from: number
+  to: number
+  how: 'sum' | 'avg' | 'max'
+}
+
+const nodeColumn = (name: string): number => COLUMNS.node.findIndex(m => m.column === name)
+
+const totalsOf = (entity: Entity): Total[] =>
+  COLUMNS[entity].flatMap((metric: Metric, from) =>
+    metric.onNode === undefined ? [] : [{ from, to: nodeColumn(metric.onNode.column), how: metric.onNode.how }],
+  )
+
+const TOTALS: Readonly<Partial<Record<Entity, readonly Total[]>>> = Object.fromEntries(
+  (Object.keys(COLUMNS) as Entity[]).map(entity => [entity, totalsOf(entity)]),
+)
+
+export function fillTotals(gather: Gather): void {
+  const groups = new Map<Row, Map<Entity, Row[]>>()
+  for (const row of [...gather.rows]) {
+    if ((TOTALS[row.entity]?.length ?? 0) === 0) continue
+    const node = gather.row(row.origin, 'node', '', row.timeMs)
+    if (node.intervalMs === 0) node.intervalMs = row.intervalMs
+    const group = groups.get(node) ?? new Map<Entity, Row[]>()
+    groups.set(node, group)
+    const rows = group.get(row.entity)
+    if (rows === undefined) group.set(row.entity, [row])
+    else rows.push(row)
+  }
+  for (const [node, group] of groups) {
+    for (const [entity, rows] of group) fillFrom(gather, node, entity, rows)
+  }
+  for (const row of gather.rows) if (row.entity === 'node') fillDerived(gather, row)
+}
+
+function fillFrom(gather: Gather, node: Row, entity: Entity, rows: readonly Row[]): void {
+  const totals = TOTALS[entity] ?? []
+  // Before anything is filled: a column that is there now is the sender's own.
+  const open = totals.filter(t => Number.isNaN(gather.arena[node.offset + t.to] ?? 0))
+  if (entity === 'core') fill(gather, node, 'cpu_count', rows.length)
+  if (open.length === 0) return
+  const counted = countedInstances(entity, rows)
+  for (const { from, to, how } of open) {
+    let total = Number.NaN
+    let values = 0
+    for (const row of counted) {
+      const value = gather.arena[row.offset + from] ?? Number.NaN
+      if (Number.isNaN(value)) continue
+      total = values === 0 ? value : how === 'max' ? Math.max(total, value) : total + value
+      values++
+    }
+    if (values > 0) gather.arena[node.offset + to] = how === 'avg' ? total / values : total
+  }
+}
+
+const PARTITION = /^(?:((?:sd|hd|vd|xvd)[a-z]+)\d+|((?:nvme\d+n\d+|mmcblk\d+|nbd\d+))p\d+)$/
+const NO_DISK = /^(?:loop|ram|zram|sr|fd)\d/
+const LAYERED_DISK = /^(?:dm-|md)\d/
+const NO_INTERFACE = /^(?:lo\d*$|veth|docker|br-|virbr|cni|flannel|cali|dummy|tap|tun)/
+const LAYERED_INTERFACE = /^(?:bond|team)\d/
+
+/** Instances that are not parts or copies of others here. A layer counts only where nothing below it is seen. */
+function countedInstances(entity: Entity, rows: readonly Row[]): readonly Row[] {
+  if (entity === 'disk') {
+    const names = new Set(rows.map(r => r.instance))
+    const real = rows.filter(r => !NO_DISK.test(r.instance) && !isPart(r.instance, names))
+    return withoutLayers(real, LAYERED_DISK)
+  }
+  if (entity === 'interface') {
+    const names = new Set(rows.map(r => r.instance))
+    const isVlan = (name: string): boolean => name.includes('.') && names.has(name.slice(0, name.indexOf('.')))
+    return withoutLayers(
+      rows.filter(r => !NO_INTERFACE.test(r.instance) && !isVlan(r.instance)),
+      LAYERED_INTERFACE,
+    )
+  }
+  return rows
+}
+
+function isPart(name: string, names: ReadonlySet<string>): boolean {
+  const found = PARTITION.exec(name)
+  const whole = found?.[1] ?? found?.[2]
+  return whole !== undefined && names.has(whole)
+}
+
+function withoutLayers(rows: readonly Row[], layered: RegExp): readonly Row[] {
+  const lowest = rows.filter(r => !layered.test(r.instance))
+  return lowest.length > 0 ? lowest : rows
+}
+
+const BUSY_MODES = ['cpu_user', 'cpu_nice', 'cpu_system', 'cpu_irq', 'cpu_softirq', 'cpu_steal'].map(nodeColumn)
+const MEMORY_PARTS = ['memory_used', 'memory_free', 'memory_cached', 'memory_buffers'].map(nodeColumn)
+const [USER, SYSTEM] = [nodeColumn('cpu_user'), nodeColumn('cpu_system')]
+
+/** What follows from other columns of the node: busy from the modes, all memory from its parts. */
+function fillDerived(gather: Gather, node: Row): void {
+  const value = (column: number): number => gather.arena[node.offset + column] ?? Number.NaN
+  if (!Number.isNaN(value(USER) + value(SYSTEM))) {
+    const busy = BUSY_MODES.reduce((sum, column) => sum + (Number.isNaN(value(column)) ? 0 : value(column)), 0)
+    fill(gather, node, 'cpu_busy', Math.min(1, busy))
+  }
+  const memory = MEMORY_PARTS.reduce((sum, column) => sum + value(column), 0)
+  if (!Number.isNaN(memory)) fill(gather, node, 'memory_total', memory)
+}
+
+function fill(gather: Gather, node: Row, name: string, value: number): void {
+  const at = node.offset + nodeColumn(name)
+  if (Number.isNaN(gather.arena[at] ?? 0)) gather.arena[at] = value
+}

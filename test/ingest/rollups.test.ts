@@ -1,0 +1,116 @@
+import { describe, expect, it } from 'vitest'
+import { openIngest } from '../../ingest/index.ts'
+import { mendRollups } from '../../ingest/mend.ts'
+import { COLUMNS, type Entity } from '../../ingest/metrics.ts'
+import type { Store } from '../../ingest/store.ts'
+import { ENTITY_NAMES, pointsTable, ROLLUPS, rollupTable } from '../../ingest/tables/points.ts'
+import { type Metric, metricsProtobuf } from './otlp.ts'
+import { freshStore, quiet, rows } from './place.ts'
+
+const HOUR = 3_600_000
+const START = Math.floor(Date.now() / HOUR) * HOUR - 2 * HOUR
+
+/** One tick of three nodes with two disks each; some values are missing, some are negative nonsense, some are huge. */
+function tick(timeMs: number, k: number): Uint8Array {
+  return metricsProtobuf(
+    ['n1', 'n2', 'n3'].map((node, n) => ({
+      attributes: { 'host.name': node, 'jobsight.interval_ms': 10_000 },
+      metrics: [
+        ...((k + n) % 5 === 0 ? [] : [gauge('system.cpu.load_average.1m', ((k * 7919) % 997) / 10, {}, timeMs)]),
+        gauge('system.memory.usage', 2 ** 52 + k * 4096, { 'system.memory.state': 'used' }, timeMs),
+        gauge('jobsight.cpu.busy', (k % 100) / 100, {}, timeMs),
+        ...['vda', 'vdb'].map(device =>
+          gauge(
+            'system.disk.io',
+            ((k * 31) % 1009) - 3,
+            { 'system.device': device, 'disk.io.direction': 'read' },
+            timeMs,
+          ),
+        ),
+      ],
+    })),
+  )
+}
+const gauge = (name: string, value: number, attributes: Record<string, string>, timeMs: number): Metric => ({
+  name,
+  gauge: [{ timeMs, asDouble: value, attributes }],
+})
+
+/** A rollup as it is, and as its points make it: a line a bucket. */
+async function both(store: Store, entity: Entity, rollup: '1m' | '1h'): Promise<[string[], string[]]> {
+  const keys = entity === 'node' ? 'cluster, node' : 'cluster, node, instance'
+  const of = (make: (column: string) => string[]): string =>
+    COLUMNS[entity]
+      .flatMap(m => make(m.column))
+      .map((expression, i) => `toString(${expression}) AS v${i}`)
+      .join(', ')
+  const seconds = rollup === '1m' ? 60 : 3600
+  const have = await rows(
+    store,
+    `SELECT ${keys}, toUnixTimestamp(time) AS t, sum(rows) AS n, ${of(c => [`sum(${c}_sum)`, `sum(${c}_count)`, `min(${c}_min)`, `max(${c}_max)`])}
+     FROM ${rollupTable(entity, rollup)} GROUP BY ${keys}, t ORDER BY ${keys}, t`,
+  )
+  const want = await rows(
+    store,
+    `SELECT ${keys}, toInt64(ceil(toUnixTimestamp(time) / ${seconds}) * ${seconds}) AS t, count() AS n, ${of(c => [`sum(${c})`, `count(${c})`, `min(${c})`, `max(${c})`])}
+     FROM ${pointsTable(entity)} GROUP BY ${keys}, t ORDER BY ${keys}, t`,
+  )
+  const lines = (found: unknown[]): string[] => found.map(row => JSON.stringify(row).replace(/"t":"?(\d+)"?/, '"t":$1'))
+  return [lines(have), lines(want)]
+}
+
+async function expectEqual(store: Store): Promise<void> {
+  for (const entity of ENTITY_NAMES) {
+    for (const rollup of ROLLUPS) {
+      const [have, want] = await both(store, entity, rollup)
+      const wrong = want.findIndex((line, i) => line !== have[i])
+      expect([entity, rollup, have.length, have[wrong]]).toEqual([entity, rollup, want.length, want[wrong]])
+    }
+  }
+}
+
+describe('rollups', () => {
+  it('equal what the raw points give: every sum, count, min and max of every minute and hour', async () => {
+    const store = await freshStore()
+    let nowMs = START
+    const ingest = await openIngest({
+      store,
+      log: quiet,
+      defaultCluster: 'c',
+      now: () => nowMs,
+      config: { flushMs: 0 },
+    })
+    for (let k = 1; k <= 400; k += 1) {
+      nowMs = START + k * 10_000
+      await ingest.receive('metrics', tick(nowMs, k))
+    }
+    // A straggler of a minute that is long over.
+    await ingest.receive('metrics', tick(START + 605_000, 3))
+    await ingest.close()
+    const [have] = await both(store, 'node', '1h')
+    expect(have).toHaveLength(6)
+    await expectEqual(store)
+    expect(await mendRollups(store, nowMs, quiet)).toBe(0)
+  })
+
+  it('are mended at the next start after a process died with what it had added up', async () => {
+    const store = await freshStore()
+    const nowMs = START + HOUR + 300_000
+    const dies = await openIngest({ store, log: quiet, defaultCluster: 'c', now: () => nowMs, config: { flushMs: 0 } })
+    for (let k = 1; k <= 30; k++) await dies.receive('metrics', tick(START + HOUR - 120_000 + k * 10_000, k))
+    expect(await rows(store, `SELECT count() AS n FROM ${pointsTable('disk')}`)).toEqual([{ n: '180' }])
+    expect(await rows(store, 'SELECT count() AS n FROM disk_points_1m')).toEqual([{ n: '0' }])
+    // Nothing is closed: the next one starts on what the database has.
+    const ingest = await openIngest({
+      store,
+      log: quiet,
+      defaultCluster: 'c',
+      now: () => nowMs,
+      config: { flushMs: 0 },
+    })
+    await expectEqual(store)
+    for (let k = 31; k <= 40; k++) await ingest.receive('metrics', tick(START + HOUR - 120_000 + k * 10_000, k))
+    await ingest.close()
+    await expectEqual(store)
+  })
+})
