@@ -1,11 +1,11 @@
 /** GET /clusters and /catalogue. */
-import { COLUMNS, ENTITIES, type Entity, METRICS } from '../ingest/metrics.ts'
+import { COLUMNS, METRICS, type Metric } from '../ingest/metrics.ts'
 import type { Catalogue, Clusters } from './api.ts'
 import type { Desk } from './desk.ts'
 import { readNodeRecords } from './inventory.ts'
 import { isUp, newestOf, readLastSeen } from './newest.ts'
 import { coresOf } from './nodes.ts'
-import { tableOf } from './points.ts'
+import { ENTITY_NAMES, tableOf } from './points.ts'
 import { resolveCluster } from './scope.ts'
 import { column, list, sql } from './sql.ts'
 
@@ -66,36 +66,50 @@ async function readJobCounts(desk: Desk, cluster: string): Promise<{ running: nu
   return { running: row?.running ?? 0, queued: row?.queued ?? 0, cores: row?.held ?? 0 }
 }
 
-const TWO_HOURS = 7200
+const DAY = 86_400
 
-/** `there`: whether the cluster told it in the last hours. */
+/** `there`: whether the cluster told it in the last day. */
 export async function readCatalogue(desk: Desk, asked: string | undefined): Promise<Catalogue> {
   const cluster = await resolveCluster(desk.asker, desk.known, asked)
-  const there = new Map<string, boolean>()
-  const entities: Entity[] = ['node', 'core', 'disk', 'interface']
+  const there = toldNow(desk, cluster)
   await Promise.all(
-    entities.map(async entity => {
+    ENTITY_NAMES.map(async entity => {
       const metrics = COLUMNS[entity]
       const counts = metrics.map(metric => sql`sum(${column({ column: `${metric.column}_count` })}) > 0`)
       const answer = await desk.asker.columns(
         `catalogue of ${entity}`,
         sql`SELECT ${list(counts)} FROM ${tableOf(entity, '1h')}
-            WHERE cluster = ${cluster} AND time > toDateTime(${Math.floor(desk.asker.nowMs / 1000) - TWO_HOURS}, 'UTC')`,
+            WHERE cluster = ${cluster} AND time > toDateTime(${Math.floor(desk.asker.nowMs / 1000) - DAY}, 'UTC')`,
       )
       metrics.forEach((metric, i) => {
-        there.set(`${entity}.${metric.column}`, Number(answer[i]?.[0] ?? 0) > 0)
+        if (Number(answer[i]?.[0] ?? 0) > 0) there.add(metric)
       })
     }),
   )
   return {
-    metrics: METRICS.filter(metric => metric.entity in ENTITIES).map(metric => ({
+    metrics: METRICS.map(metric => ({
       entity: metric.entity,
       column: metric.column,
       unit: metric.unit,
       meaning: metric.meaning,
       source: metric.source,
       full: metric.full ?? null,
-      there: there.get(`${metric.entity}.${metric.column}`) ?? false,
+      there: there.has(metric),
     })),
   }
+}
+
+/** Metrics that any node's newest values have. */
+function toldNow({ latest }: Desk, cluster: string): Set<Metric> {
+  const told = new Set<Metric>()
+  for (const node of latest.nodes(cluster)) {
+    for (const entity of ENTITY_NAMES) {
+      const points =
+        entity === 'node' ? [latest.node(cluster, node)] : latest.instances(cluster, node, entity).slice(0, 1)
+      COLUMNS[entity].forEach((metric, i) => {
+        if (points.some(point => point && !Number.isNaN(point.values[i] ?? Number.NaN))) told.add(metric)
+      })
+    }
+  }
+  return told
 }

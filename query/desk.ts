@@ -27,7 +27,7 @@ export interface Room {
 }
 
 export function openRoom(store: Store, latest: Latest, now: () => number): Room {
-  const known = openKnown()
+  const known = openKnown(latest)
   const profiles = openCache<Profile>(PROFILE_BYTES, bytesOf)
   return {
     desk: signal => {

@@ -9,15 +9,14 @@ import {
   bucketOf,
   bucketValue,
   fullMetric,
-  hasMetric,
   metricNamed,
   nameOf,
   readInterval,
-  tableOf,
+  rowsOf,
   USUAL_INSTANCES,
 } from './points.ts'
 import { pointsOf, resolveScope, type Target } from './scope.ts'
-import { and, sql } from './sql.ts'
+import { sql } from './sql.ts'
 import { type Grid, layGrid, type Window } from './window.ts'
 
 export interface Row {
@@ -80,8 +79,7 @@ export async function readRows(
         FROM (
           SELECT node, ${instance} AS instance, ${bucketOf(grid)} AS bucket,
             ${bucketValue(metric, grid.rollup)} AS value, ${full} AS full, count() AS rows
-          FROM ${tableOf(metric.entity, grid.rollup)}
-          WHERE ${and([pointsOf(target, window), hasMetric(metric, grid.rollup)])}
+          FROM ${rowsOf(capacity ? [metric, capacity] : [metric], { ...grid, ...window }, desk.asker.nowMs, w => pointsOf(target, w), metric)}
           GROUP BY node, instance, bucket
         ) WHERE bucket >= 0 GROUP BY node, instance`,
   )

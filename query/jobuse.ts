@@ -53,10 +53,10 @@ function readSampledSeconds(asker: Asker, target: Target) {
           SELECT toString(node) AS node, function_id, sum(self) AS ns FROM function_minutes
           WHERE ${and([sql`cluster = ${target.cluster}`, target.job && sql`job IN ${target.job.ids}`, sql`event = 'cpu'`, minutes])}
           GROUP BY node, function_id
-        ), tops AS (SELECT node, toFloat64(sum(ns)) / 1e9 AS seconds, argMax(function_id, ns) AS top FROM sums GROUP BY node)
+        ), tops AS (SELECT node, toFloat64(sum(ns)) / 1e9 AS seconds, argMax(function_id, ns) AS hottest FROM sums GROUP BY node)
         SELECT node, seconds, nullIf(function, '') AS topFunction FROM tops
-        LEFT ANY JOIN (SELECT function_id, any(function) AS function FROM frames WHERE function_id IN (SELECT top FROM tops) GROUP BY function_id) AS names
-          ON names.function_id = tops.top`,
+        LEFT ANY JOIN (SELECT function_id, any(function) AS function FROM frames WHERE function_id IN (SELECT hottest FROM tops) GROUP BY function_id) AS names
+          ON names.function_id = tops.hottest`,
   )
 }
 

@@ -1,4 +1,5 @@
 /** Names the store has heard of: what a scope may name, and what is offered instead of a name it has not. */
+import type { Latest } from '../ingest/latest.ts'
 import type { Job } from '../ingest/records.ts'
 import type { Asker } from './asker.ts'
 import { sql } from './sql.ts'
@@ -13,13 +14,14 @@ export interface Known {
 /** Names change rarely and every question needs them. */
 const KEPT_MS = 5000
 
-export function openKnown(): Known {
-  const clusters = keep(readClusters)
+/** Memory knows what came in the last hour, the store the rest: rollups of an hour come some minutes later. */
+export function openKnown(latest: Latest): Known {
+  const clusters = keep(asker => readClusters(asker, latest))
   const nodes = new Map<string, (asker: Asker) => Promise<Map<string, string>>>()
   return {
     clusters,
     nodes: (asker, cluster) => {
-      const kept = nodes.get(cluster) ?? keep(a => readNodes(a, cluster))
+      const kept = nodes.get(cluster) ?? keep(a => readNodes(a, latest, cluster))
       nodes.set(cluster, kept)
       return kept(asker)
     },
@@ -42,24 +44,26 @@ function keep<T>(read: (asker: Asker) => Promise<T>): (asker: Asker) => Promise<
   }
 }
 
-async function readClusters(asker: Asker): Promise<Map<string, number>> {
+async function readClusters(asker: Asker, latest: Latest): Promise<Map<string, number>> {
   const rows = await asker.rows<{ cluster: string; ms: number }>(
     'clusters',
     sql`SELECT cluster, max(heard) AS ms FROM (
-          SELECT toString(cluster) AS cluster, max(toUnixTimestamp(time)) * 1000. AS heard FROM node_points_1m
-            WHERE time > now() - INTERVAL 2 DAY GROUP BY cluster
-          UNION ALL
           SELECT toString(cluster) AS cluster, max(toUnixTimestamp(time) - 3600) * 1000. AS heard FROM node_points_1h GROUP BY cluster
           UNION ALL
           SELECT toString(cluster) AS cluster, toFloat64(max(updated_ms)) AS heard FROM nodes GROUP BY cluster
           UNION ALL
           SELECT toString(cluster) AS cluster, toFloat64(max(updated_ms)) AS heard FROM jobs GROUP BY cluster
-        ) GROUP BY cluster ORDER BY ms DESC, cluster`,
+        ) GROUP BY cluster`,
   )
-  return new Map(rows.map(row => [row.cluster, row.ms]))
+  const heard = new Map(rows.map(row => [row.cluster, row.ms]))
+  for (const cluster of latest.clusters()) {
+    const newest = latest.nodes(cluster).reduce((ms, node) => Math.max(ms, latest.node(cluster, node)?.timeMs ?? 0), 0)
+    heard.set(cluster, Math.max(heard.get(cluster) ?? 0, newest))
+  }
+  return new Map([...heard].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)))
 }
 
-async function readNodes(asker: Asker, cluster: string): Promise<Map<string, string>> {
+async function readNodes(asker: Asker, latest: Latest, cluster: string): Promise<Map<string, string>> {
   const rows = await asker.rows<{ node: string; names: string[] }>(
     'node names',
     sql`SELECT node, arrayDistinct(groupArrayArray(aliases)) AS names FROM (
@@ -71,6 +75,7 @@ async function readNodes(asker: Asker, cluster: string): Promise<Map<string, str
   const names = new Map<string, string>()
   for (const row of rows) for (const alias of row.names) names.set(alias, row.node)
   for (const row of rows) names.set(row.node, row.node)
+  for (const node of latest.nodes(cluster)) names.set(node, node)
   return names
 }
 

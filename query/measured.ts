@@ -1,6 +1,6 @@
 /** When and how much of a job was measured at all. */
 import type { Asker } from './asker.ts'
-import { type Sql, sql } from './sql.ts'
+import { sql } from './sql.ts'
 
 /** First moment that the cluster was measured; null before. What a job did earlier nobody knows. */
 export async function readFirst(asker: Asker, cluster: string): Promise<number | null> {
@@ -8,11 +8,14 @@ export async function readFirst(asker: Asker, cluster: string): Promise<number |
     'first measured',
     sql`SELECT toFloat64(min(toUnixTimestamp(time))) AS hour, toFloat64(count()) AS rows FROM node_points_1h WHERE cluster = ${cluster}`,
   )
-  if (!row || row.rows === 0) return null
-  const inHour: Sql = sql`cluster = ${cluster} AND time > toDateTime(${row.hour - 3600}, 'UTC') AND time <= toDateTime(${row.hour}, 'UTC')`
+  // Younger than the first rollup: the last hours hold all there is.
+  const end = row && row.rows > 0 ? row.hour : Math.floor(asker.nowMs / 1000)
+  const from = row && row.rows > 0 ? end - 3600 : end - 2 * 3600
   const [tick] = await asker.rows<{ ms: number; rows: number }>(
     'first tick',
-    sql`SELECT min(toUnixTimestamp(time) * 1000. - interval_ms) AS ms, toFloat64(count()) AS rows FROM node_points WHERE ${inHour}`,
+    sql`SELECT min(toUnixTimestamp(time) * 1000. - interval_ms) AS ms, toFloat64(count()) AS rows FROM node_points
+        WHERE cluster = ${cluster} AND time > toDateTime(${from}, 'UTC') AND time <= toDateTime(${end}, 'UTC')`,
   )
-  return tick && tick.rows > 0 ? tick.ms : (row.hour - 3600) * 1000
+  if (tick && tick.rows > 0) return tick.ms
+  return row && row.rows > 0 ? from * 1000 : null
 }

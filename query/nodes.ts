@@ -1,5 +1,5 @@
 /** GET /nodes and /nodes/:node: the newest of every node, hottest first. */
-import { COLUMNS, ENTITIES, type Entity, findMetric } from '../ingest/metrics.ts'
+import { COLUMNS, findMetric } from '../ingest/metrics.ts'
 import type { Node } from '../ingest/records.ts'
 import type { NodeDetail, NodeSummary, Nodes } from './api.ts'
 import type { NodesAsk } from './asks.ts'
@@ -7,7 +7,7 @@ import type { Desk } from './desk.ts'
 import { natural } from './heatmap.ts'
 import { type JobOnNode, readJobsOnNodes, readNodeRecords } from './inventory.ts'
 import { isUp, type Newest, newestOf, readLastSeen } from './newest.ts'
-import { metricNamed, tableOf } from './points.ts'
+import { ENTITY_NAMES, metricNamed, tableOf } from './points.ts'
 import { resolveCluster, resolveScope, type Target, within } from './scope.ts'
 import { sql } from './sql.ts'
 import { readTopFunctions, readTopProcesses } from './tops.ts'
@@ -121,13 +121,9 @@ export async function readNode(
   }
 }
 
-const isEntity = (name: string): name is Entity => name in ENTITIES
-
-/** entity -> its instances in the window, from the rollup of an hour: names change rarely. */
+/** entity -> its instances in the window, from the rollup of an hour and from memory: names change rarely. */
 async function readInstances(desk: Desk, target: Target): Promise<Record<string, string[]>> {
-  const entities = Object.keys(ENTITIES)
-    .filter(isEntity)
-    .filter(entity => entity !== 'node')
+  const entities = ENTITY_NAMES.filter(entity => entity !== 'node')
   const hour = 3_600_000
   const hours = { from: Math.floor(target.from / hour) * hour, to: Math.ceil(target.to / hour) * hour }
   const found = await Promise.all(
@@ -140,6 +136,10 @@ async function readInstances(desk: Desk, target: Target): Promise<Record<string,
     ),
   )
   return Object.fromEntries(
-    entities.map((entity, i) => [entity, (found[i] ?? []).map(row => row.instance).sort(natural)]),
+    entities.map((entity, i) => {
+      const now = desk.latest.instances(target.cluster, target.nodes?.[0] ?? '', entity).map(point => point.instance)
+      const then = (found[i] ?? []).map(row => row.instance)
+      return [entity, [...new Set([...then, ...now])].sort(natural)]
+    }),
   )
 }

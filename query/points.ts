@@ -3,11 +3,11 @@ import { COLUMNS, ENTITIES, type Entity, findMetric, METRICS, type Metric } from
 import type { Asker } from './asker.ts'
 import { hint, notFound } from './errors.ts'
 import { pointsOf, type Target } from './scope.ts'
-import { column, type Sql, sql } from './sql.ts'
-import type { Grid } from './window.ts'
+import { and, column, list, type Sql, sql } from './sql.ts'
+import type { Grid, Window } from './window.ts'
 
-const ENTITY_NAMES = Object.keys(ENTITIES)
-const isEntity = (name: string): name is Entity => ENTITY_NAMES.includes(name)
+const isEntity = (name: string): name is Entity => Object.hasOwn(ENTITIES, name)
+export const ENTITY_NAMES: readonly Entity[] = Object.keys(ENTITIES).filter(isEntity)
 
 /** `cpu_user` is the node's; `core.cpu_user` that of each core. */
 export function metricNamed(name: string, entity = 'node'): Metric {
@@ -56,8 +56,46 @@ export function bucketValue(metric: Metric, rollup: Grid['rollup']): Sql {
 }
 
 /** Rows that have the metric at all. */
-export const hasMetric = (metric: Metric, rollup: Grid['rollup']): Sql =>
+const hasMetric = (metric: Metric, rollup: Grid['rollup']): Sql =>
   rollup === '' ? sql`isNotNull(${column(metric)})` : sql`${suffixed(metric, 'count')} > 0`
+
+/** When a rollup has all that was measured until then: ingest writes minutes soon after their end, hours in parts. */
+const COMPLETE_AFTER: Readonly<Record<'1m' | '1h', number>> = { '1m': 90_000, '1h': 420_000 }
+
+/**
+ * What a question selects from: ticks, or a rollup and for its end the ticks, in the columns of the rollup.
+ *
+ *   |-------- rollup --------|-- ticks --|
+ *   from                    cut          to
+ */
+export function rowsOf(
+  metrics: readonly Metric[],
+  grid: Grid,
+  nowMs: number,
+  where: (window: Window) => Sql,
+  only?: Metric,
+): Sql {
+  const entity = metrics[0]?.entity ?? 'node'
+  const { rollup } = grid
+  const rowsIn = (finer: Grid['rollup'], window: Window) =>
+    sql`${tableOf(entity, finer)} AS p WHERE ${and([where(window), only && hasMetric(only, finer)])}`
+  if (rollup === '') return rowsIn('', grid)
+  const bucket = rollup === '1m' ? 60_000 : 3_600_000
+  const cut = Math.max(grid.from, Math.floor((nowMs - COMPLETE_AFTER[rollup]) / bucket) * bucket)
+  const key = entity === 'node' ? sql`node, time` : sql`node, instance, time`
+  const of = (parts: (metric: Metric) => Sql) => list([key, ...metrics.map(parts)])
+  const added = of(
+    m => sql`toInt64(p.${suffixed(m, 'sum')}) AS ${suffixed(m, 'sum')}, toUInt64(p.${suffixed(m, 'count')}) AS ${suffixed(m, 'count')},
+      toInt64(p.${suffixed(m, 'max')}) AS ${suffixed(m, 'max')}`,
+  )
+  if (cut >= grid.to) return sql`(SELECT ${added} FROM ${rowsIn(rollup, grid)})`
+  const single = of(
+    m => sql`toInt64(p.${column(m)}) AS ${suffixed(m, 'sum')}, toUInt64(isNotNull(p.${column(m)})) AS ${suffixed(m, 'count')},
+      toInt64(p.${column(m)}) AS ${suffixed(m, 'max')}`,
+  )
+  return sql`(SELECT ${added} FROM ${rowsIn(rollup, { from: grid.from, to: cut })}
+      UNION ALL SELECT ${single} FROM ${rowsIn('', { from: cut, to: grid.to })})`
+}
 
 /** Number of the bucket that the end of a row falls into. */
 export function bucketOf(grid: Grid): Sql {

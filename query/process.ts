@@ -43,7 +43,7 @@ async function readUnseen(desk: Desk, target: Target): Promise<ProcessRow | unde
     'process by samples',
     sql`SELECT toString(node) AS node, pid, toFloat64(start_ms) AS start, argMax(process, time) AS name, argMax(s.job, time) AS job,
           argMax(s.evidence, time) AS evidence, min(toUnixTimestamp(time)) * 1000. AS first, max(toUnixTimestamp(time)) * 1000. AS last
-        FROM samples AS s WHERE ${samplesOf(target)} GROUP BY node, pid, start_ms ORDER BY last DESC LIMIT 1`,
+        FROM (SELECT * FROM samples WHERE ${samplesOf(target)}) AS s GROUP BY node, pid, start_ms ORDER BY last DESC LIMIT 1`,
   )
   const nothing = {
     cpuUser: null,

@@ -40,7 +40,7 @@ export function readRows(desk: Desk, target: Target, sort: Sql, limit: number): 
             max(p.threads) AS threads, argMax(p.state, time) AS state,
             ifNull(cpuUser, 0) + ifNull(cpuSystem, 0) AS cores,
             toUInt32(count() OVER ()) AS all, sum(cores) OVER () AS allCores
-          FROM processes AS p WHERE ${processesOf(target)}
+          FROM (SELECT * FROM processes WHERE ${processesOf(target)}) AS p
           GROUP BY node, pid, start_ms
         ) ORDER BY ${sort} DESC, cores DESC, node, pid, start LIMIT ${limit}`,
   )

@@ -13,7 +13,7 @@ import {
   metricNamed,
   nameOf,
   readInterval,
-  tableOf,
+  rowsOf,
   USUAL_INSTANCES,
 } from './points.ts'
 import { pointsOf, resolveScope, type Target } from './scope.ts'
@@ -75,7 +75,7 @@ async function readLines(desk: Desk, target: Target, grid: Grid, entity: Entity,
   const [nodes, instances, buckets, ...values] = await desk.asker.columns(
     'series',
     sql`SELECT node, ${instance} AS instance, ${bucketOf(grid)} AS bucket, ${list(valuesOf(metrics, grid))}
-        FROM ${tableOf(entity, grid.rollup)} WHERE ${pointsOf(target, grid)}
+        FROM ${rowsFor(desk, target, grid, metrics)}
         GROUP BY node, instance, bucket HAVING bucket >= 0 ORDER BY node, instance, bucket
         LIMIT ${Math.ceil(MAX_VALUES / metrics.length) + 1}`,
   )
@@ -105,6 +105,11 @@ async function readLines(desk: Desk, target: Target, grid: Grid, entity: Entity,
   })
 }
 
+const rowsFor = (desk: Desk, target: Target, grid: Grid, metrics: readonly Metric[]): Sql => {
+  const capacities = metrics.map(fullMetric).filter(metric => metric !== undefined)
+  return rowsOf([...new Set([...metrics, ...capacities])], grid, desk.asker.nowMs, window => pointsOf(target, window))
+}
+
 const BANDS = ['min', 'median', 'max'] as const
 
 async function readBand(desk: Desk, target: Target, grid: Grid, entity: Entity, metrics: Metric[]): Promise<Line[]> {
@@ -116,7 +121,7 @@ async function readBand(desk: Desk, target: Target, grid: Grid, entity: Entity, 
     'band',
     sql`SELECT bucket, ${bands} FROM (
           SELECT node, ${instance} AS instance, ${bucketOf(grid)} AS bucket, ${named}
-          FROM ${tableOf(entity, grid.rollup)} WHERE ${pointsOf(target, grid)} GROUP BY node, instance, bucket
+          FROM ${rowsFor(desk, target, grid, metrics)} GROUP BY node, instance, bucket
         ) WHERE bucket >= 0 GROUP BY bucket`,
   )
   const at = numbers(buckets)

@@ -19,9 +19,9 @@ export async function readTopProcesses(
   if (nodes.length === 0) return new Map()
   const rows = await asker.rows<TopProcess & { node: string }>(
     'top processes now',
-    sql`SELECT toString(node) AS node, top.1 AS pid, toFloat64(top.2) AS start, top.3 AS name, top.4 AS user, top.5 AS cores FROM (
+    sql`SELECT toString(node) AS node, hottest.1 AS pid, toFloat64(hottest.2) AS start, hottest.3 AS name, hottest.4 AS user, hottest.5 AS cores FROM (
           SELECT node, argMax((pid, start_ms, name, user, ifNull(cpu_user, 0) + ifNull(cpu_system, 0)),
-            (time, ifNull(cpu_user, 0) + ifNull(cpu_system, 0))) AS top
+            (time, ifNull(cpu_user, 0) + ifNull(cpu_system, 0))) AS hottest
           FROM processes WHERE cluster = ${cluster} AND node IN ${nodes} AND time > toDateTime(${since(asker, PROCESS_SECONDS)}, 'UTC')
           GROUP BY node)`,
   )
@@ -43,10 +43,10 @@ export async function readTopFunctions(
           WHERE cluster = ${cluster} AND job IN ${['', ...jobs]} AND event = 'cpu' AND node IN ${nodes}
             AND minute > toDateTime(${since(asker, FUNCTION_SECONDS)}, 'UTC')
           GROUP BY node, function_id
-        ), tops AS (SELECT node, argMax(function_id, ns) AS top, max(ns) / sum(ns) AS share FROM sums GROUP BY node)
+        ), tops AS (SELECT node, argMax(function_id, ns) AS hottest, max(ns) / sum(ns) AS share FROM sums GROUP BY node)
         SELECT node, function, module, share FROM tops
         INNER JOIN (SELECT function_id, any(function) AS function, toString(any(module)) AS module FROM frames
-                    WHERE function_id IN (SELECT top FROM tops) GROUP BY function_id) AS names ON names.function_id = tops.top`,
+                    WHERE function_id IN (SELECT hottest FROM tops) GROUP BY function_id) AS names ON names.function_id = tops.hottest`,
   )
   return new Map(rows.map(({ node, ...top }) => [node, top]))
 }

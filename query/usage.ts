@@ -109,9 +109,9 @@ function readBySamples(asker: Asker, cluster: string, spans: Spans) {
           FROM function_minutes
           WHERE cluster = ${cluster} AND job IN ${spans.ids} AND event = 'cpu' AND ${between(spans, sql`minute`)}
           GROUP BY which, function_id
-        ), tops AS (SELECT which, toFloat64(sum(ns)) / 1e9 AS seconds, argMax(function_id, ns) AS top FROM sums WHERE which >= 0 GROUP BY which)
+        ), tops AS (SELECT which, toFloat64(sum(ns)) / 1e9 AS seconds, argMax(function_id, ns) AS hottest FROM sums WHERE which >= 0 GROUP BY which)
         SELECT toInt32(which) AS which, seconds, nullIf(function, '') AS topFunction FROM tops
-        LEFT ANY JOIN (SELECT function_id, any(function) AS function FROM frames WHERE function_id IN (SELECT top FROM tops) GROUP BY function_id) AS names
-          ON names.function_id = tops.top`,
+        LEFT ANY JOIN (SELECT function_id, any(function) AS function FROM frames WHERE function_id IN (SELECT hottest FROM tops) GROUP BY function_id) AS names
+          ON names.function_id = tops.hottest`,
   )
 }

@@ -7,12 +7,15 @@ import fastify, { type FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { afterAll, expect } from 'vitest'
 import { type EntityPoint, LatestValues } from '../../ingest/latest.ts'
+import { mendRollups } from '../../ingest/mend.ts'
 import { restoreLatest } from '../../ingest/restore.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
 import { query } from '../../query/index.ts'
 import { drawSamples, type Runner } from './drawn.ts'
 
 export const quiet = pino({ level: 'silent' })
+/** A question that failed is a test that fails: its reason belongs in the output. */
+const loud = pino({ level: 'error' })
 
 /** A fixed day, so that drawings stay: kept by a store that forgets nothing. */
 export const DAY0 = Date.UTC(2026, 0, 5)
@@ -36,7 +39,7 @@ export interface Place {
   write(table: string, rows: readonly object[]): Promise<void>
   /** Stacks as columns of letters; see drawn.ts. */
   sample(text: string, runner: Runner): Promise<void>
-  /** What was written becomes the newest values, as at a start. */
+  /** What was written goes into the rollups and becomes the newest values, as at a start. */
   restore(): Promise<void>
   written(points: readonly EntityPoint[]): void
 }
@@ -56,7 +59,7 @@ export async function openPlace(options: { uiDir?: string } = {}): Promise<Place
     listeners.add(listener)
     return () => listeners.delete(listener)
   }
-  await app.register(query, { store, ingest: { latest, onWritten }, log: quiet, now: () => clock.now, ...options })
+  await app.register(query, { store, ingest: { latest, onWritten }, log: loud, now: () => clock.now, ...options })
   await app.ready()
   afterAll(async () => {
     await app.close()
@@ -91,7 +94,10 @@ export async function openPlace(options: { uiDir?: string } = {}): Promise<Place
     sample: async (text, runner) => {
       for (const [table, rows] of Object.entries(drawSamples(text, runner))) await write(store, table, rows)
     },
-    restore: () => restoreLatest(store, latest, clock.now, quiet),
+    restore: async () => {
+      await mendRollups(store, clock.now + HOUR, quiet)
+      await restoreLatest(store, latest, clock.now, quiet)
+    },
     written: points => {
       for (const listener of listeners) listener(points)
     },

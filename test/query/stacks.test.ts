@@ -326,6 +326,7 @@ it('samples lost on the nodes are told', async () => {
       stacks_lost: 15,
     })),
   )
+  await place.restore()
   expect((await flame({ ...window, node: 'node1' })).coverage.lost).toBe(45)
   expect((await flame({ ...window, node: 'node2' })).coverage.lost).toBe(0)
   expect((await flame({ from: DAY0 - 72 * HOUR, to: T0 + HOUR, node: 'node1' })).coverage.lost).toBe(5400)
