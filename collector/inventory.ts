@@ -4,10 +4,12 @@
  *
  * systeminformation starts a dozen programs (lscpu, lsblk, lspci …), about half a CPU second: beside the tick, once an hour.
  */
+import { readdirSync } from 'node:fs'
 import { hostname, release } from 'node:os'
 import type { Logger } from 'pino'
 import type { Node } from '../ingest/records.ts'
 import { present } from './schedulers/values.ts'
+import type { Roots } from './source.ts'
 
 /** The parts of systeminformation's answers that are used. */
 export interface Found {
@@ -88,7 +90,7 @@ function gpusOf(controllers: NonNullable<Found['graphics']>): Gpu[] {
 }
 
 /** A part that cannot be read is missing, the rest is there. */
-export async function readInventory(countNumaNodes: () => number | undefined): Promise<Found> {
+export async function readInventory(roots: Roots): Promise<Found> {
   const si = await import('systeminformation')
   const or = <T>(look: Promise<T>): Promise<T | undefined> => look.catch(() => undefined)
   // one after the other: a dozen programs at once would be seen in the readings of an idle node
@@ -108,8 +110,16 @@ export async function readInventory(countNumaNodes: () => number | undefined): P
     diskLayout,
     interfaces,
     graphics,
-    numaNodes: countNumaNodes(),
+    numaNodes: countNumaNodes(roots),
   })
+}
+
+function countNumaNodes(roots: Roots): number | undefined {
+  try {
+    return readdirSync(`${roots.sys}/devices/system/node`).filter(name => /^node\d+$/.test(name)).length
+  } catch {
+    return undefined
+  }
 }
 
 export interface InventoryOptions {
@@ -117,7 +127,7 @@ export interface InventoryOptions {
   node: string
   intervalMs: number
   bootMs: number | undefined
-  version: string
+  version: string | undefined
   everyMs: number
 }
 

@@ -17,6 +17,7 @@ import { openLoad } from './sources/load.ts'
 import { openMemory } from './sources/memory.ts'
 import { openNetwork } from './sources/network.ts'
 import { openPaging } from './sources/paging.ts'
+import { openPortableCpu, openPortableDevices, openPortableLoad } from './sources/portable.ts'
 import { openPressure } from './sources/pressure.ts'
 
 /** Where the kernel's files are; a container sees the host's under another root. */
@@ -74,4 +75,11 @@ export const SOURCES: readonly { name: string; open: OpenSource }[] = [
   { name: 'pressure', open: openPressure },
   { name: 'disk', open: openDisk },
   { name: 'network', open: openNetwork },
+]
+
+/** Where there is no /proc. */
+export const PORTABLE_SOURCES: readonly { name: string; open: OpenSource }[] = [
+  { name: 'cpu', open: openPortableCpu },
+  { name: 'load', open: openPortableLoad },
+  { name: 'devices', open: openPortableDevices },
 ]

@@ -117,8 +117,8 @@ describe('startInventory', () => {
 })
 
 it('reads this machine', async () => {
-  const node = parseInventory(await readInventory(() => 1))
-  expect(node).toMatchObject({ kernel: expect.any(String), numaNodes: 1 })
+  const node = parseInventory(await readInventory({ proc: '/proc', sys: '/sys' }))
+  expect(node).toMatchObject({ kernel: expect.any(String), numaNodes: expect.any(Number) })
   expect(node.threads).toBeGreaterThan(0)
   expect(node.memoryBytes).toBeGreaterThan(1e6)
   expect(Value.Check(Node, { cluster: 'c', node: 'n', updatedMs: 1, ...node })).toBe(true)

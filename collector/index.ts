@@ -1,0 +1,277 @@
+/**
+ * The collector of one node: opens what can be read, reads it each tick, samples stacks, asks the scheduler where it is its
+ * turn, and sends all of it through the outbox.
+ *
+ *   sources ──┐
+ *   processes ┼─ each tick ─ meter ──┐
+ *   stacks ── each window ─ profiles ┼─ outbox ─ send
+ *   inventory, each hour ────────────┘
+ *   attribution: whose job a process is, for processes and stacks alike
+ */
+import { hostname } from 'node:os'
+import { dirname, join } from 'node:path'
+import type { Logger } from 'pino'
+import { type Attribution, openAttribution } from './attribution.ts'
+import type { CollectorConfig } from './config.ts'
+import { readInventory, startInventory } from './inventory.ts'
+import { type Meter, openMeter } from './meter.ts'
+import { type Outbox, type OutboxCounters, openOutbox, type Send } from './outbox.ts'
+import { openPanel, type Panel, type SourceStatus } from './panel.ts'
+import { type Polling, startPolling } from './polling.ts'
+import { type Charge, openProcesses, type Processes } from './processes.ts'
+import { openPortableProcesses } from './processesportable.ts'
+import { shortName } from './schedulers/contract.ts'
+import { PORTABLE_SOURCES, type Reading, SOURCES, type Tick } from './source.ts'
+import { type Boot, readBoot } from './starttime.ts'
+import { startTicks, type Ticks } from './ticks.ts'
+import { openUsers } from './users.ts'
+
+export type { CollectorConfig } from './config.ts'
+
+export interface CollectorDeps {
+  log: Logger
+  send: Send
+  now?: () => number
+  /** For the scheduler's commands (PATH, SLURM_CONF, SGE_ROOT …). */
+  env?: Readonly<Record<string, string | undefined>>
+  /** This collector sits beside the server, so it is the one that asks a scheduler that runs elsewhere. */
+  besideServer?: boolean
+  version?: string
+}
+
+export interface CollectorStatus {
+  node: string
+  cluster: string | undefined
+  intervalMs: number
+  startedMs: number
+  ticks: number
+  skippedTicks: number
+  sources: SourceStatus[]
+  /** Processes of the last sweep. */
+  processes: number
+  scheduler: ReturnType<Polling['status']>
+  attribution: Record<string, number>
+  outbox: OutboxCounters
+}
+
+export interface Collector {
+  status(): CollectorStatus
+  stop(): Promise<void>
+}
+
+const FIRST_TICK_AFTER_MS = 1000
+const INVENTORY_EVERY_MS = 3_600_000
+const CHANGES_EVERY_MS = 60_000
+const DRAIN_WITHIN_MS = 5000
+
+export async function startCollector(config: CollectorConfig, deps: CollectorDeps): Promise<Collector> {
+  const collector = new NodeCollector(config, deps)
+  await collector.start()
+  return collector
+}
+
+class NodeCollector implements Collector {
+  private readonly config: CollectorConfig
+  private readonly deps: CollectorDeps
+  private readonly log: Logger
+  private readonly now: () => number
+  private readonly node: string
+  private readonly outbox: Outbox
+  private readonly startedMs: number
+  private readonly closing: (() => Promise<void> | void)[] = []
+  private panel: Panel | undefined
+  private attribution: Attribution | undefined
+  private polling: Polling | undefined
+  private processes: Processes | undefined
+  private meter: Meter | undefined
+  private ticks: Ticks | undefined
+  private ticked = 0
+  private readings = 0
+  private before: Tick | undefined
+
+  constructor(config: CollectorConfig, deps: CollectorDeps) {
+    this.config = config
+    this.deps = deps
+    this.log = deps.log
+    this.now = deps.now ?? Date.now
+    this.node = config.node ?? shortName(hostname())
+    this.startedMs = this.now()
+    const { path, maxBytes, memoryBytes } = config.spool
+    this.outbox = openOutbox({ ...(path ? { path } : {}), maxBytes, memoryBytes }, { send: deps.send, log: deps.log })
+  }
+
+  async start(): Promise<void> {
+    const isLinux = process.platform === 'linux'
+    const boot = isLinux ? readBoot(this.config.roots) : undefined
+    const inventory = { update: () => {} }
+    this.panel = await openPanel({
+      roots: this.config.roots,
+      perCore: this.config.perCore,
+      log: this.log,
+      sources: isLinux ? SOURCES : PORTABLE_SOURCES,
+      onChange: () => inventory.update(),
+    })
+    this.polling = this.startPolling()
+    this.attribution = boot ? this.openAttribution(boot, this.polling) : undefined
+    this.processes = await this.openProcesses(boot, this.panel)
+    this.meter = openMeter(
+      { node: this.node, cluster: this.config.cluster, intervalMs: this.config.intervalMs },
+      {
+        readings: () => this.readings,
+        sourceErrors: () => this.panel?.errors() ?? {},
+        skippedTicks: () => this.ticks?.skipped ?? 0,
+        outbox: () => this.outbox.counters(),
+      },
+    )
+    this.read(this.tickAt(this.now()))
+    inventory.update = this.startInventory(boot)
+    this.ticks = startTicks(
+      { intervalMs: this.config.intervalMs, leadMs: FIRST_TICK_AFTER_MS, now: this.now },
+      timeMs => this.tick(timeMs),
+    )
+  }
+
+  private startPolling(): Polling {
+    const { scheduler, cluster, roots, spool } = this.config
+    return startPolling(
+      {
+        config: scheduler,
+        proc: roots.proc,
+        cluster: cluster ?? 'local',
+        statePath: spool.path ? join(dirname(spool.path), 'scheduler', 'jobs.json') : undefined,
+        besideServer: this.deps.besideServer ?? false,
+        env: this.deps.env ?? {},
+      },
+      // straight out: the poller keeps what is not taken, and sends the newest state of it
+      { log: this.log, send: this.deps.send, now: this.now },
+    )
+  }
+
+  private openAttribution(boot: Boot, polling: Polling): Attribution {
+    return openAttribution({
+      roots: this.config.roots,
+      log: this.log,
+      schedulerHints: rawId => polling.hint(rawId),
+      boot,
+      now: this.now,
+      ...(this.deps.env ? { env: this.deps.env } : {}),
+    })
+  }
+
+  private async openProcesses(boot: Boot | undefined, panel: Panel): Promise<Processes | undefined> {
+    const { topByCpu, topByMemory } = this.config.processes
+    const { attribution } = this
+    const charge: Charge = attribution
+      ? (pid, startMs) => attribution.charge(pid, startMs)
+      : () => ({ job: '', step: '', evidence: 'none' })
+    const options = { topByCpu, topByMemory, charge }
+    const opened = boot
+      ? openProcesses({ ...options, roots: this.config.roots, files: panel.files, boot, users: openUsers() })
+      : await openPortableProcesses(options)
+    panel.add('processes', 'absent' in opened ? opened.absent : undefined)
+    return 'absent' in opened ? undefined : opened
+  }
+
+  /** Returns what to call when a source changed; that is told at most once a minute. */
+  private startInventory(boot: Boot | undefined): () => void {
+    const inventory = startInventory(
+      {
+        cluster: this.config.cluster,
+        node: this.node,
+        intervalMs: this.config.intervalMs,
+        bootMs: boot?.bootMs,
+        version: this.deps.version,
+        everyMs: INVENTORY_EVERY_MS,
+      },
+      {
+        read: () => readInventory(this.config.roots),
+        sources: () => this.sourceWords(),
+        put: body => this.outbox.put('jobs', body),
+        now: this.now,
+        log: this.log,
+      },
+    )
+    let timer: NodeJS.Timeout | undefined
+    this.closing.push(() => {
+      clearTimeout(timer)
+      return inventory.stop()
+    })
+    return () => {
+      timer ??= setTimeout(() => {
+        timer = undefined
+        inventory.update()
+      }, CHANGES_EVERY_MS)
+    }
+  }
+
+  private sourceWords(): Record<string, string> {
+    const sources = this.panel?.status() ?? []
+    return Object.fromEntries(sources.map(({ name, state, why }) => [name, state === 'works' ? 'ok' : (why ?? state)]))
+  }
+
+  private tickAt(timeMs: number): Tick {
+    return { timeMs, intervalMs: this.config.intervalMs, monotonicMs: performance.now() }
+  }
+
+  private read(tick: Tick): { readings: Reading[]; processes: ReturnType<Processes['read']>['processes'] } {
+    const readings = this.panel?.read(tick) ?? []
+    const table = this.panel?.attempt('processes', () => this.processes?.read(tick))
+    readings.push(...(table?.readings ?? []))
+    this.before = tick
+    return { readings, processes: table?.processes ?? [] }
+  }
+
+  /** Never throws: a tick that went wrong is said, and the next one comes. */
+  private async tick(timeMs: number): Promise<void> {
+    try {
+      const { before } = this
+      const tick = this.tickAt(timeMs)
+      const { readings, processes } = this.read(tick)
+      this.readings = readings.length
+      const startMs = spanStart(before, tick)
+      const body = await this.meter?.encode({ startMs, timeMs }, readings, processes)
+      if (body) this.outbox.put('metrics', body)
+      this.ticked++
+    } catch (error) {
+      this.log.error({ err: error }, 'a tick went wrong, its readings are lost; please report this')
+    }
+  }
+
+  status(): CollectorStatus {
+    return {
+      node: this.node,
+      cluster: this.config.cluster,
+      intervalMs: this.config.intervalMs,
+      startedMs: this.startedMs,
+      ticks: this.ticked,
+      skippedTicks: this.ticks?.skipped ?? 0,
+      sources: this.panel?.status() ?? [],
+      processes: this.processes?.count ?? 0,
+      scheduler: this.polling?.status() ?? { absent: 'not started' },
+      attribution: this.attribution?.counters() ?? {},
+      outbox: this.outbox.counters(),
+    }
+  }
+
+  async stop(): Promise<void> {
+    await this.ticks?.stop()
+    for (const close of this.closing.reverse()) await close()
+    await this.polling?.stop()
+    await this.outbox.close(DRAIN_WITHIN_MS)
+    await this.meter?.close()
+    this.processes?.close()
+    this.attribution?.close()
+    this.panel?.close()
+  }
+}
+
+/**
+ * Start of the interval that a tick speaks for: the tick before it, on the grid. Where the clock was stepped in between, or
+ * the one before was the look at the start, it is as far back as the monotonic clock says, so that rate x seconds is right.
+ */
+export function spanStart(before: Tick | undefined, tick: Tick): number {
+  const elapsedMs = tick.monotonicMs - (before?.monotonicMs ?? tick.monotonicMs - tick.intervalMs)
+  const onGrid = before !== undefined && Math.abs(tick.timeMs - before.timeMs - elapsedMs) < tick.intervalMs / 2
+  const startMs = onGrid ? before.timeMs : tick.timeMs - Math.round(elapsedMs)
+  return Math.min(startMs, tick.timeMs - 1)
+}

@@ -1,0 +1,134 @@
+/**
+ * All sources of this machine: opened once, read each tick. One that cannot be read leaves its metrics out of the tick; that
+ * is counted, and said once, until it works again.
+ */
+import type { Logger } from 'pino'
+import { type KernelFiles, openKernelFiles } from './kernelfile.ts'
+import type { Absent, OpenSource, Reading, Roots, Source, Tick } from './source.ts'
+
+export interface SourceStatus {
+  name: string
+  /** failing: it was there at the start, and its last read failed. */
+  state: 'works' | 'absent' | 'failing'
+  /** Why it is absent or failing, and what to do. */
+  why?: string
+  errors: number
+}
+
+export interface Panel {
+  readonly files: KernelFiles
+  read(tick: Tick): Reading[]
+  status(): SourceStatus[]
+  /** Failed reads since the start, by source. */
+  errors(): Readonly<Record<string, number>>
+  /** Adds one that is not a Source: the process table, the stack sampler. */
+  add(name: string, absent: string | undefined): void
+  /** Reads something of that name as a source is read: a throw is counted, said once and gives undefined. */
+  attempt<T>(name: string, read: () => T): T | undefined
+  close(): void
+}
+
+interface Entry {
+  status: SourceStatus
+  source: Source | undefined
+}
+
+export interface PanelOptions {
+  roots: Roots
+  perCore: boolean
+  log: Logger
+  sources: readonly { name: string; open: OpenSource }[]
+  /** A source works again, or no more. */
+  onChange: () => void
+}
+
+export async function openPanel(options: PanelOptions): Promise<Panel> {
+  const files = openKernelFiles(options.roots)
+  const panel = new Sources(options.log, files, options.onChange)
+  for (const { name, open } of options.sources) {
+    const opened = await openSafely(open, { ...options, files })
+    if ('absent' in opened) panel.add(name, opened.absent)
+    else panel.add(name, undefined, opened)
+  }
+  return panel
+}
+
+async function openSafely(open: OpenSource, options: Parameters<OpenSource>[0]): Promise<Source | Absent> {
+  try {
+    return await open(options)
+  } catch (error) {
+    return { absent: `it cannot be opened: ${messageOf(error)}` }
+  }
+}
+
+const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
+
+class Sources implements Panel {
+  readonly files: KernelFiles
+  private readonly log: Logger
+  private readonly onChange: () => void
+  private readonly entries = new Map<string, Entry>()
+
+  constructor(log: Logger, files: KernelFiles, onChange: () => void) {
+    this.log = log
+    this.files = files
+    this.onChange = onChange
+  }
+
+  add(name: string, absent: string | undefined, source?: Source): void {
+    if (absent !== undefined) this.log.info({ source: name }, `${name} is absent: ${absent}`)
+    const status: SourceStatus = { name, state: absent === undefined ? 'works' : 'absent', errors: 0 }
+    if (absent !== undefined) status.why = absent
+    this.entries.set(name, { status, source })
+  }
+
+  read(tick: Tick): Reading[] {
+    const readings: Reading[] = []
+    for (const { source } of this.entries.values()) {
+      if (!source) continue
+      for (const reading of this.attempt(source.name, () => source.read(tick)) ?? []) readings.push(reading)
+    }
+    return readings
+  }
+
+  attempt<T>(name: string, read: () => T): T | undefined {
+    const status = this.entries.get(name)?.status
+    try {
+      const value = read()
+      if (status?.state === 'failing') this.recovered(status)
+      return value
+    } catch (error) {
+      if (status) this.failed(status, error)
+      return undefined
+    }
+  }
+
+  private failed(status: SourceStatus, error: unknown): void {
+    status.errors++
+    status.why = messageOf(error)
+    if (status.state === 'failing') return
+    status.state = 'failing'
+    this.log.error({ source: status.name, err: error }, `${status.name} cannot be read, its metrics are left out`)
+    this.onChange()
+  }
+
+  private recovered(status: SourceStatus): void {
+    status.state = 'works'
+    delete status.why
+    this.log.info({ source: status.name }, `${status.name} can be read again`)
+    this.onChange()
+  }
+
+  status(): SourceStatus[] {
+    return [...this.entries.values()].map(({ status }) => ({ ...status }))
+  }
+
+  errors(): Readonly<Record<string, number>> {
+    return Object.fromEntries([...this.entries].map(([name, { status }]) => [name, status.errors]))
+  }
+
+  close(): void {
+    for (const { source } of this.entries.values()) source?.close?.()
+    this.files.close()
+  }
+}
