@@ -1,8 +1,16 @@
 import { render } from 'preact'
+import { startPrefs } from './prefs.ts'
 import { startPlace } from './state.ts'
+import './styles/base.css'
+import './styles/page.css'
+import './styles/panels.css'
+import './styles/tables.css'
+import './styles/flame.css'
 import { startClock } from './time.ts'
+import { App } from './views/app.tsx'
 
+startPrefs()
 startPlace(window)
 startClock()
 const root = document.getElementById('page')
-if (root) render(<p>Jobsight</p>, root)
+if (root) render(<App />, root)

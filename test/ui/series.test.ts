@@ -76,7 +76,8 @@ describe('stack', () => {
 describe('scales', () => {
   it('ends at what full means, unless values pass it', () => {
     expect(niceMax(0.2, 1)).toBe(1)
-    expect(niceMax(40, 32)).toBe(42)
+    expect(niceMax(33, 32)).toBe(32)
+    expect(niceMax(47, 32)).toBe(50)
     expect([0, 7.2, 130, 0.9].map(v => niceMax(v, null))).toEqual([1, 8, 150, 1])
   })
 

@@ -54,11 +54,11 @@ export function highest(all: readonly Values[]): number {
 }
 
 /**
- * Where the vertical scale ends. What full means is the end, unless the values pass it; without a full the next round
- * number above the highest value.
+ * Where the vertical scale ends. What full means is the end, unless the values clearly pass it (rounding alone may reach
+ * 101 %); else the next round number above the highest value.
  */
 export function niceMax(max: number, full: number | null): number {
-  if (full !== null && full > 0) return max > full * 1.001 ? max * 1.05 : full
+  if (full !== null && full > 0 && max <= full * 1.1) return full
   if (max <= 0) return 1
   const power = 10 ** Math.floor(Math.log10(max))
   const step = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find(s => s * power >= max * 0.999) ?? 10

@@ -1,11 +1,10 @@
 /**
  * A server with the mock cluster behind the real page: for looking at the page without a database, and for browser tests that
- * need the same pictures every time. `node --experimental-strip-types test/ui/mock/server.ts [PORT]` after `npm run build`.
+ * need the same pictures every time. start.mjs runs it.
  */
 import { existsSync, readFileSync, statSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { extname, join, normalize } from 'node:path'
-import { pathToFileURL } from 'node:url'
 import { WebSocketServer } from 'ws'
 import * as answers from './answers.ts'
 import * as jobAnswers from './jobs.ts'
@@ -97,9 +96,4 @@ export async function startMock(options: { root: string; port?: number; delayMs?
       return new Promise(closed => server.close(() => closed()))
     },
   }
-}
-
-if (process.argv[1] !== undefined && import.meta.url === pathToFileURL(process.argv[1]).href) {
-  const mock = await startMock({ root: 'dist/ui', port: Number(process.argv[2] ?? 4173) })
-  process.stdout.write(`${mock.url}\n`)
 }

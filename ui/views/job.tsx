@@ -1,0 +1,173 @@
+/** A job: what it asked and used, what stands out, its nodes against each other, its stacks from all nodes as one. */
+import type { JobDetail } from '../../query/api.ts'
+import { ask, useAnswer } from '../client.ts'
+import { jobColour } from '../colour.ts'
+import { formatBytes, formatCount, formatRatio, formatSeconds, formatSpan, formatTime, formatWhole } from '../format.ts'
+import { t } from '../words.ts'
+import { CategoryBar } from './categories.tsx'
+import { Fact } from './cluster.tsx'
+import { Compare } from './compare.tsx'
+import { StateWord } from './jobs.tsx'
+import { Panel } from './panel.tsx'
+import { ProcessTable } from './processes.tsx'
+import { linkTo, type Page, scopeOf } from './scope.ts'
+import { Stacks } from './stacks.tsx'
+import { Empty, Shown } from './states.tsx'
+
+export function JobView({ page }: { page: Page }) {
+  const id = page.place.job
+  const detail = useAnswer(ask.job(page.cluster, id), id, Math.floor(page.now / 30_000))
+  return <Shown answer={detail}>{data => <Job page={page} data={data} />}</Shown>
+}
+
+function Job({ page, data }: { page: Page; data: JobDetail }) {
+  const { id } = data.job
+  const only = page.place.query.nodes
+  const scope = scopeOf(page, page.focus, { job: id, node: only })
+  const categories = useAnswer(page.focus && ask.categories(scope), id)
+  return (
+    <>
+      <Identity page={page} data={data} />
+      {data.job.start === null ? (
+        <Empty title={t('job.notStarted')}>
+          <p>{data.record.reason ?? ''}</p>
+        </Empty>
+      ) : (
+        <div class="column">
+          <Used page={page} data={data} />
+          <Findings page={page} data={data} />
+          {categories.data && categories.data.categories.length > 0 && (
+            <Panel title={t('categories.title')} name={`${id}-categories`} answers={[categories]}>
+              <div class="pad">
+                <CategoryBar categories={categories.data.categories} />
+              </div>
+            </Panel>
+          )}
+          <Compare page={page} id={id} />
+          <Stacks
+            scope={scope}
+            title={only ? t('stacks.onNodes', { nodes: only }) : t('stacks.job')}
+            name={`job-${id}`}
+            height={460}
+          />
+          <ProcessTable page={page} scope={scope} showNode limit={40} />
+        </div>
+      )}
+    </>
+  )
+}
+
+function Identity({ page, data }: { page: Page; data: JobDetail }) {
+  const { job, record } = data
+  const code = record.exitCode ?? 0
+  return (
+    <div class="identity">
+      <h1>
+        <i class="dot" style={{ background: jobColour(job.id), width: '12px', height: '12px' }} /> {job.id}{' '}
+        <span class="soft">{job.name}</span>
+      </h1>
+      <StateWord state={job.state} />
+      {record.schedulerState && record.schedulerState.toLowerCase() !== job.state && (
+        <span class="dim">{record.schedulerState}</span>
+      )}
+      {(code !== 0 || record.signal !== undefined) && (
+        <span class="badge alert">
+          {record.signal === undefined ? t('job.exit', { code }) : t('job.signal', { signal: record.signal })}
+        </span>
+      )}
+      {record.reason && record.reason !== 'None' && <span class="dim">{record.reason}</span>}
+      <a href={linkTo(page, { jobs: true }, { q: `user:${job.user}` })}>{job.user}</a>
+      <span class="soft">{[job.account, job.queue].filter(x => x !== '').join(' · ')}</span>
+      <span class="soft">
+        {job.start === null
+          ? t('job.submitted', { time: job.submit === null ? '–' : formatTime(job.submit) })
+          : `${formatTime(job.start)} – ${job.end === null ? t('job.now') : formatTime(job.end)}`}
+      </span>
+      {record.command && (
+        <code class="command cut" title={`${record.workDir ?? ''} ${record.command}`}>
+          {record.command}
+        </code>
+      )}
+    </div>
+  )
+}
+
+/** What it asked for, and how much of it it used. */
+function Used({ page, data }: { page: Page; data: JobDetail }) {
+  const { job, record } = data
+  const elapsed = ((job.end ?? page.now) - (job.start ?? page.now)) / 1000
+  const share = (part: number | null, whole: number | null | undefined) =>
+    part !== null && whole ? { share: part / whole } : {}
+  const used = data.coreSecondsUsed
+  const memory = data.memoryPeakBytes
+  return (
+    <div class="facts" style={{ paddingBottom: 0 }}>
+      <Fact
+        name={t('jobs.nodes')}
+        value={formatWhole(job.nodeCount)}
+        of={t('fact.ofCores', { count: formatWhole(job.cores) })}
+      />
+      {job.gpus > 0 && <Fact name="GPU" value={String(job.gpus)} of="" />}
+      <Fact
+        name={t('jobs.elapsed')}
+        value={formatSpan(elapsed * 1000)}
+        of={record.timeLimitSeconds ? t('job.ofLimit', { limit: formatSeconds(record.timeLimitSeconds) }) : ''}
+        {...share(elapsed, record.timeLimitSeconds)}
+      />
+      <Fact
+        name={t('job.coreTime')}
+        value={used === null ? '–' : t('job.coreHours', { hours: formatCount(used / 3600) })}
+        of={
+          data.coreSecondsAllocated === null
+            ? ''
+            : `${formatRatio(job.cpuEfficiency)} ${t('job.ofCoreHours', { hours: formatCount(data.coreSecondsAllocated / 3600) })}`
+        }
+        {...share(used, data.coreSecondsAllocated)}
+      />
+      <Fact
+        name={t('job.memoryPeak')}
+        value={formatBytes(memory)}
+        of={
+          record.memoryBytes
+            ? `${formatRatio(job.memoryEfficiency)} ${t('fact.ofMemory', { bytes: formatBytes(record.memoryBytes) })}`
+            : ''
+        }
+        {...share(memory, record.memoryBytes)}
+      />
+      <Fact
+        name={t('job.sampled')}
+        value={formatSeconds(data.sampledSeconds)}
+        of={t('job.sampledWhy')}
+        {...share(data.sampledSeconds, used)}
+      />
+    </div>
+  )
+}
+
+function Findings({ page, data }: { page: Page; data: JobDetail }) {
+  if (data.findings.length === 0) return null
+  return (
+    <Panel
+      title={t('job.findings')}
+      name={`${data.job.id}-findings`}
+      sheet={() => ({
+        columns: ['severity', 'text', 'node'],
+        rows: data.findings.map(f => [f.severity, f.text, f.node]),
+      })}
+    >
+      <ul class="findings">
+        {data.findings.map(f => (
+          <li key={f.text}>
+            <span class={f.severity} />
+            <span>{f.text}</span>
+            {f.node && (
+              <a class="button plain" href={linkTo(page, { job: data.job.id, node: f.node })}>
+                {t('job.see', { node: f.node })} →
+              </a>
+            )}
+          </li>
+        ))}
+      </ul>
+    </Panel>
+  )
+}

@@ -1,0 +1,91 @@
+/** `/`: any node, job, user or function, by a few letters. */
+import { useEffect, useRef, useState } from 'preact/hooks'
+import type { Search } from '../../query/api.ts'
+import { ask, useAnswer } from '../client.ts'
+import { formatPlace, NOWHERE } from '../state.ts'
+import { t } from '../words.ts'
+import { Modal } from './keys.tsx'
+
+type Hit = Search['hits'][number]
+
+function hrefOf(hit: Hit): string {
+  const at = { ...NOWHERE, cluster: hit.cluster }
+  switch (hit.kind) {
+    case 'node':
+      return formatPlace({ ...at, node: hit.name })
+    case 'job':
+      return formatPlace({ ...at, job: hit.name })
+    case 'user':
+      return formatPlace({ ...at, jobs: true, query: { q: `user:${hit.name}` } })
+    case 'function':
+      return formatPlace({ ...at, query: { stacks: 'sandwich', fn: hit.name } })
+  }
+}
+
+export function Jump({ cluster, close }: { cluster: string; close: () => void }) {
+  const [text, setText] = useState('')
+  const [asked, setAsked] = useState('')
+  const [at, setAt] = useState(0)
+  const input = useRef<HTMLInputElement>(null)
+  useEffect(() => input.current?.focus(), [])
+  useEffect(() => {
+    const timer = setTimeout(() => setAsked(text.trim()), 120)
+    return () => clearTimeout(timer)
+  }, [text])
+  const answer = useAnswer(asked === '' ? undefined : ask.search(cluster, asked))
+  const hits = asked === '' ? [] : (answer.data?.hits ?? [])
+  const keys = (event: KeyboardEvent) => {
+    const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0
+    const hit = hits[at]
+    if (step !== 0) setAt(Math.max(0, Math.min(hits.length - 1, at + step)))
+    else if (event.key === 'Enter' && hit) {
+      location.hash = hrefOf(hit)
+      close()
+    } else return
+    event.preventDefault()
+  }
+  return (
+    <Modal label={t('jump.label')} close={close}>
+      {/* biome-ignore lint/a11y/noStaticElementInteractions: arrow keys of the input choose a hit */}
+      <div class="jump" onKeyDown={keys}>
+        <input
+          ref={input}
+          value={text}
+          placeholder={t('jump.placeholder')}
+          aria-label={t('jump.label')}
+          role="combobox"
+          aria-expanded={hits.length > 0}
+          aria-controls="hits"
+          onInput={event => {
+            setText(event.currentTarget.value)
+            setAt(0)
+          }}
+        />
+        <div id="hits" role="listbox" aria-label={t('jump.label')}>
+          {hits.map((hit, i) => (
+            <a
+              key={`${hit.kind}${hit.cluster}${hit.name}`}
+              class="option"
+              role="option"
+              aria-selected={i === at}
+              href={hrefOf(hit)}
+              onClick={close}
+            >
+              <span class="badge">{t(`kind.${hit.kind}`)}</span>
+              <span class="cut">{hit.name}</span>
+              <span class="dim cut">{hit.hint}</span>
+            </a>
+          ))}
+        </div>
+        <p class="title">{hintOf(asked, answer.error?.message, answer.fresh, hits.length)}</p>
+      </div>
+    </Modal>
+  )
+}
+
+function hintOf(asked: string, error: string | undefined, fresh: boolean, count: number): string {
+  if (asked === '') return t('jump.hint')
+  if (error !== undefined) return error
+  if (!fresh && count === 0) return t('ask.search')
+  return count === 0 ? t('jump.none', { text: asked }) : t('jump.go')
+}

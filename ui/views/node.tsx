@@ -1,0 +1,231 @@
+/** A node: what it is, whose jobs it runs, how full it is on one time axis; the brush asks what ran then. */
+import { useMemo } from 'preact/hooks'
+import type { Catalogue, JobBands, NodeDetail, Series } from '../../query/api.ts'
+import { ask, useAnswer } from '../client.ts'
+import { jobColour, palette } from '../colour.ts'
+import { formatAgo, formatBytes, formatCount, formatRatio } from '../format.ts'
+import { useTheme } from '../prefs.ts'
+import { t, term } from '../words.ts'
+import { Chart, type Layer } from './chart.tsx'
+import { Cores } from './cores.tsx'
+import { JobLanes } from './joblanes.tsx'
+import { useNewest } from './live.ts'
+import {
+  chosenPanels,
+  instancesOf,
+  metricsOf,
+  NODE_PANELS,
+  type NodePanel,
+  type OneSeries,
+  partName,
+  plainPanel,
+  reasonOf,
+  titleOf,
+} from './nodepanels.ts'
+import { Panel, type Sheet } from './panel.tsx'
+import { PanelChoice } from './panelchoice.tsx'
+import { ProcessTable } from './processes.tsx'
+import { bucketsFor, linkTo, type Page, scopeOf } from './scope.ts'
+import { type Frame, TimeStack } from './stack.tsx'
+import { Stacks } from './stacks.tsx'
+import { Failed } from './states.tsx'
+
+export function NodeView({ page }: { page: Page }) {
+  const { node, job } = page.place
+  const { span } = page
+  const detail = useAnswer(ask.node(scopeOf(page, span), node), node, page.tick)
+  const catalogue = useAnswer(ask.catalogue(page.cluster), page.cluster)
+  const panels = useMemo(
+    () => panelsFor(page.place.query.panels, catalogue.data),
+    [page.place.query.panels, catalogue.data],
+  )
+  const series = useAnswer(
+    span && panels.length > 0
+      ? ask.series(scopeOf(page, span, { node }), metricsOf(panels), bucketsFor(0.5))
+      : undefined,
+    `${node} ${panels.map(p => p.id)}`,
+  )
+  const measured = series.data
+  const bands = useAnswer(span && ask.bands(scopeOf(page, span, { node })), node)
+  const scope = scopeOf(page, page.focus, { node, job: job || undefined })
+  if (detail.error && !detail.data) return <Failed answer={detail} />
+  return (
+    <>
+      {detail.data && <Identity page={page} detail={detail.data} />}
+      <div class="columns two">
+        <Panel
+          title={t('node.charts')}
+          name={`${node}-series`}
+          answers={[series, bands]}
+          head={<PanelChoice page={page} catalogue={catalogue.data} />}
+          sheet={measured && (() => seriesSheet(measured))}
+        >
+          <Charts page={page} detail={detail.data} panels={panels} series={series.data} bands={bands.data} />
+        </Panel>
+        <div class="column">
+          <ProcessTable page={page} scope={scope} showNode={false} limit={15} />
+          <Stacks scope={scope} title={t('stacks.window')} name={node} height={380} narrow />
+        </div>
+      </div>
+    </>
+  )
+}
+
+function panelsFor(text: string | undefined, catalogue: Catalogue | undefined): NodePanel[] {
+  const { ids, extra } = chosenPanels(text)
+  const more = extra.flatMap(column => {
+    const metric = catalogue?.metrics.find(m => m.entity === 'node' && m.column === column)
+    return metric ? [plainPanel(column, metric.unit)] : []
+  })
+  return [...NODE_PANELS.filter(p => ids.has(p.id)), ...more]
+}
+
+interface ChartsProps {
+  page: Page
+  detail: NodeDetail | undefined
+  panels: readonly NodePanel[]
+  series: Series | undefined
+  bands: JobBands | undefined
+}
+
+function Charts(props: ChartsProps) {
+  const { page, panels, series, bands } = props
+  if (!page.span) return null
+  const showCores = chosenPanels(page.place.query.panels).ids.has('cores')
+  return (
+    <TimeStack span={page.span} gutter={168} stepMs={series?.bucketMs ?? 10_000} label={t('node.charts')}>
+      {frame => (
+        <>
+          <JobLanes frame={frame} bands={bands} page={page} />
+          {panels.map(panel => (
+            <PanelCharts key={panel.id} {...props} panel={panel} frame={frame} />
+          ))}
+          {showCores && <Cores frame={frame} page={page} />}
+        </>
+      )}
+    </TimeStack>
+  )
+}
+
+/** One chart, or one for each disk or interface. */
+function PanelCharts(props: ChartsProps & { panel: NodePanel; frame: Frame }) {
+  const { panel, series, frame, bands, detail } = props
+  useTheme()
+  const all = series?.series ?? []
+  const instances = panel.each ? instancesOf(panel, all) : ['']
+  const shown = instances.length > 0 ? instances : ['']
+  return (
+    <>
+      {shown.map(instance => {
+        const { layers, full } = layersOf(panel, all, instance)
+        return (
+          <Chart
+            key={instance}
+            frame={frame}
+            title={panel.each && instance !== '' ? `${titleOf(panel)} ${instance}` : titleOf(panel)}
+            unit={panel.unit}
+            from={series?.from ?? 0}
+            bucketMs={series?.bucketMs ?? 1}
+            layers={layers}
+            how={panel.how}
+            full={panel.each === 'interface' ? linkBytes(detail, instance) : full}
+            {...(panel.floor === undefined ? {} : { floor: panel.floor })}
+            height={panel.height}
+            why={series && reasonOf(detail, panel.source)}
+            bands={bands?.jobs ?? []}
+          />
+        )
+      })}
+    </>
+  )
+}
+
+/** What an interface can carry, in bytes a second. */
+function linkBytes(detail: NodeDetail | undefined, name: string): number | null {
+  const bits = detail?.record?.interfaces?.find(i => i.name === name)?.bitsPerSecond
+  return bits === undefined || bits <= 0 ? null : bits / 8
+}
+
+/** Layers that have values; one that is zero all the time is not worth a line of the legend, unless it is the first. */
+function layersOf(
+  panel: NodePanel,
+  all: readonly OneSeries[],
+  instance: string,
+): { layers: Layer[]; full: number | null } {
+  const p = palette()
+  let full: number | null = null
+  const layers = panel.parts.flatMap((part, i): Layer[] => {
+    const found = all.find(s => s.metric === part.metric && s.instance === instance)
+    if (found === undefined) return []
+    if (i === 0) full = found.full
+    if (i > 1 && !part.ratio && !found.values.some(v => v !== null && v > 0)) return []
+    return [
+      {
+        name: partName(part),
+        colour: p[part.colour],
+        values: found.values,
+        ...(part.down ? { down: true } : {}),
+        ...(part.dashed ? { dashed: true } : {}),
+        ...(part.ratio ? { ratio: true } : {}),
+      },
+    ]
+  })
+  return { layers, full }
+}
+
+function Identity({ page, detail }: { page: Page; detail: NodeDetail }) {
+  const r = detail.record
+  const busy = useNewest(page.cluster, detail.node, 'cpu_busy') ?? detail.values.cpu_busy ?? null
+  const facts = [
+    r?.cpuModel,
+    r?.sockets && r.cores
+      ? t('node.cores', { sockets: r.sockets, cores: r.cores, threads: r.threads ?? r.cores })
+      : undefined,
+    r?.numaNodes !== undefined && r.numaNodes > 1 ? t('node.numa', { count: r.numaNodes }) : undefined,
+    r?.memoryBytes === undefined ? undefined : formatBytes(r.memoryBytes),
+    ...(r?.gpus ?? []).slice(0, 1).map(g => `${r?.gpus?.length ?? 1} × ${g.model ?? 'GPU'}`),
+    [r?.os, r?.kernel].filter(Boolean).join(' · '),
+  ].filter(x => x !== undefined && x !== '')
+  return (
+    <div class="identity">
+      <h1>{detail.node}</h1>
+      <span class={`state-word ${detail.state}`}>
+        <i /> {term('state', detail.state)}
+        {detail.state === 'silent' && ` · ${formatAgo(detail.lastSeen, page.now)}`}
+      </span>
+      <span>
+        <b>{formatRatio(busy)}</b> <span class="dim">{t('node.busyNow')}</span>
+      </span>
+      {detail.schedulerState && (
+        <span
+          class={/down|drain|fail/i.test(detail.schedulerState) ? 'badge warn' : 'badge'}
+          title={r?.schedulerReason}
+        >
+          {detail.schedulerState}
+          {r?.schedulerReason && `: ${r.schedulerReason}`}
+        </span>
+      )}
+      {detail.jobs.map(j => (
+        <a
+          key={j.id}
+          class="job-link"
+          href={linkTo(page, { job: j.id }, { range: undefined, from: undefined, to: undefined })}
+        >
+          <i class="dot" style={{ background: jobColour(j.id) }} /> {j.id} <span class="dim">{j.user}</span>
+        </a>
+      ))}
+      <span class="soft">{facts.join(' · ')}</span>
+      {r?.intervalMs && <span class="dim">{t('node.every', { seconds: formatCount(r.intervalMs / 1000) })}</span>}
+    </div>
+  )
+}
+
+function seriesSheet(series: Series): Sheet {
+  const times = (series.series[0]?.values ?? []).map((_, i) =>
+    new Date(series.from + (i + 1) * series.bucketMs).toISOString(),
+  )
+  return {
+    columns: ['time', ...series.series.map(s => `${s.metric}${s.instance === '' ? '' : ` ${s.instance}`} (${s.unit})`)],
+    rows: times.map((time, i) => [time, ...series.series.map(s => s.values[i] ?? null)]),
+  }
+}

@@ -1,0 +1,111 @@
+import type { ComponentChildren } from 'preact'
+import { useEffect, useRef, useState } from 'preact/hooks'
+import { t } from '../words.ts'
+
+interface Props {
+  label: string
+  class: string
+  /** What the button shows. */
+  face: ComponentChildren
+  right?: boolean
+  children: (close: () => void) => ComponentChildren
+}
+
+/** A button and the sheet it opens. Escape, a click elsewhere or a choice closes it and the focus goes back. */
+export function Popover(props: Props) {
+  const [open, setOpen] = useState(false)
+  const ref = useRef<HTMLSpanElement>(null)
+  const button = useRef<HTMLButtonElement>(null)
+  const close = () => {
+    setOpen(false)
+    button.current?.focus()
+  }
+  useEffect(() => {
+    if (!open) return
+    const outside = (event: Event) => {
+      if (event.target instanceof Node && !ref.current?.contains(event.target)) setOpen(false)
+    }
+    const onEscape = (event: KeyboardEvent) => {
+      if (event.key !== 'Escape') return
+      event.stopPropagation()
+      close()
+    }
+    const element = ref.current
+    document.addEventListener('pointerdown', outside)
+    element?.addEventListener('keydown', onEscape)
+    return () => {
+      document.removeEventListener('pointerdown', outside)
+      element?.removeEventListener('keydown', onEscape)
+    }
+  }, [open])
+  return (
+    <span class="over" ref={ref}>
+      <button
+        type="button"
+        ref={button}
+        class={props.class}
+        aria-label={props.label}
+        title={props.label}
+        aria-expanded={open}
+        onClick={() => setOpen(!open)}
+      >
+        {props.face}
+      </button>
+      {open && <div class={`sheet${props.right ? ' right' : ''}`}>{props.children(close)}</div>}
+    </span>
+  )
+}
+
+export interface Option {
+  name: string
+  hint?: string
+  href: string
+}
+
+/** A list to choose from, narrowed by typing. Arrow keys move, Enter goes. */
+export function Options(props: { options: readonly Option[]; close: () => void; asking?: string | undefined }) {
+  const [needle, setNeedle] = useState('')
+  const input = useRef<HTMLInputElement>(null)
+  const list = useRef<HTMLDivElement>(null)
+  useEffect(() => input.current?.focus(), [])
+  const text = needle.toLowerCase()
+  const shown = props.options.filter(o => `${o.name} ${o.hint ?? ''}`.toLowerCase().includes(text)).slice(0, 60)
+  const keys = (event: KeyboardEvent) => moveFocus(event, list.current, input.current)
+  return (
+    // biome-ignore lint/a11y/noStaticElementInteractions: the keys move the focus among the links inside
+    <div onKeyDown={keys}>
+      <input
+        ref={input}
+        class="field"
+        value={needle}
+        placeholder={t('choose.narrow')}
+        aria-label={t('choose.narrow')}
+        onInput={event => setNeedle(event.currentTarget.value)}
+      />
+      {props.asking !== undefined && props.options.length === 0 && <p class="title">{props.asking}</p>}
+      <div ref={list}>
+        {shown.map(o => (
+          <a key={o.href} class="option" href={o.href} onClick={props.close}>
+            <span class="cut">{o.name}</span>
+            <span class="dim">{o.hint}</span>
+          </a>
+        ))}
+      </div>
+    </div>
+  )
+}
+
+function moveFocus(event: KeyboardEvent, list: HTMLElement | null, input: HTMLElement | null): void {
+  const links = [...(list?.querySelectorAll<HTMLElement>('.option') ?? [])]
+  if (event.key === 'Enter' && event.target === input) {
+    links[0]?.click()
+    event.preventDefault()
+    return
+  }
+  const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0
+  if (step === 0 || links.length === 0) return
+  event.preventDefault()
+  const next = links.findIndex(l => l.matches(':focus')) + step
+  if (next < 0) input?.focus()
+  else links[Math.min(next, links.length - 1)]?.focus()
+}

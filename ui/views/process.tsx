@@ -1,0 +1,160 @@
+/** A process: what it is, its life on the axis, what its time went into, and its stacks four ways. */
+import { useMemo } from 'preact/hooks'
+import type { ProcessDetail } from '../../query/api.ts'
+import { ask, useAnswer } from '../client.ts'
+import { jobColour, palette } from '../colour.ts'
+import { formatSpan, formatTime } from '../format.ts'
+import { useTheme } from '../prefs.ts'
+import { t } from '../words.ts'
+import { CategoryBar } from './categories.tsx'
+import { Chart, type Layer } from './chart.tsx'
+import { Panel, type Sheet } from './panel.tsx'
+import { bucketsFor, linkTo, type Page, scopeOf } from './scope.ts'
+import { type Frame, TimeStack } from './stack.tsx'
+import { Stacks } from './stacks.tsx'
+import { Shown } from './states.tsx'
+
+export function ProcessView({ page }: { page: Page }) {
+  const { node, pid, query } = page.place
+  const start = query.start === undefined ? undefined : Number(query.start)
+  const who = { node, pid, start }
+  const detail = useAnswer(
+    page.span && ask.process(scopeOf(page, page.span, who), bucketsFor(0.8)),
+    `${node} ${pid} ${start}`,
+  )
+  const found = detail.data
+  const scope = scopeOf(page, page.focus, who)
+  const categories = useAnswer(page.focus && ask.categories(scope), `${node} ${pid} ${start}`)
+  return (
+    <>
+      <Shown answer={detail}>{data => <Identity page={page} data={data} />}</Shown>
+      <div class="column">
+        <Panel
+          title={t('process.series')}
+          name={`${node}-${pid}`}
+          answers={[detail]}
+          sheet={found && (() => sheetOf(found))}
+        >
+          {page.span && found && (
+            <TimeStack span={page.span} gutter={168} stepMs={found.bucketMs} label={t('process.series')}>
+              {frame => <Charts frame={frame} data={found} />}
+            </TimeStack>
+          )}
+          {categories.data && categories.data.categories.length > 0 && (
+            <div class="pad" style={{ borderTop: '1px solid var(--line)' }}>
+              <CategoryBar categories={categories.data.categories} />
+            </div>
+          )}
+        </Panel>
+        <Stacks scope={scope} title={t('stacks.process')} name={`${node}-${pid}`} height={560} />
+      </div>
+    </>
+  )
+}
+
+function Identity({ page, data }: { page: Page; data: ProcessDetail }) {
+  const p = data.process
+  const life = p.last - p.start
+  return (
+    <div class="identity">
+      <h1>
+        {p.name} <span class="dim">{p.pid}</span>
+      </h1>
+      <span>{p.user}</span>
+      {p.job !== '' && (
+        <a class="job-link" href={linkTo(page, { job: p.job }, { range: undefined, from: undefined, to: undefined })}>
+          <i class="dot" style={{ background: jobColour(p.job) }} /> {t('crumb.jobNamed', { id: p.job })}
+        </a>
+      )}
+      {p.rank !== null && <span>{t('processes.rank', { rank: p.rank })}</span>}
+      <a href={linkTo(page, { job: page.place.job, node: p.node })}>{p.node}</a>
+      {p.start > 0 && (
+        <span class="soft">
+          {t('process.started', { time: formatTime(p.start, 1) })} · {t('process.ran', { length: formatSpan(life) })}
+        </span>
+      )}
+      {p.threads !== null && <span class="soft">{t('process.threads', { count: p.threads })}</span>}
+      <code class="command cut" title={p.command}>
+        {p.command}
+      </code>
+    </div>
+  )
+}
+
+interface Lines {
+  title: string
+  unit: string
+  how: 'stack' | 'lines' | 'mirror'
+  height: number
+  layers: Layer[]
+}
+
+function linesOf(data: ProcessDetail): Lines[] {
+  const p = palette()
+  const of = (name: string) => data.series[name] ?? []
+  return [
+    {
+      title: t('process.cpu'),
+      unit: 'cores',
+      how: 'stack',
+      height: 78,
+      layers: [
+        { name: t('metric.cpu_user'), colour: p.user, values: of('cpuUser') },
+        { name: t('metric.cpu_system'), colour: p.system, values: of('cpuSystem') },
+      ],
+    },
+    {
+      title: t('panel.memory'),
+      unit: 'bytes',
+      how: 'lines',
+      height: 50,
+      layers: [{ name: t('process.resident'), colour: p.user, values: of('memoryBytes') }],
+    },
+    {
+      title: t('process.io'),
+      unit: 'bytes/s',
+      how: 'mirror',
+      height: 54,
+      layers: [
+        { name: t('metric.read'), colour: p.user, values: of('readBytes') },
+        { name: t('metric.write'), colour: p.iowait, values: of('writeBytes'), down: true },
+      ],
+    },
+  ]
+}
+
+function Charts({ frame, data }: { frame: Frame; data: ProcessDetail }) {
+  const theme = useTheme()
+  const lines = useMemo(() => linesOf(data), [data, theme])
+  return (
+    <>
+      {lines.map(l => (
+        <Chart
+          key={l.title}
+          frame={frame}
+          title={l.title}
+          unit={l.unit}
+          from={data.from}
+          bucketMs={data.bucketMs}
+          layers={l.layers}
+          how={l.how}
+          full={null}
+          height={l.height}
+          why={t('absent.process')}
+        />
+      ))}
+    </>
+  )
+}
+
+function sheetOf(data: ProcessDetail): Sheet {
+  const names = Object.keys(data.series)
+  const count = Math.max(0, ...names.map(n => data.series[n]?.length ?? 0))
+  return {
+    columns: ['time', ...names],
+    rows: Array.from({ length: count }, (_, i) => [
+      new Date(data.from + (i + 1) * data.bucketMs).toISOString(),
+      ...names.map(n => data.series[n]?.[i] ?? null),
+    ]),
+  }
+}

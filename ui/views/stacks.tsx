@@ -1,0 +1,244 @@
+/** Where the CPU time went, four ways: flame graph, bottom-up tree, function table, sandwich of one function. */
+import { useMemo } from 'preact/hooks'
+import type { Coverage, Flame } from '../../query/api.ts'
+import { type Answer, ask, type Scope, useAnswer } from '../client.ts'
+import { formatCount, formatRatio } from '../format.ts'
+import { boxWithPath, layoutFlame, matchedSeconds, matchStrings, type Tree } from '../layout/flame.ts'
+import { formatFolded, formatSpeedscope } from '../layout/folded.ts'
+import { formatTransform, functionSums, parseTransform, type Transform, transformTree } from '../layout/transform.ts'
+import { parseTree, totalOf } from '../layout/tree.ts'
+import { go, type Place, place, placeWith, useStore } from '../state.ts'
+import { t } from '../words.ts'
+import { BottomUp } from './bottomup.tsx'
+import { FlamePane } from './flamepane.tsx'
+import { Functions } from './functions.tsx'
+import { type File, Panel, type Sheet } from './panel.tsx'
+import { Sandwich } from './sandwich.tsx'
+import { Empty, Shown } from './states.tsx'
+
+export const WAYS = ['flame', 'bottomup', 'functions', 'sandwich'] as const
+export type Way = (typeof WAYS)[number]
+
+export interface StacksProps {
+  scope: Scope
+  title: string
+  /** File names begin with it. */
+  name: string
+  height: number
+  /** Beside charts: no side panel. */
+  narrow?: boolean
+}
+
+const wayOf = (p: Place): Way => WAYS.find(w => w === p.query.stacks) ?? 'flame'
+
+export function Stacks(props: StacksProps) {
+  const here = useStore(place)
+  const way = wayOf(here)
+  const { scope } = props
+  const key = [scope.cluster, scope.job, scope.node, scope.pid].join('|')
+  const answer = useAnswer(scope.from === undefined ? undefined : ask.flame(scope, 'topdown'), key)
+  const tree = useMemo(() => answer.data && parseTree(answer.data), [answer.data])
+  const shown = useMemo(() => tree && transformTree(tree, transformsOf(here)), [tree, here.transforms])
+  return (
+    <Panel
+      title={props.title}
+      name={props.name}
+      answers={[answer]}
+      head={<Ways way={way} />}
+      note={answer.data && <CoverageBadge coverage={answer.data.coverage} />}
+      sheet={shown && (() => functionSheet(shown))}
+      files={shown ? stackFiles(shown, props.name) : []}
+    >
+      <Chips place={here} tree={shown} />
+      <Shown answer={answer}>
+        {flame => <Body {...props} way={way} answer={flame} tree={shown} place={here} whole={answer} />}
+      </Shown>
+    </Panel>
+  )
+}
+
+const transformsOf = (p: Place): Transform[] => p.transforms.flatMap(text => parseTransform(text) ?? [])
+
+interface BodyProps extends StacksProps {
+  way: Way
+  answer: Flame
+  tree: Tree | undefined
+  place: Place
+  whole: Answer<Flame>
+}
+
+function Body(props: BodyProps) {
+  const { tree, way, scope } = props
+  const boxes = useMemo(() => tree && layoutFlame(tree), [tree])
+  if (!tree || !boxes || totalOf(tree, 0) <= 0) return <NoStacks transformed={props.place.transforms.length > 0} />
+  if (way === 'bottomup') return <BottomUp scope={scope} tree={tree} transformed={props.place.transforms.length > 0} />
+  if (way === 'functions')
+    return <Functions scope={scope} tree={tree} transformed={props.place.transforms.length > 0} />
+  if (way === 'sandwich') return <Sandwich {...props} tree={tree} />
+  return <FlamePane boxes={boxes} height={props.height} narrow={props.narrow ?? false} name={props.title} />
+}
+
+const NoStacks = ({ transformed }: { transformed: boolean }) =>
+  transformed ? (
+    <Empty title={t('stacks.transformedAway')}>
+      <button type="button" class="button" onClick={() => go(placeWith(place.get(), {}, []))}>
+        {t('stacks.takeBack')}
+      </button>
+    </Empty>
+  ) : (
+    <Empty title={t('stacks.none')}>
+      <p>{t('stacks.noneWhy')}</p>
+      <pre class="mono">jobsight doctor</pre>
+    </Empty>
+  )
+
+function Ways({ way }: { way: Way }) {
+  return (
+    <div class="choices" role="tablist" aria-label={t('stacks.ways')}>
+      {WAYS.map(w => (
+        <button
+          key={w}
+          type="button"
+          role="tab"
+          class="button"
+          aria-selected={w === way}
+          onClick={() => go(placeWith(place.get(), { stacks: w === 'flame' ? undefined : w }))}
+        >
+          {t(`way.${w}`)}
+        </button>
+      ))}
+    </div>
+  )
+}
+
+/** How much of the truth this is. */
+export function CoverageBadge({ coverage }: { coverage: Coverage }) {
+  const { samples, lost, truncatedShare, unnamedShare } = coverage
+  const lostShare = lost / Math.max(1, lost + samples)
+  const bad = lostShare > 0.02 || truncatedShare > 0.1 || unnamedShare > 0.1 || samples < 100
+  const why = t('coverage.why', {
+    samples: samples.toLocaleString(),
+    lost: lost.toLocaleString(),
+    lostShare: formatRatio(lostShare),
+    truncated: formatRatio(truncatedShare),
+    unnamed: formatRatio(unnamedShare),
+  })
+  return (
+    <span class={`badge${bad ? ' warn' : ''}`} title={why}>
+      {t('coverage.samples', { count: formatCount(samples) })}
+      {lostShare > 0.001 && ` · ${t('coverage.lost', { share: formatRatio(lostShare) })}`}
+      {truncatedShare > 0.01 && ` · ${t('coverage.truncated', { share: formatRatio(truncatedShare) })}`}
+      {unnamedShare > 0.01 && ` · ${t('coverage.unnamed', { share: formatRatio(unnamedShare) })}`}
+    </span>
+  )
+}
+
+/** Transforms as chips that can be taken back, and what is searched for with its share. */
+function Chips({ place: here, tree }: { place: Place; tree: Tree | undefined }) {
+  const boxes = useMemo(() => tree && layoutFlame(tree), [tree])
+  const find = here.query.find ?? ''
+  const matched = tree && matchStrings(tree.strings, find)
+  const zoom = boxes ? boxWithPath(boxes, Number.parseInt(here.query.zoom ?? '0', 36)) : 0
+  const share =
+    boxes && matched ? matchedSeconds(boxes, matched, zoom) / Math.max(1e-9, totalOf(boxes.tree, zoom)) : undefined
+  return (
+    <div class="chips">
+      <input
+        class="field"
+        type="search"
+        id="find"
+        style={{ width: '190px' }}
+        value={find}
+        placeholder={t('stacks.find')}
+        aria-label={t('stacks.find')}
+        onInput={event => go(placeWith(here, { find: event.currentTarget.value }), 'replace')}
+      />
+      {share !== undefined && <b>{t('stacks.matched', { share: formatRatio(share) })}</b>}
+      {here.transforms.map((text, i) => (
+        <span class="chip" key={text}>
+          <span class="cut">{chipName(text)}</span>
+          <button
+            type="button"
+            aria-label={t('stacks.takeBackOne', { name: chipName(text) })}
+            onClick={() =>
+              go(
+                placeWith(
+                  here,
+                  { zoom: undefined },
+                  here.transforms.filter((_, k) => k !== i),
+                ),
+              )
+            }
+          >
+            ✕
+          </button>
+        </span>
+      ))}
+      <Looks place={here} />
+    </div>
+  )
+}
+
+function chipName(text: string): string {
+  const how = parseTransform(text)
+  if (how === undefined) return text
+  if ('fn' in how) return t(`chip.${how.kind}`, { name: how.fn.split('@')[0] ?? '' })
+  return 'module' in how ? t('chip.module', { name: how.module }) : t(`chip.${how.kind}`)
+}
+
+/** Orientation, colours, inversion. */
+function Looks({ place: here }: { place: Place }) {
+  const way = wayOf(here)
+  if (way !== 'flame') return null
+  const inverted = here.transforms.includes('invert')
+  const toggle = (label: string, on: boolean, to: () => void) => (
+    <button type="button" class="button plain" aria-pressed={on} onClick={to}>
+      {label}
+    </button>
+  )
+  return (
+    <>
+      <span style={{ flex: 1 }} />
+      {toggle(t('look.invert'), inverted, () =>
+        go(
+          placeWith(
+            here,
+            { zoom: undefined },
+            inverted
+              ? here.transforms.filter(x => x !== 'invert')
+              : [...here.transforms, formatTransform({ kind: 'invert' })],
+          ),
+        ),
+      )}
+      {toggle(t('look.up'), here.query.up === '1', () =>
+        go(placeWith(here, { up: here.query.up === '1' ? undefined : '1' })),
+      )}
+      {toggle(t('look.kind'), here.query.colour === 'kind', () =>
+        go(placeWith(here, { colour: here.query.colour === 'kind' ? undefined : 'kind' })),
+      )}
+    </>
+  )
+}
+
+function functionSheet(tree: Tree): Sheet {
+  return {
+    columns: ['function', 'module', 'self (CPU s)', 'total (CPU s)', 'samples'],
+    rows: functionSums(tree).map(s => [
+      tree.strings[s.fn] ?? '',
+      tree.strings[s.module] ?? '',
+      s.self,
+      s.total,
+      s.samples,
+    ]),
+  }
+}
+
+const stackFiles = (tree: Tree, name: string): File[] => [
+  { label: t('export.folded'), name: `${name}.folded`, type: 'text/plain', make: () => formatFolded(tree) },
+  {
+    label: t('export.speedscope'),
+    name: `${name}.speedscope.json`,
+    type: 'application/json',
+    make: () => formatSpeedscope(tree, name),
+  },
+]
