@@ -109,9 +109,11 @@ export class Ledger {
     for (const job of jobs) {
       const key = runKey(job)
       const run = this.#runs.get(key) ?? this.#add(key, job, nowMs)
-      const told = run.job
-      run.job = { ...told, ...job, ...(told.name === undefined ? {} : { name: told.name }) }
-      if (told.allocations !== undefined) run.job.allocations = told.allocations
+      // How it ended is accounting's word alone; what it was called and held, the queue told better.
+      const { exitCode, signal, name = job.name, allocations = job.allocations, ...told } = run.job
+      run.job = { ...told, ...job }
+      if (name !== undefined) run.job.name = name
+      if (allocations !== undefined) run.job.allocations = allocations
       run.final = true
       run.missedMs = undefined
     }

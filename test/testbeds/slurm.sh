@@ -36,7 +36,7 @@ down() {
   for e in $(grep -lszx "SLURM_CONF=$DIR/etc/slurm.conf" /proc/[0-9]*/environ 2>/dev/null); do
     p=${e#/proc/}; p=${p%/environ}
     grep -qsz '^SLURM_JOB_ID=' "$e" && grep -qsz '^SLURMD_NODENAME=' "$e" && [ "$p" != $$ ] && kill -KILL "$p" 2>/dev/null; done
-  for c in /sys/fs/cgroup/*/slurm_lab*; do [ -d "$c" ] && find "$c" -depth -type d -exec rmdir {} + 2>/dev/null; done
+  for c in /sys/fs/cgroup/*/slurm_lab* /sys/fs/cgroup/system.slice/lab*_slurmstepd.scope; do [ -d "$c" ] && find "$c" -depth -type d -exec rmdir {} + 2>/dev/null; done
   rm -rf "$DIR"; }
 die() { echo "slurm.sh: $*" >&2; tail -n 5 "$DIR"/log/*.log >&2 2>/dev/null; down; exit 1; }
 wait_for() { local end=$(($(date +%s) + $1)) what=$2; shift 2
@@ -101,7 +101,9 @@ $([ $ACCOUNTING = 1 ] && printf 'AccountingStorageHost=127.0.0.1\nAccountingStor
 NodeName=$names NodeAddr=127.0.0.1 Port=$ports CPUs=$CPUS RealMemory=2000 State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 E
-  printf 'CgroupPlugin=cgroup/v1\nCgroupAutomount=no\nCgroupMountpoint=/sys/fs/cgroup\n' >"$DIR/etc/cgroup.conf"
+  local plugin=cgroup/v1; [ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ] && { plugin=cgroup/v2; mkdir -p /sys/fs/cgroup/system.slice; }
+  { printf 'CgroupPlugin=%s\nCgroupAutomount=no\nCgroupMountpoint=/sys/fs/cgroup\n' $plugin
+    [ $plugin = cgroup/v2 ] && echo IgnoreSystemd=yes; } >"$DIR/etc/cgroup.conf"
   cat >"$DIR/etc/slurmdbd.conf" <<E
 AuthType=auth/munge
 AuthInfo=$DIR/munge/sock

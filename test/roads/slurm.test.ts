@@ -1,0 +1,216 @@
+/** Real jobs on a real slurmctld with two slurmd: what the poller sends, against Slurm's own accounting, and whose each process is. */
+import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { pino } from 'pino'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { type Attribution, openAttribution } from '../../collector/attribution.ts'
+import { runKey } from '../../collector/schedulers/contract.ts'
+import { type Poller, startPoller } from '../../collector/schedulers/poller.ts'
+import { openScheduler } from '../../collector/schedulers/scheduler.ts'
+import { readBoot, startMsOf } from '../../collector/starttime.ts'
+import type { Job, Node } from '../../ingest/records.ts'
+import { type Testbed, upTestbed } from '../testbeds/testbed.ts'
+
+const log = pino({ level: 'silent' })
+const boot = readBoot({ proc: '/proc' })
+const ODD = 'new\nline=x | "quo\'te" JobState=FAKE \\ 日本'
+
+/** Runs on until it is ended: children, a child in a session of its own, and a daemon whose parent is init. */
+const TREE = `#!/bin/sh
+sleep 300 &
+setsid sleep 301 &
+(setsid sh -c 'sleep 302 & wait' &)
+sh -c 'sleep 303; :'
+`
+
+/** First run of a job. */
+const first = (jobs: ReadonlyMap<string, Job>, id: string | undefined): Job | undefined => runs(jobs, id)[0]
+const runs = (jobs: ReadonlyMap<string, Job>, id: string | undefined): Job[] =>
+  [...jobs.values()].filter(job => job.id === id).sort((a, b) => (a.submitMs ?? 0) - (b.submitMs ?? 0))
+
+interface Bed {
+  bed: Testbed
+  poller: Poller
+  attribution: Attribution
+  jobs: Map<string, Job>
+  nodes: Map<string, Node>
+}
+
+async function open(options: readonly string[], format: 'json' | 'text'): Promise<Bed | string> {
+  const bed = upTestbed('slurm', options)
+  if ('absent' in bed) return bed.absent
+  writeFileSync(`${bed.directory}/out/tree.sh`, TREE, { mode: 0o755 })
+  const scheduler = await openScheduler({ kind: 'auto', log, env: bed.env, timeoutMs: 20_000, format })
+  if ('absent' in scheduler) throw new Error(scheduler.absent)
+  const [jobs, nodes] = [new Map<string, Job>(), new Map<string, Node>()]
+  const send = async (_: string, body: Uint8Array) => {
+    const told = JSON.parse(Buffer.from(body).toString()) as { jobs: Job[]; nodes: Node[] }
+    for (const job of told.jobs) jobs.set(runKey(job), job)
+    for (const node of told.nodes) nodes.set(node.node, node)
+    return { ok: true } as const
+  }
+  const poller = await startPoller(scheduler, { cluster: 'lab', pollEveryMs: 1000 }, { log, send })
+  const hints = { schedulerHints: (rawId: string) => poller.hint(rawId) }
+  const attribution = openAttribution({ roots: { proc: '/proc' }, log, env: bed.env, boot, refreshMs: 1000, ...hints })
+  return { bed, poller, attribution, jobs, nodes }
+}
+
+/** Every live process that has `ROAD=tag` in its environment. */
+function processesOf(tag: string): { pid: number; startMs: number; comm: string }[] {
+  return readdirSync('/proc').flatMap(name => {
+    try {
+      if (!/^\d+$/.test(name) || !readFileSync(`/proc/${name}/environ`).includes(`ROAD=${tag}\0`)) return []
+      const stat = readFileSync(`/proc/${name}/stat`, 'latin1')
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      const comm = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
+      return fields[0] === 'Z' ? [] : [{ pid: Number(name), startMs: startMsOf(boot, Number(fields[19])), comm }]
+    } catch {
+      return []
+    }
+  })
+}
+
+const submit = (bed: Testbed, args: string, user?: string) =>
+  bed.run(`sbatch --parsable -o /dev/null ${args}`, user).then(id => id.split('\n')[0] ?? '')
+
+const BEDS = [
+  { name: 'cgroup, JSON', options: ['--proctrack', 'cgroup', '--accounting', '--cpus', '8'], format: 'json' },
+  { name: 'linuxproc, text', options: ['--proctrack', 'linuxproc', '--cpus', '8', '--port', '27150'], format: 'text' },
+] as const
+
+describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
+  let opened: Bed | string = 'not opened'
+  const ids: Record<string, string> = {}
+
+  beforeAll(async () => {
+    opened = await open(options, format)
+    if (typeof opened === 'string') return console.error(`skipped: ${opened}`)
+    const { bed } = opened
+    ids.fail = await submit(bed, `-J fail --wrap 'exit 3'`)
+    ids.killed = await submit(bed, `-J killed --wrap 'kill -9 $$'`)
+    ids.odd = await submit(bed, `-J '${ODD.replace("'", `'"'"'`)}' --wrap 'sleep 120'`)
+    ids.one = await submit(bed, '-J one -N2 -n3 --export=ALL,ROAD=one --wrap "srun ./tree.sh"', 'labuser1')
+    ids.two = await submit(bed, '-J two -N2 -n2 -t 90 --export=ALL,ROAD=two ./tree.sh', 'labuser2')
+    ids.cancelled = await submit(bed, `-J cancelled --wrap 'sleep 300'`)
+    ids.array = await submit(bed, '-J array -a 1-4%2 --export=ALL,ROAD=array ./tree.sh', 'labuser2')
+    ids.held = await submit(bed, '-H -J held --wrap true')
+  }, 300_000)
+  afterAll(async () => {
+    if (typeof opened === 'string') return
+    opened.attribution.close()
+    await opened.poller.stop()
+    opened.bed.down()
+  }, 120_000)
+
+  const use = (skip: (note: string) => never): Bed => (typeof opened === 'string' ? skip(opened) : opened)
+  const settled = (bed: Bed, id: string | undefined, state: string) =>
+    expect.poll(() => first(bed.jobs, id)?.state, { timeout: 60_000, interval: 250 }).toBe(state)
+
+  it('tells each job as it is', async ({ skip }) => {
+    const bed = use(skip)
+    await settled(bed, ids.two, 'running')
+    await settled(bed, `${ids.array}_2`, 'running')
+    await settled(bed, ids.fail, 'failed')
+    expect(first(bed.jobs, ids.fail)).toMatchObject({ exitCode: 3, queue: 'main', user: 'root', cluster: 'lab' })
+    await settled(bed, ids.killed, 'failed')
+    await settled(bed, ids.held, 'held')
+    await settled(bed, ids.odd, 'running')
+    expect(first(bed.jobs, ids.odd)?.name).toBe(ODD)
+    expect(first(bed.jobs, ids.array)).toMatchObject({ state: 'queued', arrayTask: '3-4%2', arrayId: ids.array })
+    const two = first(bed.jobs, ids.two)
+    expect(two).toMatchObject({ name: 'two', user: 'labuser2', nodeCount: 2, cores: 2, timeLimitSeconds: 5400 })
+    expect(two?.allocations?.map(a => a.node)).toEqual(['lab1', 'lab2'])
+    expect([...bed.nodes.values()].map(n => [n.node, n.schedulerState, n.schedulerCores])).toEqual([
+      ['lab1', expect.stringMatching(/^(mixed|allocated)/), 8],
+      ['lab2', expect.stringMatching(/^(mixed|allocated)/), 8],
+    ])
+  })
+
+  it('tells what is held on each node, where JSON says it', ({ skip }) => {
+    const { jobs } = use(skip)
+    const cores = first(jobs, ids.one)?.allocations?.map(a => a.cores ?? 0) ?? []
+    expect(cores.reduce((a, b) => a + b, 0)).toBe(format === 'json' ? 3 : 0)
+  })
+
+  it('charges every process to its job: children, other sessions, daemons', async ({ skip }) => {
+    const { attribution } = use(skip)
+    const jobOf = (p: { pid: number; startMs: number }) => attribution.charge(p.pid, p.startMs)
+    // one: 3 tasks of tree.sh (7 processes each), the batch script and srun; two: one tree.sh; array: two of them
+    for (const [tag, atLeast] of [
+      ['one', 23],
+      ['two', 7],
+      ['array', 14],
+    ] as const)
+      await expect.poll(() => processesOf(tag).length, { timeout: 30_000 }).toBeGreaterThanOrEqual(atLeast)
+    await expect
+      .poll(
+        () =>
+          processesOf('two')
+            .filter(p => p.comm === 'sleep')
+            .map(p => jobOf(p).evidence)
+            .sort(),
+        { timeout: 30_000 },
+      )
+      .toEqual(
+        options[1] === 'cgroup'
+          ? ['cgroup', 'cgroup', 'cgroup', 'cgroup']
+          : ['environment', 'listpids', 'listpids', 'listpids'],
+      )
+    for (const tag of ['one', 'two']) {
+      const processes = processesOf(tag)
+      expect(new Set(processes.map(p => jobOf(p).job))).toEqual(new Set([ids[tag]]))
+    }
+    expect(new Set(processesOf('array').map(p => jobOf(p).job))).toEqual(new Set([`${ids.array}_1`, `${ids.array}_2`]))
+    const steps = processesOf('one')
+      .map(p => jobOf(p))
+      .filter(c => c.step === '0')
+    expect(new Set(steps.map(c => c.rank))).toEqual(new Set([0, 1, 2]))
+    expect(attribution.charge(process.pid, startMsOf(boot, 0) + 1).job).toBe('')
+  })
+
+  it('tells ends as they come', async ({ skip }) => {
+    const bed = use(skip)
+    await bed.bed.run(`scancel ${ids.cancelled} ${ids.one} ${ids.array} ${ids.odd}`)
+    await settled(bed, ids.cancelled, 'cancelled')
+    await settled(bed, ids.one, 'cancelled')
+    await expect.poll(() => first(bed.jobs, ids.array)?.state, { timeout: 30_000 }).toBe('cancelled')
+    expect(first(bed.jobs, ids.cancelled)?.endMs).toBeGreaterThan(0)
+  })
+
+  it('tells the runs of a requeued job apart', async ({ skip }) => {
+    const bed = use(skip)
+    await bed.bed.run(`scontrol requeue ${ids.two}`)
+    await expect.poll(() => runs(bed.jobs, ids.two).length, { timeout: 30_000 }).toBe(2)
+    await settled(bed, ids.two, 'requeued')
+    expect(runs(bed.jobs, ids.two)[1]).toMatchObject({ state: expect.stringMatching(/queued|running/), restarts: 1 })
+  })
+
+  it('agrees with accounting', async ({ skip }) => {
+    const { bed, jobs } = use(skip)
+    if (!options.includes('--accounting' as never)) return
+    const format = 'JobID,JobIDRaw,User,State,ExitCode,Submit,Start,End,NCPUS,NNodes'
+    const lines = await bed.run(`SLURM_TIME_FORMAT=%s sacct -a -X -D -n -P -S now-1hour -o ${format}`)
+    const rows = lines.split('\n').map(line => line.split('|'))
+    expect(rows.map(row => row[0])).toEqual(
+      expect.arrayContaining([ids.fail, ids.one, ids.cancelled, `${ids.array}_1`]),
+    )
+    for (const [id = '', raw, user, state = '', exit = '', submit, start, end, cpus, nodes] of rows) {
+      const job = [...jobs.values()].find(j => j.id === id && j.submitMs === Number(submit) * 1000)
+      if (job?.endMs === undefined || start === 'Unknown' || state.startsWith('RUNNING')) continue
+      const told = { rawId: raw, user, cores: Number(cpus), nodeCount: Number(nodes), endMs: Number(end) * 1000 }
+      expect(job, id).toMatchObject({ ...told, startMs: Number(start) * 1000 })
+      // Of a cancelled job the queue tells the signal, accounting nothing.
+      if (job.state !== 'cancelled') expect(`${job.exitCode ?? 0}:${job.signal ?? 0}`, id).toBe(exit)
+    }
+  })
+
+  it('says that the controller is down, and ends no job for it', async ({ skip }) => {
+    const { bed, poller, jobs } = use(skip)
+    const before = poller.status().jobs
+    await bed.run(`kill -KILL $(cat ${bed.directory}/slurmctld.pid)`)
+    await expect
+      .poll(() => poller.status().unreadable, { timeout: 60_000, interval: 500 })
+      .toMatch(/^scheduler unreadable: /)
+    expect(poller.status().jobs).toBe(before)
+    expect([...jobs.values()].filter(job => job.state === 'unknown')).toEqual([])
+  })
+})
