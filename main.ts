@@ -1,0 +1,404 @@
+#!/usr/bin/env node
+/**
+ * The command line and the composition root: the only file that may import from every part, reads the environment and
+ * ends the process. Parts are loaded by role, so that a compute node never loads the database.
+ */
+import { existsSync, readFileSync } from 'node:fs'
+import { rm } from 'node:fs/promises'
+import { homedir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+import { fileURLToPath } from 'node:url'
+import { parseArgs } from 'node:util'
+import { type Logger, pino } from 'pino'
+import { type Static, type TSchema, Type } from 'typebox'
+import { Value } from 'typebox/value'
+import { parse as parseYaml } from 'yaml'
+import { CollectorConfig } from './collector/config.ts'
+import type { Send } from './collector/outbox.ts'
+import { IngestConfig, StoreConfig } from './ingest/config.ts'
+import type { Ingest } from './ingest/index.ts'
+
+const Config = Type.Object(
+  {
+    cluster: Type.String({ default: 'local', minLength: 1, description: 'name of this cluster' }),
+    listen: Type.String({
+      default: '127.0.0.1:7070',
+      pattern: ':\\d+$',
+      description: 'address the page, the API and OTLP listen on',
+    }),
+    endpoint: Type.Optional(
+      Type.String({ pattern: '^https?://', description: 'where collect, import and job send to' }),
+    ),
+    log: Type.String({ default: 'info', description: 'debug, info, warn, error' }),
+    store: StoreConfig,
+    ingest: IngestConfig,
+    collector: CollectorConfig,
+  },
+  { additionalProperties: false },
+)
+type Config = Static<typeof Config>
+
+const USAGE = `jobsight: where the time went on a cluster: cluster -> job/node -> process -> function
+
+  jobsight start              everything on this machine: collector, store, page
+  jobsight serve              ingest, store, query and page; collectors send to it
+  jobsight collect            the collector of one node; sends to --endpoint
+  jobsight demo               a simulated cluster through the real ingest, then the page
+  jobsight import FILE...     perf script, folded, pprof or speedscope files into --endpoint's store
+  jobsight job start|stop ID  tells --endpoint of a job, for schedulers without an adapter
+  jobsight doctor             what can be read on this machine, what not, why, and what to run
+
+  --config FILE     YAML (default: ./jobsight.yaml, then /etc/jobsight.yaml)
+  --cluster NAME    name of the cluster                     (local)
+  --listen H:P      address of page, API and OTLP           (127.0.0.1:7070)
+  --data DIR        data directory of the embedded store    ($XDG_STATE_HOME/jobsight)
+  --url URL         a ClickHouse server in place of the embedded store
+  --endpoint URL    where collect, import and job send to   ($OTEL_EXPORTER_OTLP_ENDPOINT)
+  --interval MS     tick of the collector                   (10000)
+  --node NAME       name of this node; import: node of the profile
+  --set KEY=VALUE   any key of the YAML file: --set collector.stacks.hz=49
+  demo:   --nodes 64 --jobs 12 --hours 2 --seed 1 --once (history only)
+  import: --job ID
+  job:    --user --name --nodes n1,n2 --cores --queue --state --exit-code
+
+Every key can come from the environment too: collector.intervalMs is JOBSIGHT_COLLECTOR_INTERVAL_MS.
+`
+
+const OPTIONS = {
+  config: { type: 'string' },
+  cluster: { type: 'string' },
+  listen: { type: 'string' },
+  data: { type: 'string' },
+  url: { type: 'string' },
+  endpoint: { type: 'string' },
+  interval: { type: 'string' },
+  node: { type: 'string' },
+  set: { type: 'string', multiple: true },
+  nodes: { type: 'string' },
+  jobs: { type: 'string' },
+  hours: { type: 'string' },
+  seed: { type: 'string' },
+  once: { type: 'boolean' },
+  job: { type: 'string' },
+  user: { type: 'string' },
+  name: { type: 'string' },
+  cores: { type: 'string' },
+  queue: { type: 'string' },
+  state: { type: 'string' },
+  'exit-code': { type: 'string' },
+  help: { type: 'boolean', short: 'h' },
+} as const
+
+const parseArguments = (argv: string[]) => parseArgs({ args: argv, options: OPTIONS, allowPositionals: true })
+type Flags = ReturnType<typeof parseArguments>['values']
+
+/** A mistake of the caller: told in one line, without a stack. */
+class UsageError extends Error {
+  readonly code = 'USAGE'
+}
+
+type Tree = { [key: string]: unknown }
+const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value)
+
+function setPath(tree: Tree, path: readonly string[], value: unknown): void {
+  const [key = '', ...rest] = path
+  if (rest.length === 0) {
+    tree[key] = value
+    return
+  }
+  const child = tree[key]
+  const next: Tree = isTree(child) ? child : {}
+  tree[key] = next
+  setPath(next, rest, value)
+}
+
+/** Paths of all settable keys, by the schema's own structure. */
+function keysOf(schema: TSchema, path: string[] = []): string[][] {
+  const properties: unknown = 'properties' in schema ? schema.properties : undefined
+  if (!isTree(properties)) return [path]
+  return Object.entries(properties).flatMap(([key, child]) => keysOf(child as TSchema, [...path, key]))
+}
+
+const environmentName = (path: readonly string[]) =>
+  `JOBSIGHT_${path.map(key => key.replace(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()).join('_')}`
+
+function readConfigFile(file: string | undefined): Tree {
+  const found = file ?? ['jobsight.yaml', '/etc/jobsight.yaml'].find(existsSync)
+  if (!found) return {}
+  let parsed: unknown
+  try {
+    parsed = parseYaml(readFileSync(found, 'utf8')) ?? {}
+  } catch (error) {
+    throw new UsageError(
+      `cannot read the configuration ${found}: ${String(error instanceof Error ? error.message : error)}`,
+    )
+  }
+  if (!isTree(parsed)) throw new UsageError(`${found}: expected a mapping such as "listen: 127.0.0.1:7070"`)
+  return parsed
+}
+
+/** File, then environment, then flags; the last one that names a key wins. Errors name the key. */
+function loadConfig(flags: Flags, environment: NodeJS.ProcessEnv): Config {
+  const tree: Tree = { store: {}, ingest: {}, collector: {} }
+  for (const [key, value] of Object.entries(readConfigFile(flags.config))) tree[key] = value ?? {}
+  for (const path of keysOf(Config)) {
+    const value = environment[environmentName(path)]
+    if (value !== undefined) setPath(tree, path, value)
+  }
+  tree.endpoint ??= environment.OTEL_EXPORTER_OTLP_ENDPOINT
+  const named: [string | undefined, string[]][] = [
+    [flags.cluster, ['cluster']],
+    [flags.listen, ['listen']],
+    [flags.endpoint, ['endpoint']],
+    [flags.data, ['store', 'path']],
+    [flags.url, ['store', 'url']],
+    [flags.interval, ['collector', 'intervalMs']],
+    [flags.node, ['collector', 'node']],
+  ]
+  for (const [value, path] of named) if (value !== undefined) setPath(tree, path, value)
+  for (const assignment of flags.set ?? []) {
+    const at = assignment.indexOf('=')
+    if (at < 1)
+      throw new UsageError(`--set ${assignment}: expected KEY=VALUE, for example --set collector.stacks.hz=49`)
+    setPath(tree, assignment.slice(0, at).split('.'), assignment.slice(at + 1))
+  }
+  return parseConfig(tree)
+}
+
+function parseConfig(tree: Tree): Config {
+  const config = Value.Default(Config, Value.Convert(Config, JSON.parse(JSON.stringify(tree))))
+  const wrong = Value.Errors(Config, config).filter(e => e.keyword !== 'boolean')
+  if (wrong.length === 0) return config as Config
+  const told = wrong.slice(0, 5).map(e => {
+    const key = e.instancePath.slice(1).replaceAll('/', '.') || '(top level)'
+    const unknown =
+      e.keyword === 'additionalProperties' ? ` (unknown: ${[e.params.additionalProperties].flat().join(', ')})` : ''
+    return `${key} ${e.message}${unknown}`
+  })
+  throw new UsageError(`configuration: ${told.join('; ')}`)
+}
+
+const stateDir = (name: string) => join(process.env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state'), name)
+
+interface Server {
+  ingest: Ingest
+  url: string
+  close(): Promise<void>
+}
+
+/** Store, ingest, query and page on one port. */
+async function openServer(config: Config, log: Logger): Promise<Server> {
+  const { default: fastify } = await import('fastify')
+  const { openStore } = await import('./ingest/store.ts')
+  const { openIngest } = await import('./ingest/index.ts')
+  const { query } = await import('./query/index.ts')
+  const store = await openStore(
+    { ...config.store, ...(config.store.url ? {} : { path: config.store.path ?? stateDir('jobsight') }) },
+    { log },
+  )
+  const ingest = await openIngest({ store, log, defaultCluster: config.cluster, config: config.ingest })
+  const app = fastify({
+    loggerInstance: log.child({}, { level: config.log === 'debug' ? 'debug' : 'warn' }),
+    forceCloseConnections: true,
+  })
+  await app.register(ingest.plugin)
+  await app.register(query, { store, ingest, log, uiDir: fileURLToPath(new URL('./ui', import.meta.url)) })
+  const at = config.listen.lastIndexOf(':')
+  try {
+    const url = await app.listen({
+      host: config.listen.slice(0, at).replace(/^\[|\]$/g, ''),
+      port: Number(config.listen.slice(at + 1)),
+    })
+    return {
+      ingest,
+      url,
+      close: async () => {
+        await app.close()
+        await ingest.close()
+        await store.close()
+      },
+    }
+  } catch (error) {
+    await ingest.close()
+    await store.close()
+    throw new UsageError(
+      `cannot listen on ${config.listen}: ${error instanceof Error ? error.message : error}; choose another with --listen 127.0.0.1:PORT`,
+    )
+  }
+}
+
+/** The collector's way into an ingest in this process: the same bytes by a call instead of a socket. */
+const sendTo =
+  (ingest: Ingest): Send =>
+  async (door, body) => {
+    const receipt = await ingest.receive(door, body)
+    if (receipt.status === 200) return { ok: true }
+    const retry = receipt.status === 429 || receipt.status === 503
+    return {
+      ok: false,
+      permanent: !retry,
+      message: receipt.message ?? `status ${receipt.status}`,
+      ...(receipt.retryAfterSeconds === undefined ? {} : { retryAfterMs: receipt.retryAfterSeconds * 1000 }),
+    }
+  }
+
+const collectorConfig = (config: Config): CollectorConfig => ({
+  ...config.collector,
+  cluster: config.collector.cluster ?? config.cluster,
+  spool: {
+    ...config.collector.spool,
+    path: config.collector.spool.path ?? join(config.store.path ?? stateDir('jobsight'), 'spool'),
+  },
+})
+
+async function start(config: Config, log: Logger): Promise<Stop> {
+  const server = await openServer(config, log)
+  const { startCollector } = await import('./collector/index.ts')
+  const collector = await startCollector(collectorConfig(config), {
+    log,
+    send: sendTo(server.ingest),
+    env: process.env,
+    besideServer: true,
+  })
+  say(`Jobsight shows this machine at ${server.url}`)
+  return async () => {
+    await collector.stop()
+    await server.close()
+  }
+}
+
+async function serve(config: Config, log: Logger): Promise<Stop> {
+  const server = await openServer(config, log)
+  say(`Jobsight serves page, API and OTLP at ${server.url}; on a node run: jobsight collect --endpoint ${server.url}`)
+  return server.close
+}
+
+async function collect(config: Config, log: Logger): Promise<Stop> {
+  const { httpSend } = await import('./collector/outbox.ts')
+  const { startCollector } = await import('./collector/index.ts')
+  const collector = await startCollector(collectorConfig(config), {
+    log,
+    send: httpSend(endpointOf(config), log),
+    env: process.env,
+  })
+  say(`collecting every ${config.collector.intervalMs} ms for ${endpointOf(config)}`)
+  return () => collector.stop()
+}
+
+function endpointOf(config: Config): string {
+  if (config.endpoint) return config.endpoint
+  const at = config.listen.lastIndexOf(':')
+  return `http://127.0.0.1${config.listen.slice(at)}`
+}
+
+/** A simulated cluster in a data directory of its own: never mixed with what was measured. */
+async function demo(config: Config, flags: Flags, log: Logger): Promise<Stop> {
+  const { startSimulation } = await import('./collector/simulate.ts')
+  const path = config.store.path ?? stateDir('jobsight-demo')
+  if (!config.store.url) await rm(path, { recursive: true, force: true })
+  const server = await openServer({ ...config, cluster: 'demo', store: { ...config.store, path } }, log)
+  const options = {
+    cluster: 'demo',
+    nodes: numberFlag(flags, 'nodes', 64),
+    jobs: numberFlag(flags, 'jobs', 12),
+    hours: numberFlag(flags, 'hours', 2),
+    seed: numberFlag(flags, 'seed', 1),
+    untilMs: Date.now(),
+    follow: flags.once !== true,
+  }
+  const simulation = startSimulation(options, { send: sendTo(server.ingest), log })
+  say(`Simulating ${options.nodes} nodes over ${options.hours} h; the page fills at ${server.url}`)
+  simulation.history.then(
+    written => say(`history written (${written.requests} requests); ${server.url}`),
+    error => log.error({ err: error }, 'the simulation ended'),
+  )
+  return async () => {
+    await simulation.stop()
+    await server.close()
+  }
+}
+
+/** Opens everything a collector would, without sending, and tells what works, what not, and what to run. */
+async function doctor(config: Config, log: Logger): Promise<void> {
+  const { startCollector } = await import('./collector/index.ts')
+  const quiet = log.child({}, { level: 'silent' })
+  const { path: _, ...spool } = config.collector.spool
+  const settings = { ...collectorConfig(config), intervalMs: 1000, spool }
+  const collector = await startCollector(settings, { log: quiet, send: async () => ({ ok: true }), env: process.env })
+  await sleep(DOCTOR_LOOKS_MS)
+  const status = collector.status()
+  say(`node ${status.node}, cluster ${status.cluster}, ${status.processes} processes`)
+  for (const { name, state, why } of status.sources) say(`  ${name.padEnd(14)} ${state.padEnd(8)} ${why ?? ''}`)
+  await collector.stop()
+}
+
+/** Two ticks of a second: the first reading of a counter only remembers it. */
+const DOCTOR_LOOKS_MS = 2500
+
+type Stop = () => Promise<void>
+const say = (line: string): void => void process.stdout.write(`${line}\n`)
+
+function numberFlag(flags: Flags, name: 'nodes' | 'jobs' | 'hours' | 'seed', otherwise: number): number {
+  const value = flags[name] === undefined ? otherwise : Number(flags[name])
+  if (!Number.isFinite(value) || value <= 0) throw new UsageError(`--${name} ${flags[name]}: expected a number above 0`)
+  return value
+}
+
+/** JSON lines on stderr, as log collectors like them; plain lines where a person reads. */
+function openLog(level: string): Logger {
+  if (!process.stderr.isTTY) return pino({ level, base: null }, pino.destination(2))
+  const options = { destination: 2, sync: true, ignore: 'pid,hostname,err.stack', translateTime: 'SYS:HH:MM:ss' }
+  return pino({ level, base: null, transport: { target: 'pino-pretty', options } })
+}
+
+/** Runs a role until a signal ends it; what has been accepted is written before the process goes. */
+async function runUntilSignal(stop: Stop, log: Logger): Promise<void> {
+  const signal = await new Promise<string>(resolve => {
+    for (const name of ['SIGINT', 'SIGTERM', 'SIGHUP']) process.once(name, () => resolve(name))
+  })
+  log.info(`${signal}: writing what is left`)
+  await stop()
+}
+
+async function main(): Promise<void> {
+  const { values: flags, positionals } = parseCommandLine()
+  const [role] = positionals
+  if (flags.help || role === undefined) {
+    say(USAGE)
+    return
+  }
+  const config = loadConfig(flags, process.env)
+  const log = openLog(config.log)
+  switch (role) {
+    case 'start':
+      return runUntilSignal(await start(config, log), log)
+    case 'serve':
+      return runUntilSignal(await serve(config, log), log)
+    case 'collect':
+      return runUntilSignal(await collect(config, log), log)
+    case 'demo':
+      return runUntilSignal(await demo(config, flags, log), log)
+    case 'doctor':
+      return doctor(config, log)
+    default:
+      throw new UsageError(`unknown command ${role}; jobsight --help lists them`)
+  }
+}
+
+function parseCommandLine(): ReturnType<typeof parseArguments> {
+  try {
+    return parseArguments(process.argv.slice(2))
+  } catch (error) {
+    throw new UsageError(error instanceof Error ? error.message : String(error))
+  }
+}
+
+try {
+  await main()
+  process.exit(0)
+} catch (error) {
+  const told = error instanceof Error && 'code' in error ? error.message : error
+  console.error('jobsight:', told)
+  process.exit(1)
+}
