@@ -74,6 +74,10 @@ impl Maps {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn iter(&self) -> impl Iterator<Item = &Map> {
         self.0.iter()
     }

@@ -189,7 +189,10 @@ impl Modules {
         modules.sort_by_key(|module| (module.used.get(), module.binary.id));
         modules.dedup_by_key(|module| module.binary.id);
         for module in &modules {
-            if let BinaryKind::Elf { image, .. } = &module.binary.kind {
+            // Held by its module and by_id; by more, while windows wait for the names of its frames.
+            if let BinaryKind::Elf { image, .. } = &module.binary.kind
+                && Arc::strong_count(&module.binary) <= 2
+            {
                 image.close_idle();
             }
         }

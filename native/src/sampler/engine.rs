@@ -165,7 +165,7 @@ impl Engine {
         let window = session.end_window(end_ns);
         let samples = window.counters.samples + window.counters.lost;
         let epoch_ns = clock_ns(libc::CLOCK_REALTIME).wrapping_sub(clock_ns(libc::CLOCK_MONOTONIC));
-        if samples > 0 && self.symbols.try_send(Job { burst, epoch_ns, window }).is_err() {
+        if self.symbols.try_send(Job { burst, epoch_ns, window }).is_err() {
             session.carried_lost += samples;
         }
         if index == 0 {
@@ -250,6 +250,10 @@ impl State {
 
     fn walk(&mut self, frame: &Frame, sample: &Sample<'_>, pid: u32) -> Ending {
         let maps = self.processes.sampled(pid, sample.time_ns).maps.clone().unwrap_or_default();
+        if maps.is_empty() {
+            // In the middle of exec: the registers are still those of the program before.
+            return Ending::Root;
+        }
         let stack = StackCopy { start: frame.stack_pointer(), bytes: sample.stack, full: sample.stack_full };
         Walk { modules: &mut self.modules, maps: &maps, pid, stack }.run(frame.clone(), &mut self.places)
     }

@@ -40,9 +40,9 @@ impl Session {
     pub fn open(id: u32, options: SessionOptions) -> Result<Session, OpenError> {
         let events = Events::open(&options.wanted)?;
         let now = clock_ns(libc::CLOCK_MONOTONIC);
-        let window_end_ns = now + options.first_window_ns;
-        let (fold, ends_ns) = (Fold::new(now), options.duration_ns.map(|duration| now + duration));
-        Ok(Session { id, options, events, fold, window_end_ns, ends_ns, carried_lost: 0 })
+        let ends_ns = options.duration_ns.map(|duration| now + duration);
+        let window_end_ns = window_end(now, options.first_window_ns, ends_ns);
+        Ok(Session { id, options, events, fold: Fold::new(now), window_end_ns, ends_ns, carried_lost: 0 })
     }
 
     /// When the session needs its thread at the latest.
@@ -56,7 +56,26 @@ impl Session {
         for event in &mut self.events.per_cpu {
             self.fold.counters().lost += std::mem::take(&mut event.ring.corrupt);
         }
-        self.window_end_ns = end_ns + self.options.window_ns;
+        self.window_end_ns = window_end(end_ns, self.options.window_ns, self.ends_ns);
         self.fold.take(end_ns)
+    }
+}
+
+/// A last window that would be left with less than a quarter of its length is one with the window before.
+fn window_end(start_ns: u64, window_ns: u64, session_ends_ns: Option<u64>) -> u64 {
+    let end_ns = start_ns + window_ns;
+    session_ends_ns.filter(|&ends_ns| ends_ns < end_ns + window_ns / 4).map_or(end_ns, |_| u64::MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::window_end;
+
+    #[test]
+    fn the_last_window_of_a_burst_takes_the_rest() {
+        assert_eq!(window_end(100, 10, None), 110);
+        assert_eq!(window_end(100, 10, Some(130)), 110);
+        assert_eq!(window_end(100, 10, Some(111)), u64::MAX);
+        assert_eq!(window_end(100, 10, Some(110)), u64::MAX);
     }
 }

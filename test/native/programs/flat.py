@@ -1,0 +1,29 @@
+# 60 / 30 / 10 % of the time in three functions.
+import sys, time
+
+def f60(n):
+    s = 0.0
+    for i in range(n * 6): s += i * 0.5
+    return s
+
+def f30(n):
+    s = 0.0
+    for i in range(n * 3): s += i * 0.25
+    return s
+
+def f10(n):
+    s = 0.0
+    for i in range(n): s += i * 0.125
+    return s
+
+class Model:
+    def work(self, n):
+        return f60(n) + f30(n) + f10(n)
+
+def main():
+    limit = float(sys.argv[1])
+    model = Model()
+    while time.process_time() < limit:
+        model.work(3000)
+
+main()

@@ -1,0 +1,207 @@
+/** Runs small programs with a known call graph under the real sampler, and judges every stack that comes of it. */
+import { execFileSync, spawn } from 'node:child_process'
+import { mkdtempSync, rmSync } from 'node:fs'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
+import { startNative } from '../../collector/native.ts'
+import type { BurstTarget, Sampler, SamplerCounters, SamplerOptions, StackWindow } from '../../collector/sampler.ts'
+import { FRAME_KINDS, type Frame } from '../../ingest/records.ts'
+
+export interface SampledStack {
+  pid: number
+  startMs: number
+  process: string
+  thread: string
+  cgroup: string
+  burst: string
+  /** Root first, as people read them. */
+  frames: Frame[]
+  count: number
+  periodNs: number
+}
+
+const OPTIONS: SamplerOptions = { hz: 499, windowMs: 500, includeIdle: false, stackBytes: 16_384 }
+const PROGRAMS = fileURLToPath(new URL('programs/', import.meta.url))
+
+/** Why nothing can be sampled here; undefined where it can. */
+export async function whyAbsent(): Promise<string | undefined> {
+  const sampler = await startNative(OPTIONS)
+  if ('absent' in sampler) return sampler.absent
+  await sampler.stop()
+  return undefined
+}
+
+export interface Workshop {
+  /** Compiles a program of programs/ and returns its path. */
+  compile(source: string, output: string, ...flags: string[]): string
+  path(name: string): string
+  source(name: string): string
+  close(): void
+}
+
+export function openWorkshop(): Workshop {
+  const directory = mkdtempSync(join(tmpdir(), 'jobsight-native-'))
+  const path = (name: string) => join(directory, name)
+  return {
+    compile(source, output, ...flags) {
+      const compiler = source.endsWith('.cpp') ? 'g++' : 'gcc'
+      execFileSync(compiler, ['-O2', '-o', path(output), join(PROGRAMS, source), ...flags], { stdio: 'inherit' })
+      return path(output)
+    },
+    path,
+    source: name => join(PROGRAMS, name),
+    close: () => rmSync(directory, { recursive: true, force: true }),
+  }
+}
+
+export interface Sampled {
+  pid: number
+  stacks: SampledStack[]
+  counters: SamplerCounters
+}
+
+/** Samples the node while a program runs, and keeps the stacks of that program and its children by name. */
+export async function sample(
+  command: readonly string[],
+  options: Partial<SamplerOptions> & {
+    burst?: { target?: BurstTarget; hz: number }
+    env?: Record<string, string>
+  } = {},
+): Promise<Sampled> {
+  const { burst, env, ...samplerOptions } = options
+  const sampler = await startNative({ ...OPTIONS, ...samplerOptions })
+  if ('absent' in sampler) throw new Error(sampler.absent)
+  const [program = '', ...args] = command
+  const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, ...env } })
+  const pid = child.pid ?? 0
+  if (burst) {
+    const started = sampler.startBurst?.({
+      burst: 'b',
+      hz: burst.hz,
+      durationMs: 60_000,
+      target: burst.target ?? { pid },
+    })
+    if (!started || 'absent' in started) throw new Error(started?.absent ?? 'no bursts')
+  }
+  await new Promise((resolve, reject) => child.on('exit', resolve).on('error', reject))
+  const windows = await drainUntil(sampler, Date.now(), burst ? ['', 'b'] : [''])
+  await sampler.stop()
+  return { pid, stacks: windows.flatMap(stacksOf), counters: sumOf(windows) }
+}
+
+/** Until of each profile a window has come that ends after `timeMs`; names come later than samples on a busy machine. */
+async function drainUntil(sampler: Sampler, timeMs: number, bursts: string[]): Promise<StackWindow[]> {
+  const windows: StackWindow[] = []
+  const missing = () => bursts.some(burst => !windows.some(window => window.burst === burst && window.endMs >= timeMs))
+  while (missing() && Date.now() < timeMs + 45_000) {
+    await new Promise(resolve => setTimeout(resolve, 100))
+    windows.push(...(await sampler.drain()))
+  }
+  return windows
+}
+
+function sumOf(windows: readonly StackWindow[]): SamplerCounters {
+  const total: SamplerCounters = { lost: 0, throttled: 0, samples: 0 }
+  for (const { counters } of windows) {
+    total.lost += counters.lost
+    total.throttled += counters.throttled
+    total.samples = (total.samples ?? 0) + (counters.samples ?? 0)
+  }
+  return total
+}
+
+export function stacksOf(window: StackWindow): SampledStack[] {
+  const { strings, frames, stacks, samples } = window
+  const text = (index: number | undefined) => strings[index ?? 0] ?? ''
+  const frame = (at: number): Frame => ({
+    function: text(frames.function[at]),
+    module: text(frames.module[at]),
+    file: text(frames.file[at]),
+    line: frames.line[at] ?? 0,
+    kind: FRAME_KINDS[frames.kind[at] ?? 0] ?? 'other',
+  })
+  return Array.from(samples.count, (count, i) => {
+    const process = window.processes[samples.process[i] ?? 0]
+    const stack = samples.stack[i] ?? 0
+    const [from, to] = [stacks.offsets[stack] ?? 0, stacks.offsets[stack + 1] ?? 0]
+    return {
+      pid: process?.pid ?? 0,
+      startMs: process?.startMs ?? 0,
+      process: process?.name ?? '',
+      cgroup: process?.cgroup ?? '',
+      thread: text(samples.thread[i]),
+      burst: window.burst,
+      frames: Array.from(stacks.frames.subarray(from, to), frame).reverse(),
+      count,
+      periodNs: samples.periodNs[i] ?? 0,
+    }
+  })
+}
+
+/** Caller -> callees in the program. '*' among the callees: it may also be seen in libraries or in the kernel below. */
+export type CallGraph = Record<string, readonly string[]>
+
+/** Drawn: `main > work > f60`. */
+export function drawn(stack: SampledStack): string {
+  return stack.frames.map(f => (f.kind === 'kernel' ? `[${f.function}]` : f.function)).join(' > ')
+}
+
+/**
+ * Whether every neighbour of a stack is a real call: from a root that the C library calls, along the graph, and from
+ * then on only in code that is not the program's.
+ */
+export function isRight(stack: SampledStack, graph: CallGraph, roots: readonly string[]): boolean {
+  const names = stack.frames.map(frame => frame.function)
+  const from = names.findIndex(name => roots.includes(name))
+  if (from < 0 || stack.frames.some(frame => frame.kind === 'truncated')) return false
+  // Above main nothing but the C library's start, below one of its functions whatever libraries do, until a callback.
+  if (stack.frames.slice(0, from).some(f => Object.hasOwn(graph, f.function))) return false
+  let caller = names[from] ?? ''
+  let outside = false
+  for (const frame of stack.frames.slice(from + 1)) {
+    const own = Object.hasOwn(graph, frame.function)
+    if (own) {
+      if (!graph[caller]?.includes(frame.function)) return false
+      caller = frame.function
+    } else if (!graph[caller]?.includes('*') && frame.kind !== 'kernel') return false
+    outside = !own
+  }
+  return outside || (graph[caller]?.includes('leaf') ?? false) || graph[caller] !== undefined
+}
+
+export interface Judged {
+  samples: number
+  right: number
+  /** Of the wrong ones, for the message of a failed test. */
+  wrong: string[]
+  leaves: Record<string, number>
+}
+
+/** Judges the stacks of a process name. Start-up in the dynamic linker, before main, is not part of a graph. */
+export function judge(stacks: readonly SampledStack[], graph: CallGraph, roots: readonly string[] = ['main']): Judged {
+  const judged: Judged = { samples: 0, right: 0, wrong: [], leaves: {} }
+  for (const stack of stacks) {
+    if (isStartUp(stack)) continue
+    judged.samples += stack.count
+    if (isRight(stack, graph, roots)) judged.right += stack.count
+    else judged.wrong.push(`${stack.count} x ${drawn(stack)}`)
+    const leaf = stack.frames.findLast(frame => Object.hasOwn(graph, frame.function))?.function ?? '(none)'
+    judged.leaves[leaf] = (judged.leaves[leaf] ?? 0) + stack.count
+  }
+  return judged
+}
+
+/** exec, ld.so before _start of the program, and exit. */
+function isStartUp(stack: SampledStack): boolean {
+  const user = stack.frames.filter(frame => frame.kind !== 'kernel')
+  if (user.length === 0) return true
+  const truncated = user.some(frame => frame.kind === 'truncated')
+  return !truncated && user.every(frame => /^(ld-linux|ld-|ld\.so|\[vdso)/.test(frame.module))
+}
+
+/** Shares of a whole, in percent. */
+export function shares(counts: Record<string, number>): Record<string, number> {
+  const total = Object.values(counts).reduce((a, b) => a + b, 0)
+  return Object.fromEntries(Object.entries(counts).map(([name, count]) => [name, (100 * count) / total]))
+}

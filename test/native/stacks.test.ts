@@ -1,0 +1,333 @@
+import { execFileSync } from 'node:child_process'
+import { afterAll, describe, expect, it } from 'vitest'
+import {
+  type CallGraph,
+  drawn,
+  judge,
+  openWorkshop,
+  type Sampled,
+  type SampledStack,
+  sample,
+  shares,
+  whyAbsent,
+} from './sampling.ts'
+
+/**
+ * Every stack of programs whose call graph is known, on the real kernel: right means complete from main to the leaf, every
+ * neighbour a real call. Without a frame pointer unless it says so, which is how programs are built.
+ */
+const absent = await whyAbsent()
+const workshop = openWorkshop()
+afterAll(() => workshop.close())
+
+const FLAT: CallGraph = {
+  main: ['work', 'running'],
+  work: ['f60', 'f30', 'f10'],
+  f60: [],
+  f30: [],
+  f10: [],
+  running: ['*'],
+}
+const PLAIN = ['-fomit-frame-pointer']
+const SECONDS = '1.2'
+
+function named(sampled: Sampled, name: string): SampledStack[] {
+  return sampled.stacks.filter(stack => stack.process === name)
+}
+
+function expectRight(stacks: readonly SampledStack[], graph: CallGraph, roots = ['main'], least = 0.95) {
+  const judged = judge(stacks, graph, roots)
+  expect(judged.samples).toBeGreaterThan(200)
+  expect(judged.right / judged.samples, judged.wrong.slice(0, 10).join('\n')).toBeGreaterThanOrEqual(least)
+  return judged
+}
+
+if (absent) it(`stacks of real programs: ${absent}`, context => context.skip(absent))
+
+describe.skipIf(absent)('a stack is right', () => {
+  for (const [how, flags] of [
+    ['without frame pointers', PLAIN],
+    ['with frame pointers', ['-fno-omit-frame-pointer', '-mno-omit-leaf-frame-pointer']],
+  ] as const) {
+    it(`of a flat program ${how}, with its 60/30/10 split`, async () => {
+      const sampled = await sample([workshop.compile('flat.c', 'flat', ...flags), SECONDS])
+      const { leaves, samples } = expectRight(named(sampled, 'flat'), FLAT)
+      const { f60 = 0, f30 = 0, f10 = 0 } = shares(leaves)
+      // Six standard errors of a share of so many samples.
+      const tolerance = 6 * 100 * Math.sqrt(0.25 / samples)
+      for (const [share, truth] of [
+        [f60, 60],
+        [f30, 30],
+        [f10, 10],
+      ] as const)
+        expect(Math.abs(share - truth)).toBeLessThan(tolerance)
+    })
+  }
+
+  it('of a stripped program: complete, and named by its offset', async () => {
+    const program = workshop.compile('flat.c', 'stripped', ...PLAIN, '-s')
+    const stacks = named(await sample([program, SECONDS]), 'stripped')
+    const total = stacks.reduce((sum, stack) => sum + stack.count, 0)
+    const modules = (stack: SampledStack) =>
+      stack.frames.map(f => (f.module === 'stripped' ? 'stripped' : 'libc')).join(' ')
+    const complete = stacks.filter(stack => modules(stack) === 'stripped libc libc stripped stripped stripped')
+    expect(complete.reduce((sum, stack) => sum + stack.count, 0) / total).toBeGreaterThan(0.95)
+    expect(complete[0]?.frames.at(-1)?.function).toMatch(/^stripped\+0x[0-9a-f]+$/)
+  })
+
+  it('of a recursion of 40', async () => {
+    const program = workshop.compile('recursion.c', 'recursion', ...PLAIN, '-fno-optimize-sibling-calls')
+    const stacks = named(await sample([program, SECONDS]), 'recursion')
+    expectRight(stacks, { main: ['down', 'running'], down: ['down', 'leaf'], leaf: [], running: ['*'] })
+    const depths = stacks
+      .filter(s => s.frames.at(-1)?.function === 'leaf')
+      .map(s => s.frames.filter(f => f.function === 'down').length)
+    expect(new Set(depths)).toEqual(new Set([40]))
+  })
+
+  it('of 200 frames in 16 KiB', async () => {
+    const program = workshop.compile('deep.c', 'deep', ...PLAIN)
+    const stacks = named(await sample([program, SECONDS]), 'deep')
+    expectRight(stacks, { main: ['down', 'running'], down: ['down', 'leaf'], leaf: [], running: ['*'] })
+  })
+
+  it('of 44 KB only with a larger copy; cut, it says so and claims no root', async () => {
+    const program = workshop.compile('deep.c', 'wide', ...PLAIN, '-DFRAME=200')
+    const graph = { main: ['down', 'running'], down: ['down', 'leaf'], leaf: [], running: ['*'] }
+    expectRight(named(await sample([program, SECONDS], { stackBytes: 65_528 }), 'wide'), graph)
+    const cut = named(await sample([program, SECONDS]), 'wide').filter(s => s.frames.at(-1)?.function === 'leaf')
+    expect(cut.length).toBeGreaterThan(0)
+    for (const stack of cut) {
+      expect(stack.frames[0]).toMatchObject({ function: '[truncated]', kind: 'truncated' })
+      expect(stack.frames[1]?.function).toBe('down')
+    }
+  })
+
+  it('through a callback of a shared library', async () => {
+    const library = workshop.compile('library.c', 'libeach.so', '-shared', '-fPIC', ...PLAIN)
+    const program = workshop.compile('callback.c', 'callback', ...PLAIN, library)
+    const graph = {
+      main: ['library_each', 'running'],
+      library_each: ['library_inner', '*'],
+      library_inner: ['visit'],
+      visit: ['leaf'],
+      leaf: [],
+      running: ['*'],
+    }
+    expectRight(named(await sample([program, SECONDS]), 'callback'), graph)
+  })
+
+  it('below the C library: qsort, memcpy, sin', async () => {
+    const program = workshop.compile('libc.c', 'libc', '-fno-builtin', ...PLAIN, '-lm')
+    const graph = {
+      main: ['sorting', 'sines', 'copying', 'running'],
+      sorting: ['*', 'compare'],
+      compare: [],
+      sines: ['*'],
+      copying: ['*'],
+      running: ['*'],
+    }
+    expectRight(named(await sample([program, SECONDS]), 'libc'), graph)
+  })
+
+  it('through system calls, with the kernel joined to the program', async () => {
+    const program = workshop.compile('syscalls.c', 'syscalls', ...PLAIN)
+    const stacks = named(await sample([program, SECONDS]), 'syscalls')
+    expectRight(stacks, { main: ['reading', 'asking', 'running'], reading: ['*'], asking: ['*'], running: ['*'] })
+    const inKernel = stacks.filter(stack => stack.frames.at(-1)?.kind === 'kernel')
+    expect(inKernel.length).toBeGreaterThan(0)
+  })
+
+  it('of both threads of an OpenMP team', async () => {
+    const program = workshop.compile('openmp.c', 'openmp', '-fopenmp', ...PLAIN)
+    const stacks = named(await sample([program, '2'], { env: { OMP_NUM_THREADS: '2' } }), 'openmp')
+    // The team's other thread starts in libgomp, not in main.
+    const graph = {
+      main: ['step', 'running', '*'],
+      step: ['*', 'step._omp_fn.0'],
+      start_thread: ['*', 'step._omp_fn.0'],
+      'step._omp_fn.0': ['kernel'],
+      kernel: [],
+      running: ['*'],
+    }
+    expectRight(stacks, graph, ['main', 'start_thread'])
+  })
+
+  it('of virtual functions and templates in C++', async () => {
+    const program = workshop.compile('shapes.cpp', 'shapes', ...PLAIN)
+    const graph = {
+      main: ['scene::render', 'running', '*'],
+      'scene::render': ['Regular<3>::draw', 'Regular<1>::draw'],
+      'Regular<3>::draw': [],
+      'Regular<1>::draw': [],
+      running: ['*'],
+    }
+    expectRight(named(await sample([program, SECONDS]), 'shapes'), graph)
+  })
+
+  it('through a signal handler to the code it interrupted', async () => {
+    const program = workshop.compile('signals.c', 'signals', ...PLAIN)
+    const stacks = named(await sample([program, SECONDS]), 'signals')
+    const graph = {
+      main: ['interrupted', 'running', 'handler', '*'],
+      interrupted: ['handler', '*'],
+      handler: ['in_handler', '*'],
+      in_handler: ['*'],
+      running: ['handler', '*'],
+    }
+    expectRight(stacks, graph)
+    expect(stacks.some(stack => /main > interrupted > .*handler > in_handler$/.test(drawn(stack)))).toBe(true)
+  })
+
+  it('of frames that an expression finds (aligned locals)', async () => {
+    const program = workshop.compile('aligned.c', 'aligned', ...PLAIN)
+    expectRight(named(await sample([program, SECONDS]), 'aligned'), {
+      main: ['aligned', 'running'],
+      aligned: ['leaf'],
+      leaf: [],
+      running: ['*'],
+    })
+  })
+
+  it('in the vdso', async () => {
+    const program = workshop.compile('clock.c', 'clock', ...PLAIN)
+    const stacks = named(await sample([program, SECONDS]), 'clock')
+    expectRight(stacks, { main: ['reading', 'running'], reading: ['*'], running: ['*'] })
+    expect(stacks.some(stack => stack.frames.at(-1)?.module === '[vdso]')).toBe(true)
+  })
+
+  it('of libraries that are loaded and unloaded at the same address', async () => {
+    const [a, b] = ['a', 'b'].map(n =>
+      workshop.compile('plugin.c', `lib${n}.so`, '-shared', '-fPIC', `-DNAME=plugin_${n}`),
+    )
+    const program = workshop.compile('plugins.c', 'plugins', ...PLAIN, '-ldl')
+    const stacks = named(await sample([program, SECONDS, a ?? '', b ?? '']), 'plugins')
+    expectRight(stacks, { main: ['call', '*'], call: ['plugin_a', 'plugin_b', '*'], plugin_a: [], plugin_b: [] })
+    for (const frame of stacks.flatMap(stack => stack.frames))
+      if (frame.function.startsWith('plugin_')) expect(frame.module).toBe(`lib${frame.function.at(-1)}.so`)
+  })
+
+  it('of functions that were inlined, with their lines', async () => {
+    const program = workshop.compile('inlined.c', 'inlined', '-g', ...PLAIN)
+    const stacks = named(await sample([program, SECONDS]), 'inlined')
+    const { leaves } = expectRight(stacks, {
+      main: ['step', 'running'],
+      step: ['i60', 'i30', 'i10'],
+      i60: [],
+      i30: [],
+      i10: [],
+      running: ['*'],
+    })
+    expect(shares(leaves).i60).toBeGreaterThan(45)
+    const leaf = stacks.flatMap(stack => stack.frames).find(frame => frame.function === 'i60')
+    expect(leaf).toMatchObject({ file: expect.stringMatching(/inlined\.c$/), line: 3 })
+  })
+})
+
+describe.skipIf(absent)('a process is known', () => {
+  const STORM: CallGraph = { main: ['child', '*'], child: ['burn', 'running'], burn: [], running: ['*'] }
+
+  it('when it lives ten milliseconds', async () => {
+    const sampled = await sample([workshop.compile('storm.c', 'storm', ...PLAIN), '120'])
+    expectRight(named(sampled, 'storm'), STORM)
+    const children = new Set(named(sampled, 'storm').map(stack => stack.pid))
+    expect(children.size).toBeGreaterThan(100)
+  })
+
+  it('when it lives ten milliseconds and was just executed', async () => {
+    const sampled = await sample([workshop.compile('storm.c', 'storm2', ...PLAIN), '120', 'exec'])
+    expectRight(named(sampled, 'storm2'), STORM, ['main'], 0.9)
+  })
+
+  it('by its start, as the process table computes it', async () => {
+    const before = Date.now()
+    const sampled = await sample([workshop.compile('flat.c', 'started', ...PLAIN), '0.3'])
+    const starts = new Set(named(sampled, 'started').map(stack => stack.startMs))
+    expect(starts.size).toBe(1)
+    // btime is in whole seconds.
+    const [start = 0] = starts
+    expect(Math.abs(start - before)).toBeLessThan(3000)
+  })
+
+  it('by the names of its threads', async () => {
+    const program = workshop.compile('threads.c', 'threads', ...PLAIN, '-lpthread')
+    const stacks = named(await sample([program, SECONDS]), 'threads')
+    for (const [leaf, thread] of [
+      ['solve', 'solver'],
+      ['output', 'writer'],
+    ] as const) {
+      const of = stacks.filter(stack => stack.frames.at(-1)?.function === leaf)
+      expect(new Set(of.map(stack => stack.thread))).toEqual(new Set([thread]))
+    }
+  })
+
+  it('by what it became: a shell that executes a program', async () => {
+    const program = workshop.compile('flat.c', 'became', ...PLAIN)
+    const sampled = await sample(['/bin/sh', '-c', `exec ${program} ${SECONDS}`])
+    expectRight(named(sampled, 'became'), FLAT)
+  })
+
+  it('when its file was deleted and replaced while it runs', async () => {
+    const program = workshop.compile('flat.c', 'deleted', ...PLAIN)
+    const sampled = await sample([
+      '/bin/sh',
+      '-c',
+      `${program} ${SECONDS} & sleep 0.05; rm ${program}; echo x > ${program}; wait`,
+    ])
+    expectRight(named(sampled, 'deleted'), FLAT)
+  })
+
+  it('in another mount namespace, where its path is another file', async context => {
+    try {
+      execFileSync('unshare', ['-m', 'true'])
+    } catch {
+      context.skip('no right to unshare(1) a mount namespace')
+    }
+    const program = workshop.compile('flat.c', 'contained', ...PLAIN)
+    const hidden = workshop.path('hidden')
+    execFileSync('mkdir', ['-p', hidden])
+    const inside = `mount -t tmpfs none ${hidden} && cp ${program} ${hidden}/contained && exec ${hidden}/contained ${SECONDS}`
+    const sampled = await sample(['unshare', '-m', '/bin/sh', '-c', inside])
+    expectRight(named(sampled, 'contained'), FLAT)
+  })
+})
+
+describe.skipIf(absent)('code made at run time is named', () => {
+  it('of Node with --perf-basic-prof', async () => {
+    const flags = ['--perf-basic-prof', '--interpreted-frames-native-stack', '--no-turbo-inlining']
+    const sampled = await sample([process.execPath, ...flags, workshop.source('flat.js'), '2'])
+    const stacks = sampled.stacks.filter(s => s.pid === sampled.pid && s.frames.some(f => f.function === 'work'))
+    const leaves: Record<string, number> = {}
+    for (const stack of stacks) {
+      const leaf = stack.frames.findLast(f => f.kind === 'javascript')
+      if (leaf) leaves[leaf.function] = (leaves[leaf.function] ?? 0) + stack.count
+      expect(leaf?.file).toMatch(/flat\.js$/)
+    }
+    expect(shares(leaves).f60).toBeGreaterThan(40)
+    execFileSync('rm', ['-f', `/tmp/perf-${sampled.pid}.map`])
+  })
+})
+
+describe.skipIf(absent)('a burst', () => {
+  it('looks at one process closely, beside the continuous profile', async () => {
+    const program = workshop.compile('flat.c', 'close', ...PLAIN)
+    const sampled = await sample([program, SECONDS], { hz: 49, burst: { hz: 1999 } })
+    const [burst, continuous] = ['b', ''].map(id => sampled.stacks.filter(stack => stack.burst === id))
+    expectRight(burst ?? [], FLAT)
+    expect(new Set(burst?.map(stack => stack.pid))).toEqual(new Set([sampled.pid]))
+    const count = (stacks: readonly SampledStack[] = []) =>
+      stacks.filter(s => s.pid === sampled.pid).reduce((n, s) => n + s.count, 0)
+    expect(count(burst)).toBeGreaterThan(10 * count(continuous))
+  })
+})
+
+describe.skipIf(absent)('time', () => {
+  it('is the sum of periods', async () => {
+    const sampled = await sample([workshop.compile('flat.c', 'timed', ...PLAIN), '1.5'])
+    const seconds = named(sampled, 'timed').reduce((sum, stack) => sum + stack.periodNs, 0) / 1e9
+    // The kernel skips a period where the (virtual) processor was not given to us.
+    expect(seconds).toBeGreaterThan(1.1)
+    expect(seconds).toBeLessThan(1.9)
+    expect(sampled.counters).toMatchObject({ lost: 0, throttled: 0 })
+  })
+})
