@@ -103,6 +103,11 @@ function idle(job: JobEvidence): Finding[] {
   const efficiency = coreSecondsUsed / coreSecondsAllocated
   const used = efficiency * held
   const asleep = job.nodes.filter(n => n.jobCores !== null && n.cores && n.jobCores < 0.02 * n.cores)
+  if (used <= 1.1 && used > 0.5 && held >= 2) {
+    return [
+      warning(`it uses one core of ${held}: the program may be serial, or OMP_NUM_THREADS or the number of ranks is 1`),
+    ]
+  }
   if (efficiency < 0.02) {
     return [warning(`it does nothing: ${cores(used)} of ${held} busy on average over ${duration(elapsedSeconds)}`)]
   }
@@ -117,11 +122,6 @@ function idle(job: JobEvidence): Finding[] {
         `${asleep.length} of ${job.nodes.length} nodes do nothing for it: ${names}${more}`,
         asleep[0]?.node ?? null,
       ),
-    ]
-  }
-  if (used <= 1.1 && used > 0.5 && held >= 2) {
-    return [
-      warning(`it uses one core of ${held}: the program may be serial, or OMP_NUM_THREADS or the number of ranks is 1`),
     ]
   }
   if (efficiency < 0.5) {

@@ -15,11 +15,13 @@ export const Scope = Type.Object({
   cluster: Type.Optional(Type.String({ description: 'absent: the only one, else the one heard from last' })),
   job: Type.Optional(Type.String()),
   node: Type.Optional(Type.String({ description: 'node1,node2' })),
-  pid: Type.Optional(Type.Integer({ minimum: 0 })),
-  start: Type.Optional(Type.Number({ description: 'start of the process, ms; tells a reused pid apart' })),
+  pid: Type.Optional(Type.Integer({ minimum: 0, maximum: 4294967295 })),
+  start: Type.Optional(
+    Type.Number({ minimum: 0, maximum: 4e12, description: 'start of the process, ms; tells a reused pid apart' }),
+  ),
   user: Type.Optional(Type.String()),
-  from: Type.Optional(Type.Number()),
-  to: Type.Optional(Type.Number()),
+  from: Type.Optional(Type.Number({ minimum: 0, maximum: 4e12 })),
+  to: Type.Optional(Type.Number({ minimum: 1, maximum: 4e12 })),
   burst: Type.Optional(Type.String({ description: 'a burst profile; absent: the continuous one' })),
 })
 export type Scope = Static<typeof Scope>

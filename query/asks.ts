@@ -3,8 +3,7 @@ import { type Static, Type } from 'typebox'
 import { Scope } from './api.ts'
 
 const cluster = Type.Optional(Type.String({ description: 'absent: the only one, else the one heard from last' }))
-const from = Type.Optional(Type.Number({ minimum: 0, maximum: 4e12, description: 'ms since the epoch' }))
-const to = Type.Optional(Type.Number({ minimum: 1, maximum: 4e12, description: 'ms since the epoch; absent: now' }))
+const { from, to } = Scope.properties
 const buckets = Type.Optional(
   Type.Integer({ minimum: 1, maximum: 4000, default: 300, description: 'as many as the screen has room for' }),
 )
@@ -50,7 +49,7 @@ export const ProcessesAsk = ask({
 export const ProcessAsk = ask({
   cluster,
   node: Type.String(),
-  pid: Type.Integer({ minimum: 0 }),
+  pid: Type.Integer({ minimum: 0, maximum: 4294967295 }),
   start: scope.start,
   from,
   to,
@@ -81,10 +80,10 @@ export const JobsAsk = ask({
   account: Type.Optional(Type.String()),
   name: Type.Optional(Type.String({ description: 'part of the name' })),
   node: Type.Optional(Type.String({ description: 'ran there; with commas: on any of them' })),
-  from: Type.Optional(Type.Number({ description: 'still there after this' })),
-  to: Type.Optional(Type.Number({ description: 'submitted before this' })),
-  minNodes: Type.Optional(Type.Integer({ minimum: 0 })),
-  minSeconds: Type.Optional(Type.Number({ minimum: 0, description: 'ran at least so long' })),
+  from: Type.Optional(Type.Number({ minimum: 0, maximum: 4e12, description: 'still there after this' })),
+  to: Type.Optional(Type.Number({ minimum: 0, maximum: 4e12, description: 'submitted before this' })),
+  minNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: 4294967295 })),
+  minSeconds: Type.Optional(Type.Number({ minimum: 0, maximum: 4e9, description: 'ran at least so long' })),
   array: Type.Optional(Type.String({ description: 'tasks of this array job' })),
   limit: limit(50),
   cursor: Type.Optional(Type.String({ description: '`next` of the page before' })),

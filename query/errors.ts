@@ -14,11 +14,16 @@ export class QueryError extends Error {
 export const badRequest = (message: string): QueryError => new QueryError(400, 'bad_request', message)
 export const notFound = (message: string): QueryError => new QueryError(404, 'not_found', message)
 
-/** ` Known: a, b, c …`: what one could have asked for instead. The nearest names first, at most ten. */
+/** ` Known: a, b, c …`: what one could have asked for instead, the nearest names first, at most ten. */
 export function hint(asked: string, known: readonly string[], noun: string): string {
-  if (known.length === 0) return ` No ${noun} is known yet.`
-  const near = [...known].sort((a, b) => distance(asked, a) - distance(asked, b) || (a < b ? -1 : 1)).slice(0, 10)
-  return ` Known: ${near.join(', ')}${known.length > near.length ? ` and ${known.length - near.length} more` : ''}.`
+  const near = [...known].sort((a, b) => distance(asked, a) - distance(asked, b) || (a < b ? -1 : 1))
+  return offer(near, noun)
+}
+
+/** The same for names that are in order already. */
+export function offer(near: readonly string[], noun: string): string {
+  if (near.length === 0) return ` No ${noun} is known yet.`
+  return ` Known: ${near.slice(0, 10).join(', ')}${near.length > 10 ? ` and ${near.length - 10} more` : ''}.`
 }
 
 /** Levenshtein distance of the first 40 characters, one row at a time. */

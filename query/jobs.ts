@@ -16,7 +16,7 @@ const SORTED = sql`if(submit_ms > 0, submit_ms, start_ms)`
 
 export async function readJobs(desk: Desk, ask: JobsAsk): Promise<Jobs> {
   const cluster = await resolveCluster(desk.asker, desk.known, ask.cluster)
-  const where = conditions(cluster, ask)
+  const where = conditions(cluster, ask, desk.asker.nowMs)
   const after = ask.cursor === undefined ? undefined : parseCursor(ask.cursor)
   const limit = ask.limit ?? 50
   const page = and([where, after && sql`(${SORTED}, id) < (${after.sorted}, ${after.id})`])
@@ -43,7 +43,7 @@ export async function readJobs(desk: Desk, ask: JobsAsk): Promise<Jobs> {
   }
 }
 
-function conditions(cluster: string, ask: JobsAsk): Sql {
+function conditions(cluster: string, ask: JobsAsk, nowMs: number): Sql {
   const nodes = ask.node?.split(',').slice(0, MAX_NAMES)
   return and([
     sql`cluster = ${cluster}`,
@@ -57,13 +57,13 @@ function conditions(cluster: string, ask: JobsAsk): Sql {
     ask.from === undefined ? undefined : sql`(end_ms = 0 OR end_ms > ${ask.from})`,
     ask.to === undefined ? undefined : sql`${SORTED} < ${ask.to}`,
     ask.minNodes === undefined ? undefined : sql`node_count >= ${ask.minNodes}`,
-    ask.minSeconds === undefined ? undefined : ranFor(ask.minSeconds),
+    ask.minSeconds === undefined ? undefined : ranFor(ask.minSeconds, nowMs),
     ask.array === undefined ? undefined : sql`array_id = ${ask.array}`,
   ])
 }
 
-const ranFor = (seconds: number): Sql =>
-  sql`start_ms > 0 AND if(end_ms > 0, end_ms, toUnixTimestamp64Milli(now64(3))) - start_ms >= ${seconds * 1000}`
+const ranFor = (seconds: number, nowMs: number): Sql =>
+  sql`start_ms > 0 AND if(end_ms > 0, end_ms, ${nowMs}) - start_ms >= ${seconds * 1000}`
 
 function statesNamed(text: string): string[] {
   const states = text.split(',').filter(state => state !== '')

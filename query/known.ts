@@ -111,8 +111,8 @@ export async function findJob(asker: Asker, cluster: string, id: string): Promis
 export async function jobsLike(asker: Asker, cluster: string, id: string): Promise<string[]> {
   const rows = await asker.rows<{ id: string }>(
     'jobs like',
-    sql`SELECT id FROM jobs FINAL WHERE cluster = ${cluster}
-        ORDER BY array_id = ${id} DESC, startsWith(id, ${id}) DESC, submit_ms DESC, id LIMIT 10`,
+    sql`SELECT id FROM jobs WHERE cluster = ${cluster} GROUP BY id
+        ORDER BY any(array_id) = ${id} DESC, startsWith(id, ${id}) DESC, max(submit_ms) DESC, id LIMIT 10`,
   )
   return rows.map(row => row.id)
 }

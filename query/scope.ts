@@ -4,7 +4,7 @@
  */
 import type { Scope } from './api.ts'
 import type { Asker } from './asker.ts'
-import { badRequest, hint, notFound } from './errors.ts'
+import { badRequest, hint, notFound, offer } from './errors.ts'
 import { findJob, jobsLike, type Known, type KnownJob } from './known.ts'
 import { and, type Sql, sql } from './sql.ts'
 import { checkWindow, type Window } from './window.ts'
@@ -85,7 +85,7 @@ export async function resolveJob(asker: Asker, cluster: string, id: string): Pro
   )
   if (sampled)
     return { record: { cluster, id, scheduler: 'other', state: 'unknown', updatedMs: 0 }, ids: [id], nodes: [] }
-  throw notFound(`job ${id} is not known.${hint(id, await jobsLike(asker, cluster, id), 'job')}`)
+  throw notFound(`job ${id} is not known.${offer(await jobsLike(asker, cluster, id), 'job')}`)
 }
 
 /** The span of a job; a running one lasts until now, one that never started has none. */

@@ -84,6 +84,6 @@ function typeOf(value: Value): string {
   if (typeof value === 'bigint') return 'UInt64'
   if (typeof value === 'boolean') return 'Bool'
   if (typeof value === 'number') return Number.isInteger(value) ? 'Int64' : 'Float64'
-  const first = value[0]
-  return `Array(${first === undefined ? 'String' : typeOf(first)})`
+  const mixed = value.find(v => typeof v === 'number' && !Number.isInteger(v))
+  return `Array(${typeOf(mixed ?? value[0] ?? '')})`
 }
