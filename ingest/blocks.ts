@@ -1,8 +1,10 @@
 /** Records -> rows of RowBinary: for each table its columns, in the order in which they are written. */
 import type { Row, SeriesValue } from './gather.ts'
 import { COLUMNS } from './metrics.ts'
-import type { Process } from './records.ts'
+import type { FunctionMinute } from './profilegather.ts'
+import type { Process, StackSample } from './records.ts'
 import type { RowWriter } from './rowbinary.ts'
+import type { KnownFrame, KnownStack } from './stackbook.ts'
 import { storedValue } from './stored.ts'
 import { perEntity, pointColumns, storedType } from './tables/points.ts'
 
@@ -105,5 +107,97 @@ export function writeSeriesPoint(writer: RowWriter, id: bigint, s: SeriesValue):
   writer.u64(id)
   writer.dateTime64(s.timeMs)
   writer.f64(s.value)
+  writer.endRow()
+}
+
+export const FRAME_COLUMNS = ['frame_id', 'function_id', 'function', 'module', 'file', 'line', 'kind', 'seen'] as const
+
+export function writeFrame(writer: RowWriter, frame: KnownFrame, nowMs: number): void {
+  writer.u64(frame.id)
+  writer.u64(frame.functionId)
+  writer.string(frame.function)
+  writer.string(frame.module)
+  writer.string(frame.file)
+  writer.u32(frame.line)
+  writer.string(frame.kind)
+  writer.date(nowMs)
+  writer.endRow()
+}
+
+export const STACK_COLUMNS = ['stack_id', 'category', 'frames', 'seen'] as const
+
+export function writeStack(writer: RowWriter, stack: KnownStack, frames: readonly bigint[], nowMs: number): void {
+  writer.u64(stack.id)
+  writer.string(stack.category)
+  writer.array(frames, id => writer.u64(id))
+  writer.date(nowMs)
+  writer.endRow()
+}
+
+export const SAMPLE_COLUMNS = [
+  'cluster',
+  'job',
+  'event',
+  'node',
+  'pid',
+  'start_ms',
+  'time',
+  'window_ms',
+  'process',
+  'thread',
+  'evidence',
+  'burst',
+  'stack_id',
+  'value',
+  'count',
+] as const
+
+export function writeSample(writer: RowWriter, s: StackSample): void {
+  writer.string(s.cluster)
+  writer.string(s.job)
+  writer.string(s.event)
+  writer.string(s.node)
+  writer.u32(s.pid)
+  writer.i64(s.startMs)
+  writer.dateTime(s.timeMs)
+  writer.u32(s.windowMs)
+  writer.string(s.process)
+  writer.string(s.thread)
+  writer.string(s.evidence)
+  writer.string(s.burst)
+  writer.u64(s.stackId)
+  writer.i64(s.value)
+  writer.u32(s.count)
+  writer.endRow()
+}
+
+export const FUNCTION_MINUTE_COLUMNS = [
+  'cluster',
+  'job',
+  'event',
+  'node',
+  'pid',
+  'start_ms',
+  'minute',
+  'function_id',
+  'self',
+  'total',
+  'self_count',
+  'total_count',
+] as const
+
+export function writeFunctionMinute(writer: RowWriter, m: FunctionMinute): void {
+  writer.string(m.sample.cluster)
+  writer.string(m.sample.job)
+  writer.string(m.sample.event)
+  writer.string(m.sample.node)
+  writer.u32(m.sample.pid)
+  writer.i64(m.sample.startMs)
+  writer.dateTime(m.minuteMs)
+  writer.u64(m.functionId)
+  writer.i64(m.self)
+  writer.i64(m.total)
+  writer.u32(Math.min(0xffff_ffff, m.selfCount))
+  writer.u32(Math.min(0xffff_ffff, m.totalCount))
   writer.endRow()
 }

@@ -8,12 +8,15 @@
 import type { FastifyPluginAsync } from 'fastify'
 import type { Logger } from 'pino'
 import { INGEST_DEFAULTS, type IngestConfig, type RetentionDays } from './config.ts'
-import { doors } from './doors.ts'
 import { BodyError, StoreError } from './errors.ts'
+import { httpDoors } from './http.ts'
+import { JobsDoor } from './jobsdoor.ts'
 import { type EntityPoint, type Latest, LatestValues } from './latest.ts'
 import { mendRollups } from './mend.ts'
+import { MetricsDoor } from './metricsdoor.ts'
 import { inflate, parseContentType } from './otlp/body.ts'
-import { Receiver } from './receiver.ts'
+import { openIntern } from './otlp/intern.ts'
+import { ProfilesDoor } from './profilesdoor.ts'
 import { restoreLatest } from './restore.ts'
 import { Rollups } from './rollups.ts'
 import type { Store } from './store.ts'
@@ -60,7 +63,9 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   await restoreLatest(deps.store, latest, now(), deps.log)
   const writer = openWriter(deps.store, config, deps.log)
   const rollups = new Rollups(writer)
-  const receiver = new Receiver({ ...deps, now, config, writer, latest, rollups })
+  const doorDeps = { ...deps, now, config, writer, intern: openIntern() }
+  const metrics = new MetricsDoor({ ...doorDeps, latest, rollups })
+  const doors = { metrics, profiles: new ProfilesDoor(doorDeps), jobs: new JobsDoor(doorDeps) }
   const timer = setInterval(() => {
     rollups
       .write(now())
@@ -76,7 +81,7 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
     }
     try {
       const given = parseContentType(type)
-      return await receiver.take(door, await inflate(body, encoding, config.maxInflatedBytes), given)
+      return await doors[door].take(await inflate(body, encoding, config.maxInflatedBytes), given)
     } catch (error) {
       if (error instanceof BodyError) {
         refused[error.code]++
@@ -90,11 +95,13 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   const first = (door: Door): string => (door === 'jobs' ? 'application/json' : 'application/x-protobuf')
   return {
     receive: (door, body, contentType) => take(door, body, contentType ?? first(door), ''),
-    plugin: doors(take, config.maxBodyBytes),
-    onWritten: listener => receiver.onWritten(listener),
+    plugin: httpDoors(take, config.maxBodyBytes),
+    onWritten: listener => metrics.onWritten(listener),
     latest,
     counters: () => ({
-      ...receiver.counters(),
+      ...doors.metrics.counters(),
+      ...doors.profiles.counters(),
+      ...doors.jobs.counters(),
       ...writer.counters,
       queuedBytes: writer.queuedBytes,
       refusedMalformed: refused.malformed,

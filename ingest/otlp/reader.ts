@@ -43,6 +43,13 @@ export class Reader extends PbfReader {
     this.#names.pop()
   }
 
+  /** To the beginning, out of all messages. */
+  rewind(): void {
+    this.#ends.length = 0
+    this.#names.length = 0
+    this.back(0)
+  }
+
   /** Ends the outermost message. */
   finish(): void {
     if (this.pos !== this.length) throw this.error('the body ends in the middle of a field')

@@ -113,7 +113,7 @@ for (const [encoding, encode, contentType] of ENCODINGS) {
         { t: at(3), b: '400' },
       ])
       expect(await rows(store, 'SELECT DISTINCT memory_used AS m FROM node_points')).toEqual([{ m: '77' }])
-      expect(ingest.counters()).toMatchObject({ resets: 1, late: 0 })
+      expect(ingest.counters()).toMatchObject({ counterResets: 1, latePoints: 0 })
     })
 
     it('of processes become rows of the process table, from the resource or the point, old names too', async () => {

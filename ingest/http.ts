@@ -18,7 +18,7 @@ const REJECTED: Readonly<Record<Door, string>> = {
 
 export type Take = (door: Door, body: Uint8Array, contentType: string, contentEncoding: string) => Promise<Receipt>
 
-export function doors(take: Take, maxBodyBytes: number): FastifyPluginAsync {
+export function httpDoors(take: Take, maxBodyBytes: number): FastifyPluginAsync {
   return async app => {
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: maxBodyBytes }, (_request, body, done) =>

@@ -1,0 +1,50 @@
+/** What the three doors share. */
+import type { Logger } from 'pino'
+import type { IngestConfig, RetentionDays } from './config.ts'
+import type { Receipt } from './index.ts'
+import type { Intern } from './otlp/intern.ts'
+import { Reader } from './otlp/reader.ts'
+import { DEFAULT_RETENTION } from './tables/migrate.ts'
+import type { Writer } from './writer.ts'
+
+export interface DoorDeps {
+  log: Logger
+  now: () => number
+  defaultCluster: string
+  config: Required<IngestConfig>
+  retentionDays?: RetentionDays
+  writer: Writer
+  intern: Intern
+}
+
+const DAY_MS = 86_400_000
+
+/** Records outside of this are refused: older ones the store would drop at once, later ones have a wrong clock. */
+export function timeLimits(
+  deps: DoorDeps,
+  kept: 'points' | 'samples',
+): { nowMs: number; fromMs: number; toMs: number } {
+  const nowMs = deps.now()
+  const days = deps.retentionDays?.[kept] ?? DEFAULT_RETENTION[kept]
+  return { nowMs, fromMs: nowMs - days * DAY_MS, toMs: nowMs + deps.config.futureMs }
+}
+
+/** 200, with what was refused; a message without refusals is a warning. */
+export const accepted = (rejected: number, reasons: readonly string[]): Receipt => ({
+  status: 200,
+  rejected,
+  ...(reasons.length > 0 ? { message: `${rejected > 0 ? `${rejected} refused: ` : ''}${reasons.join('; ')}` } : {}),
+})
+
+/** What the protobuf library throws at nonsense (a read past the end, a number of 11 bytes) is the sender's error too. */
+export function decodeSafely(body: Uint8Array, intern: Intern, decode: (reader: Reader) => void): void {
+  const reader = new Reader(body, intern)
+  try {
+    decode(reader)
+  } catch (error) {
+    if (error instanceof RangeError || (error instanceof Error && /varint|Unimplemented type/.test(error.message))) {
+      throw reader.error(error.message)
+    }
+    throw error
+  }
+}

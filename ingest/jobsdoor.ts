@@ -1,0 +1,43 @@
+/** Jobs and nodes: a request of records -> rows; the newest of each wins in the table. */
+import { accepted, type DoorDeps } from './door.ts'
+import { BodyError } from './errors.ts'
+import type { Receipt } from './index.ts'
+import { JOB_COLUMNS, NODE_COLUMNS, parseJobs, writeJob, writeNode } from './jobs.ts'
+import type { Encoding } from './otlp/body.ts'
+
+export class JobsDoor {
+  readonly #deps: DoorDeps
+  readonly #counts = { jobs: 0, nodes: 0, rejectedRecords: 0 }
+
+  constructor(deps: DoorDeps) {
+    this.#deps = deps
+  }
+
+  counters(): Record<string, number> {
+    return { ...this.#counts }
+  }
+
+  async take(body: Uint8Array, encoding: Encoding): Promise<Receipt> {
+    if (encoding !== 'json') throw new BodyError('unsupported', 'jobs are taken as application/json')
+    const { writer, config, defaultCluster } = this.#deps
+    const { jobs, nodes, rejected, reasons } = parseJobs(body, defaultCluster, this.#deps.now() + config.futureMs)
+    const stored: Promise<void>[] = []
+    if (jobs.length > 0) {
+      const write = writer.append('jobs', JOB_COLUMNS, to => {
+        for (const job of jobs) writeJob(to, job)
+      })
+      stored.push(write)
+    }
+    if (nodes.length > 0) {
+      const write = writer.append('nodes', NODE_COLUMNS, to => {
+        for (const node of nodes) writeNode(to, node)
+      })
+      stored.push(write)
+    }
+    await Promise.all(stored)
+    this.#counts.jobs += jobs.length
+    this.#counts.nodes += nodes.length
+    this.#counts.rejectedRecords += rejected
+    return accepted(rejected, reasons)
+  }
+}

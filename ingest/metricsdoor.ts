@@ -1,0 +1,153 @@
+/** Metrics: a request -> points, processes and series for the writer. Remembers last values of counters and known series. */
+import {
+  POINT_COLUMNS,
+  PROCESS_COLUMNS,
+  SERIES_COLUMNS,
+  SERIES_POINT_COLUMNS,
+  writePoint,
+  writeProcess,
+  writeSeries,
+  writeSeriesPoint,
+} from './blocks.ts'
+import { accepted, type DoorDeps, decodeSafely, timeLimits } from './door.ts'
+import { Gather, type Gathered, type Row } from './gather.ts'
+import type { Receipt } from './index.ts'
+import { NODE_COLUMNS, writeNode } from './jobs.ts'
+import type { EntityPoint, LatestValues } from './latest.ts'
+import { COLUMNS } from './metrics.ts'
+import type { Encoding } from './otlp/body.ts'
+import { decodeMetrics, KnownTargets } from './otlp/metrics.ts'
+import { decodeMetricsJson } from './otlp/metricsjson.ts'
+import { Rates } from './rates.ts'
+import type { Rollups } from './rollups.ts'
+import { SeriesIds } from './seriesids.ts'
+import { ENTITY_NAMES, pointsTable } from './tables/points.ts'
+import { Telling } from './telling.ts'
+
+type MetricsDeps = DoorDeps & { latest: LatestValues; rollups: Rollups }
+
+export class MetricsDoor {
+  readonly #deps: MetricsDeps
+  readonly #targets = new KnownTargets()
+  readonly #rates: Rates
+  readonly #series: SeriesIds
+  readonly #telling = new Telling()
+  readonly #simulated = new Set<string>()
+  readonly #listeners = new Set<(points: readonly EntityPoint[]) => void>()
+  readonly #counts = { points: 0, values: 0, processes: 0, seriesPoints: 0, rejectedPoints: 0, ignoredPoints: 0 }
+
+  constructor(deps: MetricsDeps) {
+    this.#deps = deps
+    this.#rates = new Rates(deps.config.maxSeries)
+    this.#series = new SeriesIds(deps.config.maxSeries)
+  }
+
+  onWritten(listener: (points: readonly EntityPoint[]) => void): () => void {
+    this.#listeners.add(listener)
+    return () => this.#listeners.delete(listener)
+  }
+
+  counters(): Record<string, number> {
+    const { resets, late, forgotten } = this.#rates.counters
+    return { ...this.#counts, counterResets: resets, latePoints: late, forgottenCounters: forgotten }
+  }
+
+  async take(body: Uint8Array, encoding: Encoding): Promise<Receipt> {
+    const { defaultCluster, intern } = this.#deps
+    const limits = timeLimits(this.#deps, 'points')
+    const gather = new Gather(this.#rates, limits)
+    if (encoding === 'json') decodeMetricsJson(body, gather, defaultCluster)
+    else {
+      const sink = { gather, known: this.#targets, defaultCluster }
+      decodeSafely(body, intern, reader => decodeMetrics(reader, sink))
+    }
+    const gathered = gather.finish()
+    this.#counts.rejectedPoints += gathered.rejected
+    this.#counts.ignoredPoints += gathered.ignored
+    await this.#store(gathered, limits.nowMs)
+    this.#written(gathered)
+    return accepted(gathered.rejected, gathered.reasons)
+  }
+
+  async #store(gathered: Gathered, nowMs: number): Promise<void> {
+    const { writer } = this.#deps
+    const { rows, arena, processes } = gathered
+    const stored: Promise<void>[] = []
+    for (const entity of ENTITY_NAMES) {
+      if (!rows.some(r => r.entity === entity)) continue
+      const write = writer.append(pointsTable(entity), POINT_COLUMNS[entity], to => {
+        for (const row of rows) if (row.entity === entity) this.#counts.values += writePoint(to, row, arena)
+      })
+      stored.push(write)
+    }
+    if (processes.length > 0) {
+      const write = writer.append('processes', PROCESS_COLUMNS, to => {
+        for (const process of processes) writeProcess(to, process)
+      })
+      stored.push(write)
+    }
+    if (gathered.series.length > 0) stored.push(this.#storeSeries(gathered, nowMs))
+    this.#tellSimulated(gathered, nowMs)
+    await Promise.all([...stored, ...this.#telling.underWay])
+  }
+
+  #storeSeries({ series }: Gathered, nowMs: number): Promise<void> {
+    const { writer } = this.#deps
+    const found = series.map(s => ({ s, ...this.#series.find(s, nowMs) }))
+    const fresh = found.filter(f => f.fresh)
+    if (fresh.length > 0) {
+      const told = writer.append('series', SERIES_COLUMNS, to => {
+        for (const { id, s } of fresh) writeSeries(to, id, s, nowMs)
+      })
+      this.#telling.begin(told, () => this.#series.forget())
+    }
+    return writer.append('series_points', SERIES_POINT_COLUMNS, to => {
+      for (const { id, s } of found) writeSeriesPoint(to, id, s)
+    })
+  }
+
+  /** A node that says it is simulated is marked so in the table of nodes, once. */
+  #tellSimulated({ rows }: Gathered, nowMs: number): void {
+    const fresh = new Map(rows.map(r => [r.origin.key, r.origin]))
+    for (const [key, origin] of fresh) if (!origin.simulated || this.#simulated.has(key)) fresh.delete(key)
+    if (fresh.size === 0) return
+    const told = this.#deps.writer.append('nodes', NODE_COLUMNS, to => {
+      for (const [key, { cluster, node }] of fresh) {
+        this.#simulated.add(key)
+        writeNode(to, { cluster, node, simulated: true, updatedMs: nowMs }, 'ingest')
+      }
+    })
+    this.#telling.begin(told, () => this.#simulated.clear())
+  }
+
+  /** Memory follows what the database has. */
+  #written({ rows, arena, processes, series }: Gathered): void {
+    this.#counts.points += rows.length
+    this.#counts.processes += processes.length
+    this.#counts.seriesPoints += series.length
+    for (const row of rows) {
+      this.#deps.latest.update(row, arena)
+      this.#deps.rollups.add(row, arena)
+    }
+    if (this.#listeners.size > 0 && rows.length > 0) this.#tellListeners(rows, arena)
+  }
+
+  #tellListeners(rows: readonly Row[], arena: Float64Array): void {
+    const points = rows.map(row => ({
+      entity: row.entity,
+      cluster: row.origin.cluster,
+      node: row.origin.node,
+      instance: row.instance,
+      timeMs: row.timeMs,
+      intervalMs: row.intervalMs,
+      values: arena.subarray(row.offset, row.offset + COLUMNS[row.entity].length),
+    }))
+    for (const listener of this.#listeners) {
+      try {
+        listener(points)
+      } catch (error) {
+        this.#deps.log.error({ err: error }, 'ingest: a listener of written points failed')
+      }
+    }
+  }
+}

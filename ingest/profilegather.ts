@@ -1,0 +1,271 @@
+/**
+ * The samples of one profiles request, folded: samples of one process that share a stack and thread within one window are
+ * one row, and each function's time is added up to its minute, once a stack however often it recurses.
+ */
+import type { StackFrames } from './frames.ts'
+import type { Attributes } from './match.ts'
+import { cut, type Origin, type ProcessIdentity, parseIdentity } from './origin.ts'
+import type { Dictionary } from './otlp/dictionary.ts'
+import { CATEGORIES, type Category, type StackSample } from './records.ts'
+import type { KnownStack, StackBook } from './stackbook.ts'
+
+/** What a profile says of all its samples. */
+export interface ProfileHead {
+  type: string
+  unit: string
+  periodType: string
+  periodUnit: string
+  period: number
+  timeMs: number
+  durationMs: number
+}
+
+export interface SampleIn {
+  stack: number
+  attributes: readonly number[]
+  values: readonly number[]
+  /** Nanoseconds. */
+  timestamps: readonly number[]
+}
+
+/** A function of one process within one minute. */
+export interface FunctionMinute {
+  sample: StackSample
+  functionId: bigint
+  minuteMs: number
+  self: number
+  total: number
+  selfCount: number
+  totalCount: number
+}
+
+export interface FoldedSample extends StackSample {
+  stack: KnownStack
+}
+
+export interface GatheredProfiles {
+  samples: readonly FoldedSample[]
+  functions: readonly FunctionMinute[]
+  /** Profiles of which nothing was taken. */
+  rejected: number
+  /** Samples left out of profiles that were taken otherwise. */
+  refusedSamples: number
+  reasons: readonly string[]
+}
+
+const NANOSECONDS: Readonly<Record<string, number>> = {
+  nanoseconds: 1,
+  ns: 1,
+  microseconds: 1e3,
+  us: 1e3,
+  milliseconds: 1e6,
+  ms: 1e6,
+  seconds: 1e9,
+  s: 1e9,
+}
+
+interface Limits {
+  fromMs: number
+  toMs: number
+}
+
+export class ProfileGather {
+  readonly #book: StackBook
+  readonly #limits: Limits
+  readonly #samples = new Map<string, FoldedSample>()
+  readonly #reasons = new Set<string>()
+  #rejected = 0
+  #refused = 0
+
+  constructor(book: StackBook, limits: Limits) {
+    this.#book = book
+    this.#limits = limits
+  }
+
+  reject(reason: string): void {
+    this.#rejected++
+    if (this.#reasons.size < 5) this.#reasons.add(reason)
+  }
+
+  /** One profile of one process. */
+  add(
+    origin: Origin,
+    head: ProfileHead,
+    dictionary: Dictionary,
+    frames: StackFrames,
+    samples: Iterable<SampleIn>,
+  ): void {
+    const timeMs = Math.round((head.timeMs + head.durationMs) / 1000) * 1000
+    if (!(timeMs >= this.#limits.fromMs && timeMs <= this.#limits.toMs)) {
+      this.reject('the time of the profile is absent, older than what is kept, or ahead of the clock')
+      return
+    }
+    const resource = parseIdentity(new Map(), origin.attributes)
+    let taken = 0
+    let given = 0
+    for (const sample of samples) {
+      given++
+      if (this.#addSample(origin, resource, head, timeMs, dictionary, frames, sample)) taken++
+    }
+    if (taken === 0 && given > 0) this.#rejected++
+    else this.#refused += given - taken
+  }
+
+  finish(): GatheredProfiles {
+    const samples = [...this.#samples.values()]
+    return {
+      samples,
+      functions: functionMinutes(samples),
+      rejected: this.#rejected,
+      refusedSamples: this.#refused,
+      reasons: [...this.#reasons],
+    }
+  }
+
+  #refuse(reason: string): false {
+    if (this.#reasons.size < 5) this.#reasons.add(reason)
+    return false
+  }
+
+  #addSample(
+    origin: Origin,
+    resource: ProcessIdentity | undefined,
+    head: ProfileHead,
+    timeMs: number,
+    dictionary: Dictionary,
+    frames: StackFrames,
+    sample: SampleIn,
+  ): boolean {
+    const numbers = frames.of(sample.stack)
+    if (numbers === undefined) return this.#refuse(`sample points to stack ${sample.stack}, which is not there`)
+    const attributes = new Map<string, string>()
+    for (const index of sample.attributes) {
+      const attribute = dictionary.attributes[index]
+      if (attribute !== undefined) attributes.set(attribute.key, attribute.value)
+    }
+    const weight = weigh(head, sample, attributes)
+    if (weight === undefined) return this.#refuse('a sample has neither values nor timestamps, or a negative value')
+    const category = CATEGORIES.find(c => c === attributes.get('jobsight.category')) ?? 'unknown'
+    const stack = this.#book.stack(numbers, category)
+    const identity = attributes.has('process.pid') ? parseIdentity(attributes, origin.attributes) : resource
+    this.#fold(origin, identity, head, timeMs, attributes, stack, weight)
+    return true
+  }
+
+  #fold(
+    origin: Origin,
+    identity: ProcessIdentity | undefined,
+    head: ProfileHead,
+    timeMs: number,
+    attributes: Attributes,
+    stack: KnownStack,
+    weight: Weight,
+  ): void {
+    const thread = cut(attributes.get('thread.name') ?? '', 255)
+    const burst = cut(attributes.get('jobsight.burst') ?? '', 255)
+    const pid = identity?.pid ?? 0
+    const startMs = identity?.startMs ?? 0
+    const key = `${origin.key}\0${pid}\0${startMs}\0${timeMs}\0${weight.event}\0${burst}\0${thread}\0${stack.id}`
+    const known = this.#samples.get(key)
+    if (known !== undefined) {
+      known.value += weight.value
+      known.count += weight.count
+      return
+    }
+    const claim = identity === undefined || identity.job === '' ? claimOf(origin.attributes) : identity
+    this.#samples.set(key, {
+      cluster: origin.cluster,
+      job: claim.job,
+      node: origin.node,
+      pid,
+      startMs,
+      process: identity?.name || cut(origin.attributes.get('service.name') ?? '', 255),
+      thread,
+      evidence: claim.evidence,
+      timeMs,
+      windowMs: Math.min(0xffff_ffff, Math.max(0, Math.round(head.durationMs))),
+      event: weight.event,
+      burst,
+      stackId: stack.id,
+      stack,
+      value: weight.value,
+      count: weight.count,
+    })
+  }
+}
+
+/** A profiler that sends environment variables (the OpenTelemetry one with -env-vars) tells the job that way. */
+function claimOf(attributes: Attributes): Pick<StackSample, 'job' | 'evidence'> {
+  const job =
+    attributes.get('process.environment_variable.SLURM_JOB_ID') ??
+    attributes.get('process.environment_variable.PBS_JOBID')
+  return job === undefined || job === ''
+    ? { job: '', evidence: 'none' }
+    : { job: cut(job, 255), evidence: 'environment' }
+}
+
+interface Weight {
+  event: string
+  value: number
+  count: number
+}
+
+/**
+ * What a sample weighs. Three shapes: timestamps alone (each is one hit), one value, or a value a timestamp.
+ *
+ *   sample_type         period_type, period     values   timestamps   event   value
+ *   cpu/nanoseconds     -                       [60e6]   -            cpu     60e6
+ *   samples/count       cpu/nanoseconds, 50e6   -        [t, t, t]    cpu     150e6
+ *   off_cpu/nanoseconds -                       [7e6]    [t]          off_cpu 7e6
+ */
+export function weigh(head: ProfileHead, sample: SampleIn, attributes: Attributes): Weight | undefined {
+  const { values, timestamps } = sample
+  if (values.length === 0 && timestamps.length === 0) return undefined
+  const sum = values.length === 0 ? timestamps.length : values.reduce((a, b) => a + b, 0)
+  if (!(sum >= 0) || sum > Number.MAX_SAFE_INTEGER) return undefined
+  const told = Number(attributes.get('jobsight.sample.count'))
+  const hits = told > 0 && Number.isSafeInteger(told) ? told : undefined
+  const scale = NANOSECONDS[head.unit]
+  if (scale !== undefined && values.length > 0) {
+    const periods = head.period > 0 ? Math.max(1, Math.round(sum / head.period)) : 1
+    const value = Math.round(sum * scale)
+    return { event: eventOf(head.type), value, count: count32(hits ?? (timestamps.length || periods)) }
+  }
+  const periodScale = NANOSECONDS[head.periodUnit]
+  const counts = scale === undefined && (head.unit === 'count' || head.unit === '')
+  if (periodScale !== undefined && head.period > 0 && (counts || values.length === 0)) {
+    const value = Math.round(sum * head.period * periodScale)
+    return { event: eventOf(head.periodType), value, count: count32(hits ?? sum) }
+  }
+  return { event: eventOf(head.type), value: Math.round(sum), count: count32(hits ?? (timestamps.length || sum)) }
+}
+
+const eventOf = (type: string): string => cut(type === '' ? 'samples' : type, 64)
+const count32 = (count: number): number => Math.min(0xffff_ffff, Math.max(1, Math.round(count)))
+
+/** Bursts are a closer look at what the continuous profile has already, and idle is no function's time: left out. */
+const counted = (sample: FoldedSample): boolean =>
+  sample.burst === '' && (sample.stack.category satisfies Category) !== 'idle'
+
+function functionMinutes(samples: readonly FoldedSample[]): FunctionMinute[] {
+  const minutes = new Map<string, FunctionMinute>()
+  for (const sample of samples) {
+    if (!counted(sample)) continue
+    const minuteMs = Math.ceil(sample.timeMs / 60_000) * 60_000
+    const process = `${sample.cluster}\0${sample.node}\0${sample.job}\0${sample.event}\0${sample.pid}\0${sample.startMs}\0${minuteMs}`
+    sample.stack.functions.forEach((functionId, i) => {
+      const key = `${process}\0${functionId}`
+      let minute = minutes.get(key)
+      if (minute === undefined) {
+        minute = { sample, functionId, minuteMs, self: 0, total: 0, selfCount: 0, totalCount: 0 }
+        minutes.set(key, minute)
+      }
+      minute.total += sample.value
+      minute.totalCount += sample.count
+      if (i > 0) return
+      minute.self += sample.value
+      minute.selfCount += sample.count
+    })
+  }
+  return [...minutes.values()]
+}
