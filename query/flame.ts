@@ -1,24 +1,16 @@
-/** Answers made of stacks: flame graphs, the function table, time by category. All from one Profile, kept for the next view. */
+/** Flame graphs, and time by category: views of one Profile, which is kept for the next one. */
 import { CATEGORIES, FRAME_KINDS } from '../ingest/records.ts'
-import type { Categories, Coverage, Flame, Functions } from './api.ts'
-import type { FlameAsk, FunctionsAsk, ScopeAsk } from './asks.ts'
+import type { Categories, Coverage, Flame } from './api.ts'
+import type { FlameAsk, ScopeAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { hint, notFound } from './errors.ts'
 import { readLost } from './lost.ts'
 import { resolveScope, type Target } from './scope.ts'
-import {
-  categoriesOf,
-  type FunctionTotal,
-  findFunctions,
-  functionTotals,
-  kindOf,
-  type Profile,
-  sumsOf,
-} from './stacks.ts'
+import { categoriesOf, findFunctions, kindOf, type Profile, sumsOf } from './stacks.ts'
 import { buildTree, OTHER, ROOT, type Tree } from './tree.ts'
 
-const seconds = (ns: number): number => ns / 1e9
-const share = (part: number, whole: number): number => (whole > 0 ? part / whole : 0)
+export const seconds = (ns: number): number => ns / 1e9
+export const share = (part: number, whole: number): number => (whole > 0 ? part / whole : 0)
 
 export async function readFlame(desk: Desk, ask: FlameAsk): Promise<Flame> {
   const target = await resolveScope(desk.asker, desk.known, ask)
@@ -38,14 +30,6 @@ export async function readFlame(desk: Desk, ask: FlameAsk): Promise<Flame> {
   }
 }
 
-export async function readFunctions(desk: Desk, ask: FunctionsAsk): Promise<Functions> {
-  const target = await resolveScope(desk.asker, desk.known, ask)
-  const [profile, lost] = await Promise.all([desk.profile(target), readLost(desk.asker, target)])
-  const idle = ask.idle ?? false
-  const coverage = coverageOf(target, profile, idle, lost)
-  return { cluster: target.cluster, ...functionTable(profile, ask), coverage }
-}
-
 export async function readCategories(desk: Desk, ask: ScopeAsk): Promise<Categories> {
   const target = await resolveScope(desk.asker, desk.known, ask)
   const profile = await desk.profile(target)
@@ -57,36 +41,6 @@ export const shareRows = (profile: Profile): Categories['categories'] =>
     .map(({ category, ns, samples }) => ({ category, seconds: seconds(ns), samples }))
     .sort((a, b) => b.seconds - a.seconds)
 
-/** The table; what is searched for narrows the rows, never the shares. */
-export function functionTable(profile: Profile, ask: FunctionsAsk): Omit<Functions, 'cluster' | 'coverage'> {
-  const whole = sumsOf(profile, ask.idle ?? false).ns
-  const by = ask.sort ?? 'self'
-  const wanted = ask.search?.toLowerCase() ?? ''
-  const holds = (f: number) => `${profile.names[f]}\n${profile.modules[f]}`.toLowerCase().includes(wanted)
-  const rows = functionTotals(profile, ask.idle ?? false)
-    .filter(row => row.self > 0 || kindOf(profile, row.function) !== 'truncated')
-    .filter(row => wanted === '' || holds(row.function))
-    .sort((a, b) => b[by] - a[by] || b.total - a.total || a.function - b.function)
-  const listed = rows.slice(0, ask.limit ?? 100)
-  const rest = rows.slice(listed.length)
-  return {
-    seconds: seconds(whole),
-    functions: listed.map(row => functionRow(profile, row, whole)),
-    other: { self: seconds(rest.reduce((sum, row) => sum + row.self, 0)), count: rest.length },
-  }
-}
-
-const functionRow = (profile: Profile, row: FunctionTotal, whole: number): Functions['functions'][number] => ({
-  function: profile.names[row.function] ?? '',
-  module: profile.modules[row.function] ?? '',
-  kind: kindOf(profile, row.function),
-  self: seconds(row.self),
-  total: seconds(row.total),
-  selfShare: share(row.self, whole),
-  totalShare: share(row.total, whole),
-  samples: row.samples,
-})
-
 function functionsNamed(profile: Profile, name: string, module: string | undefined): Uint8Array | undefined {
   const found = findFunctions(profile, name, module)
   if (found) return found
@@ -96,7 +50,7 @@ function functionsNamed(profile: Profile, name: string, module: string | undefin
   throw notFound(`function ${name}${where} is not in these samples.${hint(name, profile.names.slice(1), 'function')}`)
 }
 
-const coverageOf = (target: Target, profile: Profile, idle: boolean, lost: number): Coverage => {
+export const coverageOf = (target: Target, profile: Profile, idle: boolean, lost: number): Coverage => {
   const sums = sumsOf(profile, idle)
   return {
     from: target.from,

@@ -11,7 +11,7 @@ import { CATEGORIES, FRAME_KINDS } from '../ingest/records.ts'
 import { type Asker, lists, numbers, strings } from './asker.ts'
 import { samplesOf, type Target } from './scope.ts'
 import { sql } from './sql.ts'
-import type { Profile } from './stacks.ts'
+import { NOT_STORED, type Profile } from './stacks.ts'
 
 /** Distinct stacks of one answer. A job on 1000 nodes for a day has some 10^5; what is beyond is small by construction. */
 export const MAX_STACKS = 300_000
@@ -77,7 +77,7 @@ const KIND = new Map<string, number>(FRAME_KINDS.map((kind, i) => [kind, i]))
 
 /** Frames as (function_id, function, module, kind) -> functions, each once, and the function of frame 1, 2, … */
 function parseNames(frames: unknown[]) {
-  const names = ['[not in the store]']
+  const names = [NOT_STORED]
   const modules = ['']
   const kinds = [FRAME_KINDS.indexOf('other')]
   const byId = new Map<string, number>()

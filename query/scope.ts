@@ -135,9 +135,9 @@ export const within = (window: { from: number; to: number }): Sql =>
 
 export const nodesAre = (nodes: readonly string[] | undefined): Sql | undefined => nodes && sql`node IN ${nodes}`
 
-/** Conditions on samples, and with `minute` in place of time on function_minutes. */
-export function samplesOf(target: Target): Sql {
-  return and([
+/** Whose samples; of function_minutes too, which has the same key but for its time. */
+export const whoOf = (target: Target): Sql =>
+  and([
     sql`cluster = ${target.cluster}`,
     target.job && sql`job IN ${target.job.ids}`,
     sql`event = 'cpu'`,
@@ -145,10 +145,11 @@ export function samplesOf(target: Target): Sql {
     target.pid === undefined ? undefined : sql`pid = ${target.pid}`,
     target.start === undefined ? undefined : sql`start_ms = ${target.start}`,
     target.user && ofUser(target, target.user),
-    within({ from: target.from, to: target.rowsTo }),
-    sql`burst = ${target.burst}`,
   ])
-}
+
+/** Conditions on samples. */
+export const samplesOf = (target: Target): Sql =>
+  and([whoOf(target), within({ from: target.from, to: target.rowsTo }), sql`burst = ${target.burst}`])
 
 /** Samples carry no user: those of the user's jobs, and outside jobs those of processes that were seen to be the user's. */
 const ofUser = (target: Target, user: { name: string; jobs: string[] }): Sql =>

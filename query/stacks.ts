@@ -48,10 +48,11 @@ const TRUNCATED = FRAME_KINDS.indexOf('truncated')
 export const kindOf = (profile: Profile, f: number): FrameKind => FRAME_KINDS[profile.kinds[f] ?? 0] ?? 'other'
 
 /** A frame that only has an address: `libm.so.6+0x1f`, `0x7f…`, `[unknown]`, or nothing in the store. */
-export function isUnnamed(profile: Profile, f: number): boolean {
-  const name = profile.names[f] ?? ''
-  return f === 0 || name === '' || name === '[unknown]' || /(^|\+)0x[0-9a-f]+$/.test(name)
-}
+export const isUnnamedName = (name: string): boolean =>
+  name === '' || name === NOT_STORED || name === '[unknown]' || /(^|\+)0x[0-9a-f]+$/.test(name)
+
+/** Stands for frames that samples point to and the store does not have (any more). */
+export const NOT_STORED = '[not in the store]'
 
 /** Time by category, idle too. */
 export function categoriesOf(profile: Profile): Share[] {
@@ -77,7 +78,7 @@ export interface Sums {
 /** Totals of the profile and what weakens them; idle stacks count in idleNs only, unless `idle`. */
 export function sumsOf(profile: Profile, idle: boolean): Sums {
   const sums: Sums = { ns: 0, samples: 0, idleNs: 0, truncatedNs: 0, unnamedNs: 0 }
-  const unnamed = profile.names.map((_, f) => isUnnamed(profile, f))
+  const unnamed = profile.names.map((name, f) => f === 0 || isUnnamedName(name))
   for (let s = 0; s < profile.ns.length; s++) {
     const ns = profile.ns[s] ?? 0
     if (profile.categories[s] === IDLE) {

@@ -6,7 +6,8 @@ import { Ajv, type ValidateFunction } from 'ajv'
 import fastify, { type FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { afterAll, expect } from 'vitest'
-import { type EntityPoint, LatestValues } from '../../ingest/latest.ts'
+import { type Ingest, openIngest } from '../../ingest/index.ts'
+import { type EntityPoint, type Latest, LatestValues } from '../../ingest/latest.ts'
 import { mendRollups } from '../../ingest/mend.ts'
 import { restoreLatest } from '../../ingest/restore.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
@@ -28,7 +29,6 @@ export const HOUR = 3_600_000
 export interface Place {
   app: FastifyInstance
   store: Store
-  latest: LatestValues
   /** What the clock of the API says; T0 + 1 h at first. */
   clock: { now: number }
   ask<T>(path: string, params?: Record<string, string | number | boolean>): Promise<T>
@@ -47,22 +47,56 @@ export interface Place {
 const YEARS = 10_000
 
 export async function openPlace(options: { uiDir?: string } = {}): Promise<Place> {
+  const { place } = await openPlaceWith(options, async () => {
+    const latest = new LatestValues()
+    const listeners = new Set<Listener>()
+    const onWritten = (listener: Listener) => {
+      listeners.add(listener)
+      return () => listeners.delete(listener)
+    }
+    const written = (points: readonly EntityPoint[]) => {
+      for (const listener of listeners) listener(points)
+    }
+    return { latest, onWritten, written, close: async () => {} }
+  })
+  return place
+}
+
+/** The same before the real ingest, at the clock of this machine. */
+export async function openIngestedPlace(): Promise<{ place: Place; ingest: Ingest }> {
+  const { place, feed } = await openPlaceWith({}, async (store, now) => {
+    const ingest = await openIngest({ store, log: loud, now, defaultCluster: 'alpha' })
+    return { latest: ingest.latest, onWritten: ingest.onWritten, close: ingest.close, ingest }
+  })
+  place.clock.now = Date.now()
+  return { place, ingest: feed.ingest }
+}
+
+type Listener = (points: readonly EntityPoint[]) => void
+
+interface Feed {
+  latest: Latest
+  onWritten(listener: Listener): () => void
+  written?: Listener
+  close(): Promise<void>
+}
+
+async function openPlaceWith<F extends Feed>(
+  options: { uiDir?: string },
+  openFeed: (store: Store, now: () => number) => Promise<F>,
+): Promise<{ place: Place; feed: F }> {
   const path = mkdtempSync(join(tmpdir(), 'jobsight-query-'))
   const days = { points: YEARS, rollups: YEARS, processes: YEARS, samples: YEARS, stacks: YEARS, jobs: YEARS }
   const store = await openStore({ path, retentionDays: days }, { log: quiet })
-  const latest = new LatestValues()
   const clock = { now: T0 + HOUR }
-  const listeners = new Set<(points: readonly EntityPoint[]) => void>()
+  const feed = await openFeed(store, () => clock.now)
   const app = fastify()
   const checks = checksOf(app)
-  const onWritten = (listener: (points: readonly EntityPoint[]) => void) => {
-    listeners.add(listener)
-    return () => listeners.delete(listener)
-  }
-  await app.register(query, { store, ingest: { latest, onWritten }, log: loud, now: () => clock.now, ...options })
+  await app.register(query, { store, ingest: feed, log: loud, now: () => clock.now, ...options })
   await app.ready()
   afterAll(async () => {
     await app.close()
+    await feed.close()
     await store.close()
     rmSync(path, { recursive: true, force: true })
   })
@@ -71,10 +105,9 @@ export async function openPlace(options: { uiDir?: string } = {}): Promise<Place
       url: `/api/v1${path}`,
       query: Object.fromEntries(Object.entries(params).map(([k, v]) => [k, String(v)])),
     })
-  return {
+  const place: Place = {
     app,
     store,
-    latest,
     clock,
     ask: async (path, params) => {
       const answer = await get(path, params)
@@ -96,12 +129,11 @@ export async function openPlace(options: { uiDir?: string } = {}): Promise<Place
     },
     restore: async () => {
       await mendRollups(store, clock.now + HOUR, quiet)
-      await restoreLatest(store, latest, clock.now, quiet)
+      if (feed.latest instanceof LatestValues) await restoreLatest(store, feed.latest, clock.now, quiet)
     },
-    written: points => {
-      for (const listener of listeners) listener(points)
-    },
+    written: points => feed.written?.(points),
   }
+  return { place, feed }
 }
 
 function checksOf(app: FastifyInstance): Map<string, ValidateFunction> {
