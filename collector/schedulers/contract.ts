@@ -4,7 +4,8 @@
  *   openX()     finds the commands of a scheduler, or says why there is none here (scheduler.ts tries them in order).
  *   poll()      everything the scheduler lists now. It throws SchedulerError where the scheduler did not answer or did
  *               not make sense: an outage never looks like an empty queue.
- *   finished()  runs that its accounting says ended in a span of time; undefined where it keeps none.
+ *   finished()  runs that its accounting says ended in a span of time, those that are `missing` at least;
+ *               undefined where it keeps none.
  *
  * Records are those of ingest/records.ts without `cluster` (the poller's) and `updatedMs` (the time of the poll).
  */
@@ -27,7 +28,7 @@ export interface Scheduler {
   /** As the scheduler tells it: 22.05.8. */
   readonly version: string
   poll(): Promise<Poll>
-  finished?(sinceMs: number, untilMs: number): Promise<PolledJob[] | undefined>
+  finished?(sinceMs: number, untilMs: number, missing: readonly PolledJob[]): Promise<PolledJob[] | undefined>
   /** Ends the commands that run. */
   close(): void
 }

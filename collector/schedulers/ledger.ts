@@ -98,10 +98,11 @@ export class Ledger {
     return run
   }
 
-  /** When the first of the missing runs was last seen alive: accounting is asked from there on. */
-  missingSinceMs(): number | undefined {
-    const seen = [...this.#runs.values()].filter(isMissing).map(run => run.seenMs)
-    return seen.length === 0 ? undefined : seen.reduce((a, b) => Math.min(a, b))
+  /** Jobs that were alive and are gone, and when the first of them was last seen. */
+  missing(): { jobs: PolledJob[]; sinceMs: number | undefined } {
+    const runs = [...this.#runs.values()].filter(isMissing)
+    const sinceMs = runs.length === 0 ? undefined : runs.reduce((first, run) => Math.min(first, run.seenMs), Infinity)
+    return { jobs: runs.map(run => run.job), sinceMs }
   }
 
   /** Takes in what accounting says of runs that ended. It completes what the queue told, whose names are unmangled. */

@@ -176,12 +176,12 @@ class QueuePoller implements Poller {
   /** Asks accounting once a minute, and at once where a job left the queue unseen. */
   async #account(nowMs: number): Promise<void> {
     if (!this.#accounting) return
-    const missing = this.#ledger.missingSinceMs()
+    const { jobs: gone, sinceMs: missing } = this.#ledger.missing()
     if (this.#status.polls > 1 && missing === undefined && nowMs - this.#accountedMs < ACCOUNT_EVERY_MS) return
     const sinceMs = Math.min(this.#accountedMs - OVERLAP_MS, (missing ?? nowMs) - OVERLAP_MS)
     let jobs: PolledJob[] | undefined
     try {
-      jobs = await this.#scheduler.finished?.(sinceMs, nowMs)
+      jobs = await this.#scheduler.finished?.(sinceMs, nowMs, gone)
     } catch (error) {
       this.#deps.log.warn({ err: error }, 'accounting cannot be read: ends of jobs come late or not at all')
       return

@@ -1,9 +1,10 @@
 /** Which scheduler is here. */
 import type { Absent, OpenScheduler, Scheduler, SchedulerKind, SchedulerOptions } from './contract.ts'
 import { SCHEDULER_KINDS } from './contract.ts'
+import { openPbs } from './pbs.ts'
 import { openSlurm } from './slurm.ts'
 
-const OPEN: Partial<Record<SchedulerKind, OpenScheduler>> = { slurm: openSlurm }
+const OPEN: Partial<Record<SchedulerKind, OpenScheduler>> = { slurm: openSlurm, pbs: openPbs }
 
 export async function openScheduler(options: SchedulerOptions): Promise<Scheduler | Absent> {
   if (options.kind === 'none') return { absent: 'switched off (scheduler.kind: none)' }

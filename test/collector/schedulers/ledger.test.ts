@@ -98,10 +98,10 @@ describe('a job that left the queue', () => {
   it('is asked of accounting first, from when it was last seen', () => {
     const ledger = open()
     play(ledger, { A: 'rr', B: 'rrr' }, {})
-    expect(ledger.missingSinceMs()).toBe(at(1))
+    expect(ledger.missing()).toMatchObject({ jobs: [{ id: 'A' }], sinceMs: at(1) })
     const exit = { ...job('A', 'f'), name: 'n?me', exitCode: 3, endMs: at(1) + 5 }
     ledger.accounted([exit], at(3))
-    expect(ledger.missingSinceMs()).toBeUndefined()
+    expect(ledger.missing().jobs).toEqual([])
     expect(ledger.due(at(3)).jobs.map(d => d.record)).toMatchObject([{ id: 'A', state: 'failed', exitCode: 3 }])
     expect(ledger.unknown).toBe(0)
   })
