@@ -133,6 +133,13 @@ export function kindColour(kind: string): string {
   return hcl(KIND_HUES[kind] ?? 300, dark ? 30 : 34, dark ? 41 : 81).formatHex()
 }
 
+/** A category as the ground of a box with text on it. */
+export function categoryShade(category: string): string {
+  const { h, c } = hcl(categoryColour(category))
+  const dark = shownTheme.get() === 'dark'
+  return hcl(h, Math.min(c || 0, dark ? 34 : 30), dark ? 42 : 80).formatHex()
+}
+
 /** What a stack was doing. compute is user blue, the kernel amber; waiting is grey. */
 const CATEGORY_HUES: Record<string, number> = { mpi: 335, io: 300, memory: 150, gpu: 115, interpreter: 195 }
 

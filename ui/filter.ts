@@ -20,9 +20,11 @@ export const FILTER_KEYS = [
   'cores',
   'gpus',
   'cpu',
+  'elapsed',
+  'array',
   'since',
 ] as const
-const ASKED = ['user', 'state', 'account', 'queue', 'name', 'node']
+const ASKED = ['user', 'state', 'account', 'queue', 'name', 'node', 'array']
 
 /** A value with blanks is quoted: name:"wing les". A word without a key is part of a name. */
 export function parseFilter(text: string): Token[] {
@@ -54,6 +56,10 @@ export function askedOf(tokens: readonly Token[], nowMs: number): Record<string,
   const asked: Record<string, string | number> = {}
   for (const { key, value } of tokens) {
     if (ASKED.includes(key)) asked[key] = key in asked && key !== 'name' ? `${asked[key]},${value}` : value
+    const [, how, least] = key === 'nodes' ? (/^(>=?)(\d+)$/.exec(value) ?? []) : []
+    if (least !== undefined) asked.minNodes = Number(least) + (how === '>' ? 1 : 0)
+    const [, length] = key === 'elapsed' ? (/^>=?(\d+[mhdw])$/.exec(value) ?? []) : []
+    if (length !== undefined) asked.minSeconds = (nowMs - (sinceMs(length, nowMs) ?? nowMs)) / 1000
     const since = key === 'since' ? sinceMs(value, nowMs) : undefined
     if (since !== undefined) asked.from = Math.floor(since / 60_000) * 60_000
   }

@@ -46,6 +46,9 @@ export function formatWhole(value: number | null | undefined): string {
   return Math.abs(value) >= 1e6 ? formatCount(value) : Math.round(value).toLocaleString('en')
 }
 
+/** Cores that were busy: two digits after the point, so that a column can be compared. */
+export const formatCores = (value: number): string => (value >= 99.95 ? formatWhole(value) : value.toFixed(2))
+
 /** A value in a unit of the catalogue (ingest/metrics.ts): bytes in powers of 1024, rates in powers of 1000. */
 export function formatValue(unit: string, value: number | null | undefined): string {
   if (value === null || value === undefined || Number.isNaN(value)) return NOTHING
@@ -63,6 +66,7 @@ export function formatValue(unit: string, value: number | null | undefined): str
     case 's':
       return formatSeconds(value)
     case 'cores':
+      return formatCores(value)
     case '1':
       return formatCount(value)
     default:

@@ -1,5 +1,5 @@
 /** Which metrics the page offers first, and what full means for them. Everything else of the catalogue is under "more". */
-import type { Catalogue, NodeSummary } from '../query/api.ts'
+import type { Catalogue } from '../query/api.ts'
 import { quantile } from './layout/heatmap.ts'
 import type { Values } from './layout/series.ts'
 import { term } from './words.ts'
@@ -33,33 +33,35 @@ export const metricName = (column: string): string => term('metric', column)
 
 /** Metrics of the nodes: those of FIRST that the cluster has, and the rest. */
 export function nodeMetrics(catalogue: Catalogue | undefined): { first: CatalogueMetric[]; more: CatalogueMetric[] } {
-  const all = (catalogue?.metrics ?? []).filter(m => m.entity === 'node')
+  const all = (catalogue?.metrics ?? []).filter(m => m.entity === 'node' && m.there !== false)
   const first = FIRST.flatMap(column => all.find(m => m.column === column) ?? [])
   return { first, more: all.filter(m => !FIRST.includes(m.column)) }
 }
 
+export interface Fulls {
+  readonly full: (row: number) => number
+  /** What the legend tells: the largest. */
+  readonly shown: number
+  /** One for all rows, taken from the values. */
+  readonly shared: boolean
+}
+
 /**
- * What full means for each row: 1 for a ratio, the node's own capacity, or where there is none the value that only 2 % pass,
- * one for all rows.
+ * What full means for each row: what the server says of it (1 for a ratio, the node's own capacity); where there is none the
+ * value that only 2 % pass, one for all rows.
  */
 export function fullOf(
-  metric: CatalogueMetric | undefined,
-  rows: readonly { readonly name: string; readonly values: Values }[],
-  nodes: ReadonlyMap<string, NodeSummary>,
-): { full: (row: number) => number; shown: number; shared: boolean } {
-  const fallback = quantile(
-    rows.map(r => r.values),
-    0.98,
-  )
-  const common = fallback > 0 ? fallback : 1
-  if (metric === undefined || metric.full === null) return { full: () => common, shown: common, shared: true }
-  if (typeof metric.full === 'number') {
-    const full = metric.full
-    return { full: () => full, shown: full, shared: false }
-  }
-  const column = metric.full
-  const capacities = rows.map(r => nodes.get(r.name)?.values[column] ?? 0)
-  const largest = Math.max(0, ...capacities)
-  if (largest === 0) return { full: () => common, shown: common, shared: true }
-  return { full: row => capacities[row] || largest, shown: largest, shared: false }
+  unit: string,
+  fulls: readonly (number | null)[] | undefined,
+  rows: readonly { readonly values: Values }[],
+): Fulls {
+  const largest = Math.max(0, ...(fulls ?? []).map(f => f ?? 0))
+  if (unit === 'ratio' && largest === 0) return { full: () => 1, shown: 1, shared: false }
+  if (largest > 0) return { full: row => fulls?.[row] || largest, shown: largest, shared: false }
+  const common =
+    quantile(
+      rows.map(r => r.values),
+      0.98,
+    ) || 1
+  return { full: () => common, shown: common, shared: true }
 }

@@ -10,5 +10,5 @@ export default defineConfig({
     chunkSizeWarningLimit: 600,
   },
   oxc: { jsx: { runtime: 'automatic', importSource: 'preact' } },
-  server: { proxy: { '/api': { target: 'http://127.0.0.1:7800', ws: true } } },
+  server: { proxy: { '/api': { target: 'http://127.0.0.1:7070', ws: true } } },
 })

@@ -7,27 +7,11 @@ import type { Tree } from '../../ui/layout/flame.ts'
 export function treeFrom(folded: string): Tree {
   const strings = ['all', '']
   const word = (s: string) => (strings.includes(s) ? strings.indexOf(s) : strings.push(s) - 1)
-  interface N {
-    name: string
-    self: number
-    children: Map<string, N>
-  }
-  const root: N = { name: 'all', self: 0, children: new Map() }
-  for (const line of folded.trim().split('\n')) {
-    const [, stack = '', count = ''] = /^\s*(.*) (\d+)$/.exec(line) ?? []
-    let n = root
-    for (const name of stack === '' ? [] : stack.split(';')) {
-      const child = n.children.get(name) ?? { name, self: 0, children: new Map() }
-      n.children.set(name, child)
-      n = child
-    }
-    n.self += Number(count)
-  }
   const parent: number[] = []
   const [fn, module, kind]: [number[], number[], number[]] = [[], [], []]
   const self: number[] = []
   const total: number[] = []
-  const visit = (n: N, above: number): number => {
+  const visit = (n: Grown, above: number): number => {
     const i = parent.push(above) - 1
     const [name = '', mod = ''] = n.name.split('@')
     fn.push(word(name))
@@ -40,7 +24,7 @@ export function treeFrom(folded: string): Tree {
     total[i] = sum
     return sum
   }
-  visit(root, -1)
+  visit(grownFrom(folded), -1)
   return {
     parent: Int32Array.from(parent),
     fn: Int32Array.from(fn),
@@ -52,6 +36,27 @@ export function treeFrom(folded: string): Tree {
     strings,
     kinds: ['native', 'other'],
   }
+}
+
+interface Grown {
+  name: string
+  self: number
+  children: Map<string, Grown>
+}
+
+function grownFrom(folded: string): Grown {
+  const root: Grown = { name: 'all', self: 0, children: new Map() }
+  for (const line of folded.trim().split('\n')) {
+    const [, stack = '', count = ''] = /^\s*(.*) (\d+)$/.exec(line) ?? []
+    let n = root
+    for (const name of stack === '' ? [] : stack.split(';')) {
+      const child = n.children.get(name) ?? { name, self: 0, children: new Map() }
+      n.children.set(name, child)
+      n = child
+    }
+    n.self += Number(count)
+  }
+  return root
 }
 
 /** The tree again as folded stacks, sorted: what a test compares. */

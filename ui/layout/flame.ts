@@ -22,6 +22,9 @@ export interface Tree {
   readonly samples: Float64Array
   readonly strings: readonly string[]
   readonly kinds: readonly string[]
+  /** What the largest part of each box was doing, where the server told; a transformed tree has none. */
+  readonly category?: Int32Array | undefined
+  readonly categories?: readonly string[] | undefined
 }
 
 export interface Boxes {

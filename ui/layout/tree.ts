@@ -2,7 +2,12 @@
 import type { Flame } from '../../query/api.ts'
 import type { Tree } from './flame.ts'
 
-export function parseTree({ tree, strings, kinds }: Pick<Flame, 'tree' | 'strings' | 'kinds'>): Tree {
+export function parseTree({
+  tree,
+  strings,
+  kinds,
+  categories,
+}: Pick<Flame, 'tree' | 'strings' | 'kinds' | 'categories'>): Tree {
   return {
     parent: Int32Array.from(tree.parent),
     fn: Int32Array.from(tree.function),
@@ -13,6 +18,8 @@ export function parseTree({ tree, strings, kinds }: Pick<Flame, 'tree' | 'string
     samples: Float64Array.from(tree.samples),
     strings,
     kinds,
+    category: tree.category && Int32Array.from(tree.category),
+    categories,
   }
 }
 
@@ -21,6 +28,8 @@ const at = (array: { readonly [i: number]: number }, i: number): number => array
 export const functionName = (tree: Tree, box: number): string => tree.strings[at(tree.fn, box)] ?? ''
 export const moduleName = (tree: Tree, box: number): string => tree.strings[at(tree.module, box)] ?? ''
 export const kindName = (tree: Tree, box: number): string => tree.kinds[at(tree.kind, box)] ?? ''
+export const categoryName = (tree: Tree, box: number): string =>
+  tree.categories?.[tree.category?.[box] ?? -1] ?? 'unknown'
 export const totalOf = (tree: Tree, box: number): number => at(tree.total, box)
 export const selfOf = (tree: Tree, box: number): number => at(tree.self, box)
 export const samplesOf = (tree: Tree, box: number): number => at(tree.samples, box)

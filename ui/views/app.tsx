@@ -99,7 +99,7 @@ function NoCluster({ wanted, known }: { wanted: string; known: string[] }) {
   return (
     <Empty title={t('app.noCluster')}>
       <p>{t('app.noClusterHow')}</p>
-      <pre class="mono">{`jobsight collect --to ${location.origin}\njobsight demo`}</pre>
+      <pre class="mono">{`jobsight collect --endpoint ${location.origin}\njobsight demo`}</pre>
     </Empty>
   )
 }

@@ -9,7 +9,7 @@ import { followed } from '../time.ts'
 import { t } from '../words.ts'
 import type { Dialog } from './app.tsx'
 import { Crumbs } from './crumbs.tsx'
-import { newest } from './live.ts'
+import { hearPoints, LIVE_METRICS, newest } from './live.ts'
 import { linkTo, type Page } from './scope.ts'
 import { SpanControl } from './spancontrol.tsx'
 
@@ -101,15 +101,15 @@ function Live({ page }: { page: Page }) {
     if (!follows) return
     const asked = {
       cluster: page.cluster,
-      metrics: ['cpu_busy', 'memory_used'],
+      metrics: [...LIVE_METRICS],
       ...(node === '' ? {} : { nodes: [node] }),
     }
-    const line = openLive(asked, points => newest.set(points), setState)
+    const line = openLive(asked, hearPoints, setState)
     return () => line.close()
   }, [page.cluster, node, follows])
   const last = useStore(newest)
   if (!follows) return null
-  const heard = last?.cluster === page.cluster ? formatTime(last.time) : ''
+  const heard = last.cluster === page.cluster ? formatTime(last.time) : ''
   return (
     <span class={`live ${state === 'connecting' ? '' : state} wide`} title={t(`live.${state}Why`)} role="status">
       <i /> {t(`live.${state}`)} {state === 'on' && heard}

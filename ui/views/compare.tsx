@@ -13,7 +13,7 @@ import { Picture } from './canvas.tsx'
 import { drawGrid, strokeRun } from './chart.tsx'
 import { Heat, lit, RampLegend } from './heat.tsx'
 import { MetricChoice } from './metricchoice.tsx'
-import { Panel } from './panel.tsx'
+import { Panel, type Sheet } from './panel.tsx'
 import { bucketsFor, goTo, linkTo, type Page, scopeOf } from './scope.ts'
 import { type Frame, Row, TimeStack } from './stack.tsx'
 import { Shown } from './states.tsx'
@@ -37,28 +37,15 @@ export function Compare({ page, id }: { page: Page; id: string }) {
     `${id} ${metric}`,
   )
   const data = answer.data
-  const of = catalogue.data?.metrics.find(m => m.entity === 'node' && m.column === metric)
   const rows = useMemo(() => rowsOf(data), [data])
-  const scale = useMemo(() => fullOf(of, rows, new Map()), [of, rows])
+  const scale = useMemo(() => fullOf(data?.unit ?? '', undefined, rows), [data, rows])
   return (
     <Panel
       title={t('compare.title', { metric: metricName(metric) })}
       name={`${id}-${metric}`}
       answers={[answer]}
       note={data && <RampLegend unit={data.unit} full={scale.shown} />}
-      sheet={
-        data &&
-        (() => ({
-          columns: [
-            'node',
-            `mean ${metric} (${data.unit})`,
-            'distance (robust standard deviations)',
-            'cores of the job',
-            'top function',
-          ],
-          rows: data.nodes.map(n => [n.node, n.mean, n.score, n.jobCores, n.topFunction]),
-        }))
-      }
+      sheet={data && (() => compareSheet(data))}
     >
       <MetricChoice page={page} catalogue={catalogue.data} metric={metric} />
       <Shown answer={answer}>
@@ -72,6 +59,17 @@ export function Compare({ page, id }: { page: Page; id: string }) {
     </Panel>
   )
 }
+
+const compareSheet = (data: JobNodes): Sheet => ({
+  columns: [
+    'node',
+    `mean ${data.metric} (${data.unit})`,
+    'distance (robust standard deviations)',
+    'cores of the job',
+    'top function',
+  ],
+  rows: data.nodes.map(n => [n.node, n.mean, n.score, n.jobCores, n.topFunction]),
+})
 
 /** Those outside the band first, then as they follow by name. */
 function rowsOf(data: JobNodes | undefined) {

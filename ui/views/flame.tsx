@@ -1,9 +1,9 @@
 /** The flame graph: own canvas, only the rows that are seen, binary search under the pointer. */
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
-import { kindColour, moduleColour, palette } from '../colour.ts'
+import { categoryShade, kindColour, moduleColour, palette } from '../colour.ts'
 import { formatRatio, formatSeconds } from '../format.ts'
-import { type Boxes, depthBelow, GREY, hitBox, isMatch, pixelRow, type View } from '../layout/flame.ts'
-import { functionName, kindName, moduleName, samplesOf, selfOf, totalOf } from '../layout/tree.ts'
+import { type Boxes, depthBelow, GREY, hitBox, isMatch, pixelRow, type Tree, type View } from '../layout/flame.ts'
+import { categoryName, functionName, kindName, moduleName, samplesOf, selfOf, totalOf } from '../layout/tree.ts'
 import { shownTheme, useTheme } from '../prefs.ts'
 import { t } from '../words.ts'
 import { clipped, paint, useWidth } from './canvas.tsx'
@@ -14,7 +14,7 @@ export interface FlameProps {
   zoom: number
   selected: number
   matched: Uint8Array | undefined
-  colourBy: 'module' | 'kind'
+  colourBy: ColourBy
   /** Root at the bottom (flame) instead of the top (icicle). */
   up: boolean
   /** At most so high; deeper stacks scroll. */
@@ -27,30 +27,15 @@ export interface FlameProps {
 const ROW = 19
 
 export function FlameGraph(props: FlameProps) {
-  const { boxes, zoom, up } = props
   const [box, width] = useWidth<HTMLDivElement>()
-  const canvas = useRef<HTMLCanvasElement>(null)
-  const [scroll, setScroll] = useState(0)
-  const [over, setOver] = useState(-1)
-  useTheme()
-  const rows = depthBelow(boxes, zoom) + 1
+  const rows = depthBelow(props.boxes, props.zoom) + 1
   const total = rows * ROW
   const height = Math.min(props.height, total)
-  const view: View = { zoom, width }
-  const colours = useColours(props)
+  const view: View = { zoom: props.zoom, width }
+  const { canvas, setOver, setScroll } = useFlameCanvas(props, view, rows, height)
   useEffect(() => {
-    if (canvas.current && width > 0)
-      paint(canvas.current, width, height, pen => drawFlame(pen, props, view, { rows, scroll, height, over, colours }))
-  })
-  useEffect(() => {
-    if (up && box.current) box.current.scrollTop = total
-  }, [up, total])
-  const depthAt = (event: MouseEvent): number => {
-    const y = event.clientY - (box.current?.getBoundingClientRect().top ?? 0) + scroll
-    return up ? rows - 1 - Math.floor(y / ROW) : Math.floor(y / ROW)
-  }
-  const boxAt = (event: MouseEvent): number =>
-    hitBox(boxes, view, depthAt(event), event.clientX - (box.current?.getBoundingClientRect().left ?? 0))
+    if (props.up && box.current) box.current.scrollTop = total
+  }, [props.up, total])
   return (
     <div
       ref={box}
@@ -62,23 +47,7 @@ export function FlameGraph(props: FlameProps) {
       style={{ height: `${height}px` }}
       onScroll={event => setScroll(event.currentTarget.scrollTop)}
       onKeyDown={event => flameKeys(event, props)}
-      onPointerMove={event => {
-        const hit = boxAt(event)
-        setOver(hit)
-        showTip(
-          hit < 0
-            ? undefined
-            : { x: event.clientX, y: event.clientY, content: <BoxTip boxes={boxes} box={hit} zoom={zoom} /> },
-        )
-      }}
-      onPointerLeave={() => {
-        setOver(-1)
-        showTip(undefined)
-      }}
-      onClick={event => {
-        const hit = boxAt(event)
-        if (hit >= 0) props.onZoom(hit)
-      }}
+      {...pointerOf(props, view, rows, setOver)}
     >
       <div style={{ height: `${total}px` }}>
         <canvas
@@ -89,10 +58,50 @@ export function FlameGraph(props: FlameProps) {
         />
       </div>
       <span class="unseen" aria-live="polite">
-        {props.selected > 0 ? describe(boxes, props.selected) : ''}
+        {props.selected > 0 ? describe(props.boxes, props.selected) : ''}
       </span>
     </div>
   )
+}
+
+function useFlameCanvas(props: FlameProps, view: View, rows: number, height: number) {
+  const canvas = useRef<HTMLCanvasElement>(null)
+  const [scroll, setScroll] = useState(0)
+  const [over, setOver] = useState(-1)
+  useTheme()
+  const colours = useColours(props)
+  useEffect(() => {
+    if (!canvas.current || view.width === 0) return
+    const seen = { rows, scroll, height, over, colours }
+    paint(canvas.current, view.width, height, pen => drawFlame(pen, props, view, seen))
+  })
+  return { canvas, setOver, setScroll }
+}
+
+/** Hover tells, click zooms. */
+function pointerOf(props: FlameProps, view: View, rows: number, setOver: (box: number) => void) {
+  const { boxes, zoom, up } = props
+  const boxAt = (event: MouseEvent & { currentTarget: HTMLElement }): number => {
+    const at = event.currentTarget.getBoundingClientRect()
+    const line = Math.floor((event.clientY - at.top + event.currentTarget.scrollTop) / ROW)
+    return hitBox(boxes, view, up ? rows - 1 - line : line, event.clientX - at.left)
+  }
+  return {
+    onPointerMove: (event: PointerEvent & { currentTarget: HTMLElement }) => {
+      const hit = boxAt(event)
+      setOver(hit)
+      const content = hit < 0 ? undefined : <BoxTip boxes={boxes} box={hit} zoom={zoom} />
+      showTip(content && { x: event.clientX, y: event.clientY, content })
+    },
+    onPointerLeave: () => {
+      setOver(-1)
+      showTip(undefined)
+    },
+    onClick: (event: MouseEvent & { currentTarget: HTMLElement }) => {
+      const hit = boxAt(event)
+      if (hit >= 0) props.onZoom(hit)
+    },
+  }
 }
 
 function describe(boxes: Boxes, box: number): string {
@@ -100,18 +109,27 @@ function describe(boxes: Boxes, box: number): string {
   return `${functionName(tree, box)}, ${formatRatio(totalOf(tree, box) / totalOf(tree, 0))}, ${formatSeconds(totalOf(tree, box))}`
 }
 
-/** Colour of each module and kind, worked out once a tree and theme. */
+export const COLOURS = ['module', 'category', 'kind'] as const
+export type ColourBy = (typeof COLOURS)[number]
+
+function boxColour(tree: Tree, box: number, by: ColourBy): string {
+  const kind = kindName(tree, box)
+  if (by === 'kind') return kindColour(kind)
+  if (by === 'category' && tree.category) return categoryShade(categoryName(tree, box))
+  return moduleColour(moduleName(tree, box), kind)
+}
+
+/** Colour of each box, worked out once for what it depends on. */
 function useColours({ boxes, colourBy }: FlameProps): (box: number) => string {
   const theme = shownTheme.get()
   return useMemo(() => {
     const { tree } = boxes
     const known = new Map<number, string>()
     return (box: number) => {
-      const key = (tree.module[box] ?? 0) * 64 + (tree.kind[box] ?? 0)
+      const key = ((tree.module[box] ?? 0) * 16 + (tree.kind[box] ?? 0)) * 16 + (tree.category?.[box] ?? 0)
       const found = known.get(key)
       if (found !== undefined) return found
-      const kind = kindName(tree, box)
-      const colour = colourBy === 'kind' ? kindColour(kind) : moduleColour(moduleName(tree, box), kind)
+      const colour = boxColour(tree, box, colourBy)
       known.set(key, colour)
       return colour
     }

@@ -8,7 +8,7 @@ import { kindName, moduleShares, totalOf } from '../layout/tree.ts'
 import { useTheme } from '../prefs.ts'
 import { go, place, placeWith, useStore } from '../state.ts'
 import { t } from '../words.ts'
-import { FlameGraph } from './flame.tsx'
+import { COLOURS, FlameGraph } from './flame.tsx'
 import { Side } from './side.tsx'
 
 interface Props {
@@ -36,7 +36,7 @@ export function FlamePane({ boxes, height, narrow, name }: Props) {
           zoom={zoom}
           selected={selected}
           matched={matched}
-          colourBy={here.query.colour === 'kind' ? 'kind' : 'module'}
+          colourBy={COLOURS.find(c => c === here.query.colour) ?? 'module'}
           up={here.query.up === '1'}
           height={height}
           label={`${t('way.flame')}: ${name}`}

@@ -53,30 +53,11 @@ function rowsOf(tree: Tree, find: string, sort: 'self' | 'total'): FunctionRow[]
 
 function FunctionTable({ rows, sort, other }: { rows: FunctionRow[]; sort: string; other: Answered | undefined }) {
   useTheme()
-  const sorted = (by: 'self' | 'total') => () => go(placeWith(place.get(), { fsort: by === 'self' ? undefined : by }))
   if (rows.length === 0) return <Empty title={t('functions.none')} />
   return (
     <div class="scroll">
       <table class="table">
-        <thead>
-          <tr>
-            <th scope="col">{t('functions.name')}</th>
-            <th scope="col">{t('functions.module')}</th>
-            <th scope="col" class="num" colSpan={2} aria-sort={sort === 'self' ? 'descending' : undefined}>
-              <button type="button" onClick={sorted('self')}>
-                {t('flame.self')} {sort === 'self' && '↓'}
-              </button>
-            </th>
-            <th scope="col" class="num" colSpan={2} aria-sort={sort === 'total' ? 'descending' : undefined}>
-              <button type="button" onClick={sorted('total')}>
-                {t('flame.total')} {sort === 'total' && '↓'}
-              </button>
-            </th>
-            <th scope="col" class="num">
-              {t('flame.samplesHead')}
-            </th>
-          </tr>
-        </thead>
+        <FunctionHead sort={sort} />
         <tbody>
           {rows.map(r => (
             <FunctionLine key={`${r.function}@${r.module}`} row={r} />
@@ -92,6 +73,29 @@ function FunctionTable({ rows, sort, other }: { rows: FunctionRow[]; sort: strin
         </p>
       )}
     </div>
+  )
+}
+
+function FunctionHead({ sort }: { sort: string }) {
+  const head = (by: 'self' | 'total', name: string) => (
+    <th scope="col" class="num" colSpan={2} aria-sort={sort === by ? 'descending' : undefined}>
+      <button type="button" onClick={() => go(placeWith(place.get(), { fsort: by === 'self' ? undefined : by }))}>
+        {name} {sort === by && '↓'}
+      </button>
+    </th>
+  )
+  return (
+    <thead>
+      <tr>
+        <th scope="col">{t('functions.name')}</th>
+        <th scope="col">{t('functions.module')}</th>
+        {head('self', t('flame.self'))}
+        {head('total', t('flame.total'))}
+        <th scope="col" class="num">
+          {t('flame.samplesHead')}
+        </th>
+      </tr>
+    </thead>
   )
 }
 

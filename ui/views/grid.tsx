@@ -1,5 +1,6 @@
 /** One cell a node: for clusters whose rows would not fit. */
-import { useEffect, useRef } from 'preact/hooks'
+import { useEffect, useMemo, useRef } from 'preact/hooks'
+import type { Heatmap } from '../../query/api.ts'
 import { onRamp, palette, rampColour } from '../colour.ts'
 import { formatValue } from '../format.ts'
 import { layoutGrid } from '../layout/heatmap.ts'
@@ -16,74 +17,70 @@ import { showTip } from './tip.tsx'
 interface Props {
   page: Page
   rows: readonly HeatRow[]
-  from: number
-  bucketMs: number
+  heat: Heatmap
   window: Span
   full: (row: number) => number
-  unit: string
 }
 
 export function Grid(props: Props) {
-  const { rows, from, bucketMs, window, full, unit } = props
+  const { rows, heat, full } = props
   const [box, width] = useWidth<HTMLDivElement>()
   const canvas = useRef<HTMLCanvasElement>(null)
   useTheme()
   const litName = useStore(lit)
-  const { size, perRow, height } = layoutGrid(rows.length, Math.max(60, width), 380)
-  const means = rows.map(r => meanIn({ from, bucketMs, values: r.values }, window.from, window.to))
+  const layout = layoutGrid(rows.length, Math.max(60, width), 380)
+  const means = useMemo(() => meansOf(props), [rows, heat, props.window.from, props.window.to])
   useEffect(() => {
     if (!canvas.current || width === 0) return
-    paint(canvas.current, width, height, pen =>
-      rows.forEach((row, i) => {
-        const [x, y] = [(i % perRow) * size, Math.floor(i / perRow) * size]
-        drawCell(pen, row, means[i] ?? null, full(i), { x, y, size, chosen: row.name === litName })
-      }),
-    )
+    paint(canvas.current, width, layout.height, pen => {
+      for (const [i, row] of rows.entries()) {
+        const at = { x: (i % layout.perRow) * layout.size, y: Math.floor(i / layout.perRow) * layout.size }
+        drawCell(pen, row, means[i] ?? null, full(i), { ...at, size: layout.size, chosen: row.name === litName })
+      }
+    })
   })
+  return (
+    <div ref={box} style={{ margin: '10px 12px' }} {...pointerOf(props, box, layout, means)}>
+      <canvas
+        ref={canvas}
+        role="img"
+        aria-label={t('grid.label', { count: rows.length })}
+        style={{ width: `${width}px`, height: `${layout.height}px`, cursor: 'pointer' }}
+      />
+    </div>
+  )
+}
+
+const meansOf = ({ rows, heat, window }: Props) =>
+  rows.map(r => meanIn({ from: heat.from, bucketMs: heat.bucketMs, values: r.values }, window.from, window.to))
+
+/** A way for the pointer; rows and table are the ways for keys. */
+function pointerOf(
+  { rows, heat, page }: Props,
+  box: { current: HTMLElement | null },
+  { size, perRow }: ReturnType<typeof layoutGrid>,
+  means: readonly (number | null)[],
+) {
   const under = (event: MouseEvent): number => {
     const at = box.current?.getBoundingClientRect()
     const column = Math.floor((event.clientX - (at?.left ?? 0)) / size)
     const i = Math.floor((event.clientY - (at?.top ?? 0)) / size) * perRow + column
     return column < perRow && i < rows.length ? i : -1
   }
-  return (
-    // biome-ignore lint/a11y/noStaticElementInteractions: a way for the pointer; rows and table are the ways for keys
-    // biome-ignore lint/a11y/useKeyWithClickEvents: as above
-    <div
-      ref={box}
-      style={{ margin: '10px 12px' }}
-      onPointerMove={event => {
-        const i = under(event)
-        const row = rows[i]
-        lit.set(row?.name ?? '')
-        showTip(
-          row
-            ? {
-                x: event.clientX,
-                y: event.clientY,
-                content: `${row.name} ${formatValue(unit, means[i])} · ${row.note}`,
-              }
-            : undefined,
-        )
-      }}
-      onPointerLeave={() => {
-        lit.set('')
-        showTip(undefined)
-      }}
-      onClick={event => {
-        const row = rows[under(event)]
-        showTip(undefined)
-        if (row) goTo(props.page, { node: row.name })
-      }}
-    >
-      <canvas
-        ref={canvas}
-        role="img"
-        aria-label={t('grid.label', { count: rows.length })}
-        style={{ width: `${width}px`, height: `${height}px`, cursor: 'pointer' }}
-      />
-    </div>
-  )
+  const tell = (row: HeatRow | undefined, i: number, event: MouseEvent) => {
+    lit.set(row?.name ?? '')
+    const content = row && `${row.name} ${formatValue(heat.unit, means[i])} · ${row.note}`
+    showTip(content ? { x: event.clientX, y: event.clientY, content } : undefined)
+  }
+  return {
+    onPointerMove: (event: PointerEvent) => tell(rows[under(event)], under(event), event),
+    onPointerLeave: (event: PointerEvent) => tell(undefined, -1, event),
+    onClick: (event: MouseEvent) => {
+      const row = rows[under(event)]
+      showTip(undefined)
+      if (row) goTo(page, { node: row.name })
+    },
+  }
 }
 
 interface Cell {

@@ -42,51 +42,34 @@ export const lit: Store<string> = openStore('')
 
 export function Heat(props: Props) {
   const { frame, rows, height } = props
-  const ref = useRef<HTMLCanvasElement>(null)
-  const box = useRef<HTMLDivElement>(null)
   const [scroll, setScroll] = useState(0)
   const [cursor, setCursor] = useState(-1)
-  useTheme()
-  const litName = useStore(lit)
   const layout = layoutRows(rows.length, height, scroll, 4, props.maxRow ?? 22)
-  const shownHeight = Math.min(height, Math.ceil(layout.total))
-  const image = useCells(props)
-  const width = frame.gutter + frame.axis.width
-  useEffect(() => {
-    if (ref.current)
-      paint(ref.current, width, shownHeight, pen => drawHeat(pen, props, layout, image, scroll, litName, cursor))
-  })
-  const pointer = pointerOf(props, layout, () => scroll, box)
+  const shown = { height: Math.min(height, Math.ceil(layout.total)), width: frame.gutter + frame.axis.width }
+  const canvas = useHeatCanvas(props, layout, scroll, cursor, shown)
   return (
     <div class="row tight">
       <div
-        ref={box}
         role="application"
         // biome-ignore lint/a11y/noNoninteractiveTabindex: arrow keys choose a row, Enter opens it
         tabIndex={0}
         aria-label={`${props.label}. ${t('heat.keys')}`}
         style={{
-          height: `${shownHeight}px`,
+          height: `${shown.height}px`,
           overflow: layout.total > height + 1 ? 'hidden auto' : 'hidden',
-          width: `${width}px`,
+          width: `${shown.width}px`,
         }}
         onScroll={event => setScroll(event.currentTarget.scrollTop)}
         onKeyDown={event => heatKeys(event, props, cursor, setCursor)}
         onBlur={() => setCursor(-1)}
-        {...pointer}
+        {...pointerOf(props, layout)}
       >
         <div style={{ height: `${layout.total}px` }}>
           <canvas
-            ref={ref}
+            ref={canvas}
             role="img"
             aria-label={props.label}
-            style={{
-              width: `${width}px`,
-              height: `${shownHeight}px`,
-              position: 'sticky',
-              top: 0,
-              cursor: props.open ? 'pointer' : 'crosshair',
-            }}
+            style={canvasStyle(shown, props.open !== undefined)}
           />
         </div>
       </div>
@@ -95,6 +78,29 @@ export function Heat(props: Props) {
       </span>
     </div>
   )
+}
+
+type Size = { width: number; height: number }
+
+const canvasStyle = ({ width, height }: Size, opens: boolean) =>
+  ({
+    width: `${width}px`,
+    height: `${height}px`,
+    position: 'sticky',
+    top: 0,
+    cursor: opens ? 'pointer' : 'crosshair',
+  }) as const
+
+function useHeatCanvas(props: Props, layout: Rows, scroll: number, cursor: number, { width, height }: Size) {
+  const ref = useRef<HTMLCanvasElement>(null)
+  useTheme()
+  const litName = useStore(lit)
+  const image = useCells(props)
+  useEffect(() => {
+    if (ref.current)
+      paint(ref.current, width, height, pen => drawHeat(pen, props, layout, image, scroll, litName, cursor))
+  })
+  return ref
 }
 
 /** The cells as a picture of one pixel a cell, made again only when the values or the colours change. */
@@ -189,25 +195,25 @@ function nearChosen(rows: readonly HeatRow[], r: number, litName: string, rowHei
   return false
 }
 
-function pointerOf(props: Props, layout: Rows, scroll: () => number, box: { current: HTMLElement | null }) {
-  const rowUnder = (event: MouseEvent) => {
-    const y = event.clientY - (box.current?.getBoundingClientRect().top ?? 0)
-    return rowAt(layout, props.rows.length, y, scroll())
+function pointerOf(props: Props, layout: Rows) {
+  type Over = MouseEvent & { currentTarget: HTMLElement }
+  const under = (event: Over) => {
+    const at = event.currentTarget.getBoundingClientRect()
+    const r = rowAt(layout, props.rows.length, event.clientY - at.top, event.currentTarget.scrollTop)
+    return { r, row: props.rows[r], x: Math.max(0, event.clientX - at.left - props.frame.gutter) }
   }
   return {
-    onPointerMove: (event: PointerEvent) => {
-      const r = rowUnder(event)
-      const row = props.rows[r]
+    onPointerMove: (event: PointerEvent & Over) => {
+      const { r, row, x } = under(event)
       lit.set(row?.name ?? '')
-      const x = event.clientX - (box.current?.getBoundingClientRect().left ?? 0) - props.frame.gutter
-      showTip(row ? { x: event.clientX, y: event.clientY, content: cellTip(props, row, r, Math.max(0, x)) } : undefined)
+      showTip(row ? { x: event.clientX, y: event.clientY, content: cellTip(props, row, r, x) } : undefined)
     },
     onPointerLeave: () => {
       lit.set('')
       showTip(undefined)
     },
-    onClick: (event: MouseEvent) => {
-      const row = props.rows[rowUnder(event)]
+    onClick: (event: Over) => {
+      const { row } = under(event)
       if (row && props.open) {
         showTip(undefined)
         props.open(row)

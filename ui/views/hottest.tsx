@@ -1,4 +1,5 @@
 /** The ten hottest nodes, and at first sight all four levels: node, job and user, process, function. */
+import { useMemo } from 'preact/hooks'
 import type { NodeSummary } from '../../query/api.ts'
 import { jobColour, palette, rampColour } from '../colour.ts'
 import { formatRatio, formatValue } from '../format.ts'
@@ -9,58 +10,61 @@ import { useStore } from '../state.ts'
 import { t } from '../words.ts'
 import { Picture } from './canvas.tsx'
 import { fillTo, strokeRun } from './chart.tsx'
-import { type Common, hottestRows, jobOn } from './cluster.tsx'
 import { type HeatRow, lit } from './heat.tsx'
-import { Panel } from './panel.tsx'
-import { linkTo, type Page } from './scope.ts'
+import { type HotRow, hottestRows, type NodeMapProps } from './nodemap.tsx'
+import { Panel, type Sheet } from './panel.tsx'
+import { linkTo, OWN_SPAN, type Page } from './scope.ts'
 
 const SHOWN = 10
 
-export function Hottest(props: Common) {
-  const { page, metric, heat, rows, nodes, bands } = props
+export function Hottest(props: NodeMapProps) {
+  const { page, metric, heat, rows, nodes, jobOn } = props
   useTheme()
-  const window = page.focus ?? { from: 0, to: 0 }
-  const hot = hottestRows(rows, heat, window)
-  const top = hot.slice(0, SHOWN)
-  const of = new Map(nodes?.nodes.map(n => [n.node, n]))
-  const highest = Math.max(...hot.map(h => h.mean ?? 0))
-  const unit = heat?.unit ?? ''
+  const window = page.focus ?? heat
+  const hot = useMemo(
+    () => hottestRows(rows, heat, window, props.scale),
+    [rows, heat, window.from, window.to, props.scale],
+  )
+  const of = useMemo(() => new Map(nodes?.nodes.map(n => [n.node, n])), [nodes])
   return (
     <Panel
       title={t('hottest.title', { metric: metricName(metric) })}
       name={`hottest-${metric}`}
       note={<span class="dim">{t(page.brush ? 'hottest.meanBrush' : 'hottest.mean')}</span>}
-      sheet={() => ({
-        columns: ['node', `mean ${metric} (${unit})`, 'job', 'user', 'top process', 'top function'],
-        rows: hot.map(({ row, mean }) => {
-          const job = jobOn(bands, row.name, window.to)
-          const node = of.get(row.name)
-          return [
-            row.name,
-            mean,
-            job?.id ?? null,
-            job?.user ?? null,
-            node?.topProcess?.name ?? null,
-            node?.topFunction?.function ?? null,
-          ]
-        }),
-      })}
+      sheet={() => hotSheet(props, hot, of, window.to)}
     >
       <ol class="hot">
-        {top.map(({ row, mean }) => (
+        {hot.slice(0, SHOWN).map(({ row, mean, share }) => (
           <HotNode
             key={row.name}
             page={page}
             row={row}
-            value={formatValue(unit, mean)}
-            share={(mean ?? 0) / (unit === 'ratio' ? 1 : highest || 1)}
+            value={formatValue(heat.unit, mean)}
+            share={Math.max(0, share)}
             node={of.get(row.name)}
-            job={jobOn(bands, row.name, window.to)}
+            job={jobOn(row.name, window.to)}
           />
         ))}
       </ol>
     </Panel>
   )
+}
+
+function hotSheet(
+  { metric, heat, jobOn }: NodeMapProps,
+  hot: readonly HotRow[],
+  of: ReadonlyMap<string, NodeSummary>,
+  at: number,
+): Sheet {
+  return {
+    columns: ['node', `mean ${metric} (${heat.unit})`, 'job', 'user', 'top process', 'top function'],
+    rows: hot.map(({ row, mean }) => {
+      const job = jobOn(row.name, at)
+      const node = of.get(row.name)
+      const names = [node?.topProcess?.name ?? null, node?.topFunction?.function ?? null]
+      return [row.name, mean, job?.id ?? null, job?.user ?? null, ...names]
+    }),
+  }
 }
 
 interface HotProps {
@@ -75,7 +79,11 @@ interface HotProps {
 function HotNode({ page, row, value, share, node, job }: HotProps) {
   const isLit = useStore(lit) === row.name
   return (
-    <li class={`hot-node${isLit ? ' lit' : ''}`} onPointerEnter={() => lit.set(row.name)} onPointerLeave={() => lit.set('')}>
+    <li
+      class={`hot-node${isLit ? ' lit' : ''}`}
+      onPointerEnter={() => lit.set(row.name)}
+      onPointerLeave={() => lit.set('')}
+    >
       <a class="name cut" href={linkTo(page, { node: row.name })}>
         {row.name}
       </a>
@@ -89,10 +97,7 @@ function HotNode({ page, row, value, share, node, job }: HotProps) {
       <span style={{ minWidth: 0 }}>
         <span class="who">
           {job ? (
-            <a
-              class="job-link cut"
-              href={linkTo(page, { job: job.id }, { range: undefined, from: undefined, to: undefined })}
-            >
+            <a class="job-link cut" href={linkTo(page, { job: job.id }, OWN_SPAN)}>
               <i class="dot" style={{ background: jobColour(job.id) }} />
               <span class="cut">
                 {job.id} {job.name}

@@ -2,12 +2,12 @@
 import type { JobDetail } from '../../query/api.ts'
 import { ask, useAnswer } from '../client.ts'
 import { jobColour } from '../colour.ts'
-import { formatBytes, formatCount, formatRatio, formatSeconds, formatSpan, formatTime, formatWhole } from '../format.ts'
+import { formatTime } from '../format.ts'
 import { t } from '../words.ts'
 import { CategoryBar } from './categories.tsx'
-import { Fact } from './cluster.tsx'
 import { Compare } from './compare.tsx'
 import { StateWord } from './jobs.tsx'
+import { JobUsed } from './jobused.tsx'
 import { Panel } from './panel.tsx'
 import { ProcessTable } from './processes.tsx'
 import { linkTo, type Page, scopeOf } from './scope.ts'
@@ -34,7 +34,7 @@ function Job({ page, data }: { page: Page; data: JobDetail }) {
         </Empty>
       ) : (
         <div class="column">
-          <Used page={page} data={data} />
+          <JobUsed page={page} data={data} />
           <Findings page={page} data={data} />
           {categories.data && categories.data.categories.length > 0 && (
             <Panel title={t('categories.title')} name={`${id}-categories`} answers={[categories]}>
@@ -88,58 +88,6 @@ function Identity({ page, data }: { page: Page; data: JobDetail }) {
           {record.command}
         </code>
       )}
-    </div>
-  )
-}
-
-/** What it asked for, and how much of it it used. */
-function Used({ page, data }: { page: Page; data: JobDetail }) {
-  const { job, record } = data
-  const elapsed = ((job.end ?? page.now) - (job.start ?? page.now)) / 1000
-  const share = (part: number | null, whole: number | null | undefined) =>
-    part !== null && whole ? { share: part / whole } : {}
-  const used = data.coreSecondsUsed
-  const memory = data.memoryPeakBytes
-  return (
-    <div class="facts" style={{ paddingBottom: 0 }}>
-      <Fact
-        name={t('jobs.nodes')}
-        value={formatWhole(job.nodeCount)}
-        of={t('fact.ofCores', { count: formatWhole(job.cores) })}
-      />
-      {job.gpus > 0 && <Fact name="GPU" value={String(job.gpus)} of="" />}
-      <Fact
-        name={t('jobs.elapsed')}
-        value={formatSpan(elapsed * 1000)}
-        of={record.timeLimitSeconds ? t('job.ofLimit', { limit: formatSeconds(record.timeLimitSeconds) }) : ''}
-        {...share(elapsed, record.timeLimitSeconds)}
-      />
-      <Fact
-        name={t('job.coreTime')}
-        value={used === null ? '–' : t('job.coreHours', { hours: formatCount(used / 3600) })}
-        of={
-          data.coreSecondsAllocated === null
-            ? ''
-            : `${formatRatio(job.cpuEfficiency)} ${t('job.ofCoreHours', { hours: formatCount(data.coreSecondsAllocated / 3600) })}`
-        }
-        {...share(used, data.coreSecondsAllocated)}
-      />
-      <Fact
-        name={t('job.memoryPeak')}
-        value={formatBytes(memory)}
-        of={
-          record.memoryBytes
-            ? `${formatRatio(job.memoryEfficiency)} ${t('fact.ofMemory', { bytes: formatBytes(record.memoryBytes) })}`
-            : ''
-        }
-        {...share(memory, record.memoryBytes)}
-      />
-      <Fact
-        name={t('job.sampled')}
-        value={formatSeconds(data.sampledSeconds)}
-        of={t('job.sampledWhy')}
-        {...share(data.sampledSeconds, used)}
-      />
     </div>
   )
 }

@@ -3,12 +3,12 @@ import { useMemo, useState } from 'preact/hooks'
 import type { JobBands } from '../../query/api.ts'
 import { jobColour, palette } from '../colour.ts'
 import { formatSpan } from '../format.ts'
-import { laneHit, layoutLanes } from '../layout/lanes.ts'
+import { type Lanes, laneHit, layoutLanes } from '../layout/lanes.ts'
 import { timeOf, xOf } from '../layout/series.ts'
 import { t, term } from '../words.ts'
-import { clipped, Picture } from './canvas.tsx'
+import { clipped, type Draw, Picture } from './canvas.tsx'
 import { drawGrid } from './chart.tsx'
-import { goTo, type Page } from './scope.ts'
+import { goTo, OWN_SPAN, type Page } from './scope.ts'
 import { type Frame, Row } from './stack.tsx'
 import { showTip } from './tip.tsx'
 
@@ -26,59 +26,25 @@ function fitting(jobs: readonly Band[], lanesMax: number): Band[] {
 }
 
 export function JobLanes({ frame, bands, page }: { frame: Frame; bands: JobBands | undefined; page: Page }) {
+  const { axis } = frame
   const jobs = useMemo(() => fitting(bands?.jobs ?? [], LANES_MAX), [bands])
-  const lanes = useMemo(
-    () => layoutLanes(jobs, (frame.axis.to - frame.axis.from) / 400),
-    [jobs, frame.axis.from, frame.axis.to],
-  )
+  const lanes = useMemo(() => layoutLanes(jobs, (axis.to - axis.from) / 400), [jobs, axis.from, axis.to])
   const [over, setOver] = useState(-1)
   const left = (bands?.jobs.length ?? 0) - jobs.length
   const height = Math.max(LANE, lanes.count * LANE) + 4
-  const under = (event: MouseEvent): number => {
-    const at =
-      event.currentTarget instanceof Element ? event.currentTarget.getBoundingClientRect() : { left: 0, top: 0 }
-    const row = Math.floor((event.clientY - at.top - 2) / LANE)
-    return laneHit(jobs, lanes, row, timeOf(frame.axis, event.clientX - at.left))
+  const draw: Draw = pen => {
+    drawGrid(pen, axis, height)
+    for (const [i, job] of jobs.entries()) drawJob(pen, job, (lanes.lane[i] ?? 0) * LANE + 2, frame, i === over)
   }
   return (
-    <Row
-      frame={frame}
-      gutter={
-        <div class="soft">
-          {t('lanes.title')}
-          {left > 0 && <div class="dim">{t('lanes.more', { count: left })}</div>}
-        </div>
-      }
-    >
-      {/* biome-ignore lint/a11y/noStaticElementInteractions: a way for the pointer; the list of jobs is the way for keys */}
-      {/* biome-ignore lint/a11y/useKeyWithClickEvents: as above */}
-      <div
-        style={{ cursor: over >= 0 ? 'pointer' : 'crosshair' }}
-        onPointerMove={event => {
-          const i = under(event)
-          const job = jobs[i]
-          setOver(i)
-          showTip(job ? { x: event.clientX, y: event.clientY, content: <JobTip job={job} /> } : undefined)
-        }}
-        onPointerLeave={() => {
-          setOver(-1)
-          showTip(undefined)
-        }}
-        onClick={event => {
-          const job = jobs[under(event)]
-          showTip(undefined)
-          if (job) goTo(page, { job: job.id }, { range: undefined, from: undefined, to: undefined })
-        }}
-      >
+    <Row frame={frame} gutter={<Gutter left={left} />}>
+      <div style={{ cursor: over >= 0 ? 'pointer' : 'crosshair' }} {...pointerOf(page, frame, jobs, lanes, setOver)}>
         <Picture
-          width={frame.axis.width}
+          width={axis.width}
           height={height}
           label={t('lanes.label', { count: jobs.length })}
-          deps={[jobs, frame.axis.from, frame.axis.to, over]}
-          draw={pen => {
-            drawGrid(pen, frame.axis, height)
-            for (const [i, job] of jobs.entries()) drawJob(pen, job, (lanes.lane[i] ?? 0) * LANE + 2, frame, i === over)
-          }}
+          deps={[jobs, axis.from, axis.to, over]}
+          draw={draw}
         />
       </div>
       {bands && jobs.length === 0 && (
@@ -88,6 +54,39 @@ export function JobLanes({ frame, bands, page }: { frame: Frame; bands: JobBands
       )}
     </Row>
   )
+}
+
+const Gutter = ({ left }: { left: number }) => (
+  <div class="soft">
+    {t('lanes.title')}
+    {left > 0 && <div class="dim">{t('lanes.more', { count: left })}</div>}
+  </div>
+)
+
+/** A way for the pointer; the list of jobs is the way for keys. */
+function pointerOf(page: Page, { axis }: Frame, jobs: readonly Band[], lanes: Lanes, setOver: (job: number) => void) {
+  type Over = MouseEvent & { currentTarget: HTMLElement }
+  const under = (event: Over): number => {
+    const at = event.currentTarget.getBoundingClientRect()
+    return laneHit(jobs, lanes, Math.floor((event.clientY - at.top - 2) / LANE), timeOf(axis, event.clientX - at.left))
+  }
+  return {
+    onPointerMove: (event: PointerEvent & Over) => {
+      const i = under(event)
+      const job = jobs[i]
+      setOver(i)
+      showTip(job ? { x: event.clientX, y: event.clientY, content: <JobTip job={job} /> } : undefined)
+    },
+    onPointerLeave: () => {
+      setOver(-1)
+      showTip(undefined)
+    },
+    onClick: (event: Over) => {
+      const job = jobs[under(event)]
+      showTip(undefined)
+      if (job) goTo(page, { job: job.id }, OWN_SPAN)
+    },
+  }
 }
 
 function drawJob(pen: CanvasRenderingContext2D, job: Band, y: number, { axis }: Frame, chosen: boolean): void {

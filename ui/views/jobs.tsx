@@ -8,7 +8,7 @@ import { formatRatio, formatSpan, formatTime, formatWhole } from '../format.ts'
 import { go, placeWith } from '../state.ts'
 import { t, term } from '../words.ts'
 import { Panel, type Sheet } from './panel.tsx'
-import { linkTo, type Page } from './scope.ts'
+import { linkTo, OWN_SPAN, type Page } from './scope.ts'
 import { Empty, Shown } from './states.tsx'
 
 const PAGE = 50
@@ -18,6 +18,7 @@ const EXAMPLES = [
   'state:failed,timeout,out_of_memory',
   'nodes:>8',
   'cpu:<30',
+  'elapsed:>1h',
   'since:7d',
 ]
 
@@ -168,12 +169,9 @@ function Table({ page, rows }: { page: Page; rows: readonly JobRow[] }) {
   )
 }
 
-const OWN_SPAN = { range: undefined, from: undefined, to: undefined }
-
 function JobLine({ page, row }: { page: Page; row: JobRow }) {
   const filter = (key: string, value: string) =>
     linkTo(page, { jobs: true }, { q: withToken(page.place.query.q ?? '', { key, value }) })
-  const elapsed = row.start === null ? null : (row.end ?? page.now) - row.start
   return (
     <tr>
       <td class="fit">
@@ -190,15 +188,7 @@ function JobLine({ page, row }: { page: Page; row: JobRow }) {
       <td class="fit">
         <a href={filter('queue', row.queue)}>{row.queue}</a>
       </td>
-      <td class="num">{formatWhole(row.nodeCount)}</td>
-      <td class="num">
-        {formatWhole(row.cores)}
-        {row.gpus > 0 && <span class="dim"> + {row.gpus} GPU</span>}
-      </td>
-      <td class="num soft">{row.start === null ? t('jobs.waiting') : formatTime(row.start)}</td>
-      <td class="num">
-        {elapsed === null ? (row.submit === null ? '' : formatSpan(page.now - row.submit)) : formatSpan(elapsed)}
-      </td>
+      <SizeCells page={page} row={row} />
       <td class="fit">
         <Efficiency share={row.cpuEfficiency} />
       </td>
@@ -211,6 +201,21 @@ function JobLine({ page, row }: { page: Page; row: JobRow }) {
         </span>
       </td>
     </tr>
+  )
+}
+
+function SizeCells({ page, row }: { page: Page; row: JobRow }) {
+  const since = row.start ?? row.submit
+  return (
+    <>
+      <td class="num">{formatWhole(row.nodeCount)}</td>
+      <td class="num">
+        {formatWhole(row.cores)}
+        {row.gpus > 0 && <span class="dim"> + {row.gpus} GPU</span>}
+      </td>
+      <td class="num soft">{row.start === null ? t('jobs.waiting') : formatTime(row.start)}</td>
+      <td class="num">{since === null ? '' : formatSpan(Math.max(0, (row.end ?? page.now) - since))}</td>
+    </>
   )
 }
 

@@ -22,16 +22,20 @@ function hrefOf(hit: Hit): string {
   }
 }
 
-export function Jump({ cluster, close }: { cluster: string; close: () => void }) {
-  const [text, setText] = useState('')
+/** The text that is asked for: what was typed, a moment after the last key. */
+function useSettled(text: string): string {
   const [asked, setAsked] = useState('')
-  const [at, setAt] = useState(0)
-  const input = useRef<HTMLInputElement>(null)
-  useEffect(() => input.current?.focus(), [])
   useEffect(() => {
     const timer = setTimeout(() => setAsked(text.trim()), 120)
     return () => clearTimeout(timer)
   }, [text])
+  return asked
+}
+
+export function Jump({ cluster, close }: { cluster: string; close: () => void }) {
+  const [text, setText] = useState('')
+  const [at, setAt] = useState(0)
+  const asked = useSettled(text)
   const answer = useAnswer(asked === '' ? undefined : ask.search(cluster, asked))
   const hits = asked === '' ? [] : (answer.data?.hits ?? [])
   const keys = (event: KeyboardEvent) => {
@@ -44,44 +48,57 @@ export function Jump({ cluster, close }: { cluster: string; close: () => void })
     } else return
     event.preventDefault()
   }
+  const type = (typed: string) => {
+    setText(typed)
+    setAt(0)
+  }
   return (
     <Modal label={t('jump.label')} close={close}>
       {/* biome-ignore lint/a11y/noStaticElementInteractions: arrow keys of the input choose a hit */}
       <div class="jump" onKeyDown={keys}>
-        <input
-          ref={input}
-          value={text}
-          placeholder={t('jump.placeholder')}
-          aria-label={t('jump.label')}
-          role="combobox"
-          aria-expanded={hits.length > 0}
-          aria-controls="hits"
-          onInput={event => {
-            setText(event.currentTarget.value)
-            setAt(0)
-          }}
-        />
-        <div id="hits" role="listbox" aria-label={t('jump.label')}>
-          {hits.map((hit, i) => (
-            <a
-              key={`${hit.kind}${hit.cluster}${hit.name}`}
-              class="option"
-              role="option"
-              aria-selected={i === at}
-              href={hrefOf(hit)}
-              onClick={close}
-            >
-              <span class="badge">{t(`kind.${hit.kind}`)}</span>
-              <span class="cut">{hit.name}</span>
-              <span class="dim cut">{hit.hint}</span>
-            </a>
-          ))}
-        </div>
+        <JumpInput text={text} type={type} open={hits.length > 0} />
+        <Hits hits={hits} at={at} close={close} />
         <p class="title">{hintOf(asked, answer.error?.message, answer.fresh, hits.length)}</p>
       </div>
     </Modal>
   )
 }
+
+function JumpInput({ text, type, open }: { text: string; type: (typed: string) => void; open: boolean }) {
+  const input = useRef<HTMLInputElement>(null)
+  useEffect(() => input.current?.focus(), [])
+  return (
+    <input
+      ref={input}
+      value={text}
+      placeholder={t('jump.placeholder')}
+      aria-label={t('jump.label')}
+      role="combobox"
+      aria-expanded={open}
+      aria-controls="hits"
+      onInput={event => type(event.currentTarget.value)}
+    />
+  )
+}
+
+const Hits = ({ hits, at, close }: { hits: readonly Hit[]; at: number; close: () => void }) => (
+  <div id="hits" role="listbox" aria-label={t('jump.label')}>
+    {hits.map((hit, i) => (
+      <a
+        key={`${hit.kind}${hit.cluster}${hit.name}`}
+        class="option"
+        role="option"
+        aria-selected={i === at}
+        href={hrefOf(hit)}
+        onClick={close}
+      >
+        <span class="badge">{t(`kind.${hit.kind}`)}</span>
+        <span class="cut">{hit.name}</span>
+        <span class="dim cut">{hit.hint}</span>
+      </a>
+    ))}
+  </div>
+)
 
 function hintOf(asked: string, error: string | undefined, fresh: boolean, count: number): string {
   if (asked === '') return t('jump.hint')

@@ -2,14 +2,13 @@
 import { useMemo } from 'preact/hooks'
 import type { Catalogue, JobBands, NodeDetail, Series } from '../../query/api.ts'
 import { ask, useAnswer } from '../client.ts'
-import { jobColour, palette } from '../colour.ts'
-import { formatAgo, formatBytes, formatCount, formatRatio } from '../format.ts'
+import { palette } from '../colour.ts'
 import { useTheme } from '../prefs.ts'
-import { t, term } from '../words.ts'
+import { t } from '../words.ts'
 import { Chart, type Layer } from './chart.tsx'
 import { Cores } from './cores.tsx'
 import { JobLanes } from './joblanes.tsx'
-import { useNewest } from './live.ts'
+import { NodeIdentity } from './nodeidentity.tsx'
 import {
   chosenPanels,
   instancesOf,
@@ -25,7 +24,7 @@ import {
 import { Panel, type Sheet } from './panel.tsx'
 import { PanelChoice } from './panelchoice.tsx'
 import { ProcessTable } from './processes.tsx'
-import { bucketsFor, linkTo, type Page, scopeOf } from './scope.ts'
+import { bucketsFor, type Page, scopeOf } from './scope.ts'
 import { type Frame, TimeStack } from './stack.tsx'
 import { Stacks } from './stacks.tsx'
 import { Failed } from './states.tsx'
@@ -51,7 +50,7 @@ export function NodeView({ page }: { page: Page }) {
   if (detail.error && !detail.data) return <Failed answer={detail} />
   return (
     <>
-      {detail.data && <Identity page={page} detail={detail.data} />}
+      {detail.data && <NodeIdentity page={page} detail={detail.data} />}
       <div class="columns two">
         <Panel
           title={t('node.charts')}
@@ -171,53 +170,6 @@ function layersOf(
     ]
   })
   return { layers, full }
-}
-
-function Identity({ page, detail }: { page: Page; detail: NodeDetail }) {
-  const r = detail.record
-  const busy = useNewest(page.cluster, detail.node, 'cpu_busy') ?? detail.values.cpu_busy ?? null
-  const facts = [
-    r?.cpuModel,
-    r?.sockets && r.cores
-      ? t('node.cores', { sockets: r.sockets, cores: r.cores, threads: r.threads ?? r.cores })
-      : undefined,
-    r?.numaNodes !== undefined && r.numaNodes > 1 ? t('node.numa', { count: r.numaNodes }) : undefined,
-    r?.memoryBytes === undefined ? undefined : formatBytes(r.memoryBytes),
-    ...(r?.gpus ?? []).slice(0, 1).map(g => `${r?.gpus?.length ?? 1} × ${g.model ?? 'GPU'}`),
-    [r?.os, r?.kernel].filter(Boolean).join(' · '),
-  ].filter(x => x !== undefined && x !== '')
-  return (
-    <div class="identity">
-      <h1>{detail.node}</h1>
-      <span class={`state-word ${detail.state}`}>
-        <i /> {term('state', detail.state)}
-        {detail.state === 'silent' && ` · ${formatAgo(detail.lastSeen, page.now)}`}
-      </span>
-      <span>
-        <b>{formatRatio(busy)}</b> <span class="dim">{t('node.busyNow')}</span>
-      </span>
-      {detail.schedulerState && (
-        <span
-          class={/down|drain|fail/i.test(detail.schedulerState) ? 'badge warn' : 'badge'}
-          title={r?.schedulerReason}
-        >
-          {detail.schedulerState}
-          {r?.schedulerReason && `: ${r.schedulerReason}`}
-        </span>
-      )}
-      {detail.jobs.map(j => (
-        <a
-          key={j.id}
-          class="job-link"
-          href={linkTo(page, { job: j.id }, { range: undefined, from: undefined, to: undefined })}
-        >
-          <i class="dot" style={{ background: jobColour(j.id) }} /> {j.id} <span class="dim">{j.user}</span>
-        </a>
-      ))}
-      <span class="soft">{facts.join(' · ')}</span>
-      {r?.intervalMs && <span class="dim">{t('node.every', { seconds: formatCount(r.intervalMs / 1000) })}</span>}
-    </div>
-  )
 }
 
 function seriesSheet(series: Series): Sheet {

@@ -20,24 +20,7 @@ export function Popover(props: Props) {
     setOpen(false)
     button.current?.focus()
   }
-  useEffect(() => {
-    if (!open) return
-    const outside = (event: Event) => {
-      if (event.target instanceof Node && !ref.current?.contains(event.target)) setOpen(false)
-    }
-    const onEscape = (event: KeyboardEvent) => {
-      if (event.key !== 'Escape') return
-      event.stopPropagation()
-      close()
-    }
-    const element = ref.current
-    document.addEventListener('pointerdown', outside)
-    element?.addEventListener('keydown', onEscape)
-    return () => {
-      document.removeEventListener('pointerdown', outside)
-      element?.removeEventListener('keydown', onEscape)
-    }
-  }, [open])
+  useClosing(open, ref, () => setOpen(false), close)
   return (
     <span class="over" ref={ref}>
       <button
@@ -54,6 +37,28 @@ export function Popover(props: Props) {
       {open && <div class={`sheet${props.right ? ' right' : ''}`}>{props.children(close)}</div>}
     </span>
   )
+}
+
+/** Closed by a press elsewhere (which keeps its own focus) and by Escape (which gives the focus back). */
+function useClosing(open: boolean, ref: { current: HTMLElement | null }, leave: () => void, close: () => void): void {
+  useEffect(() => {
+    if (!open) return
+    const outside = (event: Event) => {
+      if (event.target instanceof Node && !ref.current?.contains(event.target)) leave()
+    }
+    const onEscape = (event: KeyboardEvent) => {
+      if (event.key !== 'Escape') return
+      event.stopPropagation()
+      close()
+    }
+    const element = ref.current
+    document.addEventListener('pointerdown', outside)
+    element?.addEventListener('keydown', onEscape)
+    return () => {
+      document.removeEventListener('pointerdown', outside)
+      element?.removeEventListener('keydown', onEscape)
+    }
+  }, [open])
 }
 
 export interface Option {

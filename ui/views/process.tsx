@@ -9,7 +9,7 @@ import { t } from '../words.ts'
 import { CategoryBar } from './categories.tsx'
 import { Chart, type Layer } from './chart.tsx'
 import { Panel, type Sheet } from './panel.tsx'
-import { bucketsFor, linkTo, type Page, scopeOf } from './scope.ts'
+import { bucketsFor, linkTo, OWN_SPAN, type Page, scopeOf } from './scope.ts'
 import { type Frame, TimeStack } from './stack.tsx'
 import { Stacks } from './stacks.tsx'
 import { Shown } from './states.tsx'
@@ -62,7 +62,7 @@ function Identity({ page, data }: { page: Page; data: ProcessDetail }) {
       </h1>
       <span>{p.user}</span>
       {p.job !== '' && (
-        <a class="job-link" href={linkTo(page, { job: p.job }, { range: undefined, from: undefined, to: undefined })}>
+        <a class="job-link" href={linkTo(page, { job: p.job }, OWN_SPAN)}>
           <i class="dot" style={{ background: jobColour(p.job) }} /> {t('crumb.jobNamed', { id: p.job })}
         </a>
       )}

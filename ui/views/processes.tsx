@@ -2,11 +2,11 @@
 import type { Processes, ProcessRow } from '../../query/api.ts'
 import { ask, type Scope, useAnswer } from '../client.ts'
 import { jobColour } from '../colour.ts'
-import { formatBytes, formatCount, formatValue } from '../format.ts'
+import { formatBytes, formatCores, formatCount, formatValue } from '../format.ts'
 import { go, placeWith } from '../state.ts'
 import { type Key, t } from '../words.ts'
 import { Panel, type Sheet } from './panel.tsx'
-import { linkTo, type Page } from './scope.ts'
+import { linkTo, OWN_SPAN, type Page } from './scope.ts'
 import { Empty, Shown } from './states.tsx'
 
 interface Props {
@@ -108,8 +108,6 @@ interface LineProps {
 function ProcessLine({ page, row, most, showNode }: LineProps) {
   const { job } = page.place
   const href = linkTo(page, { job, node: row.node, pid: row.pid }, { start: String(row.start) })
-  const cpu = (row.cpuUser ?? 0) + (row.cpuSystem ?? 0)
-  const rate = (v: number | null) => formatValue('bytes/s', v)
   return (
     <tr>
       <td>
@@ -126,26 +124,38 @@ function ProcessLine({ page, row, most, showNode }: LineProps) {
       <td class="fit">
         <Who page={page} row={row} />
       </td>
-      <td class="num">{row.cpuUser === null && row.cpuSystem === null ? '–' : formatCount(cpu)}</td>
+      <CpuCells row={row} most={most} />
+      <td class="num">{formatBytes(row.memoryBytes)}</td>
+      <IoCell row={row} />
+    </tr>
+  )
+}
+
+function CpuCells({ row, most }: { row: ProcessRow; most: number }) {
+  const [user, system] = [row.cpuUser ?? 0, row.cpuSystem ?? 0]
+  const percent = (cores: number) => `${(cores / most) * 100}%`
+  const split = `${t('metric.cpu_user')} ${formatCount(row.cpuUser)} · ${t('metric.cpu_system')} ${formatCount(row.cpuSystem)}`
+  return (
+    <>
+      <td class="num">{row.cpuUser === null && row.cpuSystem === null ? '–' : formatCores(user + system)}</td>
       <td style={{ width: '74px', maxWidth: 'none' }}>
-        <div
-          class="meter tall"
-          title={`${t('metric.cpu_user')} ${formatCount(row.cpuUser)} · ${t('metric.cpu_system')} ${formatCount(row.cpuSystem)}`}
-        >
-          <i style={{ width: `${((row.cpuUser ?? 0) / most) * 100}%` }} />
-          <i
-            style={{ left: `${((row.cpuUser ?? 0) / most) * 100}%`, width: `${((row.cpuSystem ?? 0) / most) * 100}%` }}
-          />
+        <div class="meter tall" title={split}>
+          <i style={{ width: percent(user) }} />
+          <i style={{ left: percent(user), width: percent(system) }} />
         </div>
       </td>
-      <td class="num">{formatBytes(row.memoryBytes)}</td>
-      <td
-        class="num soft"
-        title={`${t('metric.read')} ${rate(row.readBytes)} · ${t('metric.write')} ${rate(row.writeBytes)}`}
-      >
-        {row.readBytes === null && row.writeBytes === null ? '–' : rate((row.readBytes ?? 0) + (row.writeBytes ?? 0))}
-      </td>
-    </tr>
+    </>
+  )
+}
+
+function IoCell({ row }: { row: ProcessRow }) {
+  const rate = (v: number | null) => formatValue('bytes/s', v)
+  const nothing = row.readBytes === null && row.writeBytes === null
+  const split = `${t('metric.read')} ${rate(row.readBytes)} · ${t('metric.write')} ${rate(row.writeBytes)}`
+  return (
+    <td class="num soft" title={split}>
+      {nothing ? '–' : rate((row.readBytes ?? 0) + (row.writeBytes ?? 0))}
+    </td>
   )
 }
 
@@ -157,7 +167,7 @@ function Who({ page, row }: { page: Page; row: ProcessRow }) {
   return (
     <span class="job-link" title={t('processes.evidence', { how: row.evidence })}>
       <i class="dot" style={{ background: jobColour(row.job) }} />
-      <a href={linkTo(page, { job: row.job }, { range: undefined, from: undefined, to: undefined })}>{row.job}</a>
+      <a href={linkTo(page, { job: row.job }, OWN_SPAN)}>{row.job}</a>
       {row.rank !== null && <span class="dim">{t('processes.rank', { rank: row.rank })}</span>}
       <span class="dim">{row.user}</span>
     </span>

@@ -37,7 +37,16 @@ export function Sandwich({ scope, tree, place: here, height }: Props) {
     <Shown answer={up}>
       {above => (
         <Shown answer={down}>
-          {below => <Parsed above={above} below={below} fn={fn} whole={whole} height={height} tree={tree} />}
+          {below => (
+            <Parsed
+              above={above}
+              below={below}
+              fn={fn}
+              whole={below.wholeSeconds ?? whole}
+              height={height}
+              tree={tree}
+            />
+          )}
         </Shown>
       )}
     </Shown>

@@ -75,6 +75,9 @@ export const scopeOf = (page: Page, window: Span | undefined, more: Partial<Scop
 export const bucketsFor = (share: number): number =>
   Math.max(100, Math.min(600, Math.round((window.innerWidth * share) / 3 / 50) * 50))
 
+/** A link to a job drops the window: a job has its own. */
+export const OWN_SPAN: Query = { range: undefined, from: undefined, to: undefined }
+
 type To = Parameters<typeof placeAt>[1]
 /** An address for a link: another scope, from here. */
 export const linkTo = (page: Page, to: To, query?: Query): string => formatPlace(placeAt(page.place, to, query))

@@ -1,5 +1,6 @@
 /** What is known of one box, and what can be done with it. */
-import { formatRatio, formatSeconds } from '../format.ts'
+import { useMemo } from 'preact/hooks'
+import { formatRatio, formatSeconds, formatWhole } from '../format.ts'
 import type { Boxes } from '../layout/flame.ts'
 import { fullName, selfSamples, type Transform } from '../layout/transform.ts'
 import { functionName, kindName, moduleName, samplesOf, selfOf, shareError, totalOf } from '../layout/tree.ts'
@@ -15,12 +16,10 @@ interface Props {
 }
 
 export function Side(props: Props) {
-  const { boxes, box, zoom } = props
+  const { boxes, box } = props
   const { tree } = boxes
   if (box <= 0) return <aside class="side dim">{t('side.choose')}</aside>
-  const whole = totalOf(tree, 0)
-  const share = totalOf(tree, box) / whole
-  const own = selfSamples(tree)[box] ?? 0
+  const share = totalOf(tree, box) / totalOf(tree, 0)
   const error = shareError(share, samplesOf(tree, 0))
   return (
     <aside class="side" aria-label={t('side.label')}>
@@ -28,32 +27,40 @@ export function Side(props: Props) {
       <p class="soft">
         {moduleName(tree, box)} <span class="dim">{kindName(tree, box)}</span>
       </p>
-      <dl>
-        <dt>{t('flame.total')}</dt>
-        <dd>{formatSeconds(totalOf(tree, box))}</dd>
-        <dd>{formatRatio(share)}</dd>
-        <dt>{t('flame.self')}</dt>
-        <dd>{formatSeconds(selfOf(tree, box))}</dd>
-        <dd>{formatRatio(selfOf(tree, box) / whole)}</dd>
-        {zoom > 0 && (
-          <>
-            <dt>{t('side.ofView')}</dt>
-            <dd />
-            <dd>{formatRatio(totalOf(tree, box) / totalOf(tree, zoom))}</dd>
-          </>
-        )}
-        <dt>{t('side.samples')}</dt>
-        <dd>{Math.round(samplesOf(tree, box)).toLocaleString()}</dd>
-        <dd class="dim" title={t('side.samplesSelf')}>
-          {Math.round(own).toLocaleString()}
-        </dd>
-        <dt title={t('side.errorWhy')}>{t('side.error')}</dt>
-        <dd />
-        <dd>±{formatRatio(error)}</dd>
-      </dl>
+      <Known {...props} share={share} error={error} />
       {error > share / 2 && <p class="badge warn">{t('side.few')}</p>}
       <Actions {...props} />
     </aside>
+  )
+}
+
+function Known({ boxes, box, zoom, share, error }: Props & { share: number; error: number }) {
+  const { tree } = boxes
+  const own = useMemo(() => selfSamples(tree), [tree])[box] ?? 0
+  return (
+    <dl>
+      <dt>{t('flame.total')}</dt>
+      <dd>{formatSeconds(totalOf(tree, box))}</dd>
+      <dd>{formatRatio(share)}</dd>
+      <dt>{t('flame.self')}</dt>
+      <dd>{formatSeconds(selfOf(tree, box))}</dd>
+      <dd>{formatRatio(selfOf(tree, box) / totalOf(tree, 0))}</dd>
+      {zoom > 0 && (
+        <>
+          <dt>{t('side.ofView')}</dt>
+          <dd />
+          <dd>{formatRatio(totalOf(tree, box) / totalOf(tree, zoom))}</dd>
+        </>
+      )}
+      <dt>{t('side.samples')}</dt>
+      <dd>{formatWhole(samplesOf(tree, box))}</dd>
+      <dd class="dim" title={t('side.samplesSelf')}>
+        {formatWhole(own)}
+      </dd>
+      <dt title={t('side.errorWhy')}>{t('side.error')}</dt>
+      <dd />
+      <dd>±{formatRatio(error)}</dd>
+    </dl>
   )
 }
 

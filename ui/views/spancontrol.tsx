@@ -41,10 +41,6 @@ const localText = (ms: number): string => {
 }
 
 function Choices({ page, span, close }: { page: Page; span: Span; close: () => void }) {
-  const [from, setFrom] = useState(localText(span.from))
-  const [to, setTo] = useState(localText(span.to))
-  const fixed = { from: new Date(from).getTime(), to: new Date(to).getTime() }
-  const valid = fixed.from < fixed.to
   const choose = (range: string | undefined) => {
     go(placeWith(page.place, { range, from: undefined, to: undefined, sel: undefined }))
     close()
@@ -68,6 +64,21 @@ function Choices({ page, span, close }: { page: Page; span: Span; close: () => v
         </button>
       ))}
       <p class="title">{t('span.fixed')}</p>
+      <Fixed page={page} span={span} close={close} />
+    </>
+  )
+}
+
+function Fixed({ page, span, close }: { page: Page; span: Span; close: () => void }) {
+  const [from, setFrom] = useState(localText(span.from))
+  const [to, setTo] = useState(localText(span.to))
+  const fixed = { from: new Date(from).getTime(), to: new Date(to).getTime() }
+  const show = () => {
+    go(placeWith(page.place, fixedQuery(fixed)))
+    close()
+  }
+  return (
+    <>
       <label class="option">
         {t('span.from')}
         <input class="field" type="datetime-local" value={from} onInput={e => setFrom(e.currentTarget.value)} />
@@ -76,15 +87,7 @@ function Choices({ page, span, close }: { page: Page; span: Span; close: () => v
         {t('span.to')}
         <input class="field" type="datetime-local" value={to} onInput={e => setTo(e.currentTarget.value)} />
       </label>
-      <button
-        type="button"
-        class="button"
-        disabled={!valid}
-        onClick={() => {
-          go(placeWith(page.place, fixedQuery(fixed)))
-          close()
-        }}
-      >
+      <button type="button" class="button" disabled={!(fixed.from < fixed.to)} onClick={show}>
         {t('span.show')}
       </button>
     </>

@@ -3,13 +3,14 @@ import { useMemo } from 'preact/hooks'
 import type { Coverage, Flame } from '../../query/api.ts'
 import { type Answer, ask, type Scope, useAnswer } from '../client.ts'
 import { formatCount, formatRatio } from '../format.ts'
-import { boxWithPath, layoutFlame, matchedSeconds, matchStrings, type Tree } from '../layout/flame.ts'
+import { layoutFlame, type Tree } from '../layout/flame.ts'
 import { formatFolded, formatSpeedscope } from '../layout/folded.ts'
-import { formatTransform, functionSums, parseTransform, type Transform, transformTree } from '../layout/transform.ts'
+import { functionSums, parseTransform, type Transform, transformTree } from '../layout/transform.ts'
 import { parseTree, totalOf } from '../layout/tree.ts'
 import { go, type Place, place, placeWith, useStore } from '../state.ts'
 import { t } from '../words.ts'
 import { BottomUp } from './bottomup.tsx'
+import { Chips } from './chips.tsx'
 import { FlamePane } from './flamepane.tsx'
 import { Functions } from './functions.tsx'
 import { type File, Panel, type Sheet } from './panel.tsx'
@@ -49,7 +50,7 @@ export function Stacks(props: StacksProps) {
       sheet={shown && (() => functionSheet(shown))}
       files={shown ? stackFiles(shown, props.name) : []}
     >
-      <Chips place={here} tree={shown} />
+      <Chips place={here} tree={shown} looks={way === 'flame'} />
       <Shown answer={answer}>
         {flame => <Body {...props} way={way} answer={flame} tree={shown} place={here} whole={answer} />}
       </Shown>
@@ -114,6 +115,7 @@ function Ways({ way }: { way: Way }) {
 /** How much of the truth this is. */
 export function CoverageBadge({ coverage }: { coverage: Coverage }) {
   const { samples, lost, truncatedShare, unnamedShare } = coverage
+  if (samples === 0 && lost === 0) return null
   const lostShare = lost / Math.max(1, lost + samples)
   const bad = lostShare > 0.02 || truncatedShare > 0.1 || unnamedShare > 0.1 || samples < 100
   const why = t('coverage.why', {
@@ -130,93 +132,6 @@ export function CoverageBadge({ coverage }: { coverage: Coverage }) {
       {truncatedShare > 0.01 && ` · ${t('coverage.truncated', { share: formatRatio(truncatedShare) })}`}
       {unnamedShare > 0.01 && ` · ${t('coverage.unnamed', { share: formatRatio(unnamedShare) })}`}
     </span>
-  )
-}
-
-/** Transforms as chips that can be taken back, and what is searched for with its share. */
-function Chips({ place: here, tree }: { place: Place; tree: Tree | undefined }) {
-  const boxes = useMemo(() => tree && layoutFlame(tree), [tree])
-  const find = here.query.find ?? ''
-  const matched = tree && matchStrings(tree.strings, find)
-  const zoom = boxes ? boxWithPath(boxes, Number.parseInt(here.query.zoom ?? '0', 36)) : 0
-  const share =
-    boxes && matched ? matchedSeconds(boxes, matched, zoom) / Math.max(1e-9, totalOf(boxes.tree, zoom)) : undefined
-  return (
-    <div class="chips">
-      <input
-        class="field"
-        type="search"
-        id="find"
-        style={{ width: '190px' }}
-        value={find}
-        placeholder={t('stacks.find')}
-        aria-label={t('stacks.find')}
-        onInput={event => go(placeWith(here, { find: event.currentTarget.value }), 'replace')}
-      />
-      {share !== undefined && <b>{t('stacks.matched', { share: formatRatio(share) })}</b>}
-      {here.transforms.map((text, i) => (
-        <span class="chip" key={text}>
-          <span class="cut">{chipName(text)}</span>
-          <button
-            type="button"
-            aria-label={t('stacks.takeBackOne', { name: chipName(text) })}
-            onClick={() =>
-              go(
-                placeWith(
-                  here,
-                  { zoom: undefined },
-                  here.transforms.filter((_, k) => k !== i),
-                ),
-              )
-            }
-          >
-            ✕
-          </button>
-        </span>
-      ))}
-      <Looks place={here} />
-    </div>
-  )
-}
-
-function chipName(text: string): string {
-  const how = parseTransform(text)
-  if (how === undefined) return text
-  if ('fn' in how) return t(`chip.${how.kind}`, { name: how.fn.split('@')[0] ?? '' })
-  return 'module' in how ? t('chip.module', { name: how.module }) : t(`chip.${how.kind}`)
-}
-
-/** Orientation, colours, inversion. */
-function Looks({ place: here }: { place: Place }) {
-  const way = wayOf(here)
-  if (way !== 'flame') return null
-  const inverted = here.transforms.includes('invert')
-  const toggle = (label: string, on: boolean, to: () => void) => (
-    <button type="button" class="button plain" aria-pressed={on} onClick={to}>
-      {label}
-    </button>
-  )
-  return (
-    <>
-      <span style={{ flex: 1 }} />
-      {toggle(t('look.invert'), inverted, () =>
-        go(
-          placeWith(
-            here,
-            { zoom: undefined },
-            inverted
-              ? here.transforms.filter(x => x !== 'invert')
-              : [...here.transforms, formatTransform({ kind: 'invert' })],
-          ),
-        ),
-      )}
-      {toggle(t('look.up'), here.query.up === '1', () =>
-        go(placeWith(here, { up: here.query.up === '1' ? undefined : '1' })),
-      )}
-      {toggle(t('look.kind'), here.query.colour === 'kind', () =>
-        go(placeWith(here, { colour: here.query.colour === 'kind' ? undefined : 'kind' })),
-      )}
-    </>
   )
 }
 

@@ -107,9 +107,14 @@ export function nodeValues(world: World, node: string, ms: number): Metrics | nu
   const used = job?.app === 'hog' ? Math.min(0.985, 0.2 + age * 0.55) : job ? 0.3 + 0.1 * noise(node, 'm') : 0.03
   const reads = job?.app === 'io' ? 9e8 * (0.6 + 0.4 * n) : job?.app === 'ml' ? 2e8 * n : 2e5 * n
   const net = job && job.nodes.length > 1 && job.app !== 'idle' ? 1.1e9 * (0.7 + 0.3 * n) : 4e4 * n
-  const slow = node === 'n07' ? 0.5 : 1
-  const pressure = node === 'n64' ? null : (x: number) => Math.min(1, Math.max(0, x))
-  const p = (x: number) => (pressure ? pressure(x) : null)
+  const cpu = { user, system, wait, net }
+  return {
+    ...cpuValues(cpu),
+    ...restValues({ used, reads, net: net * (node === 'n07' ? 0.5 : 1), wait, user, app: job?.app, node }),
+  }
+}
+
+function cpuValues({ user, system, wait, net }: { user: number; system: number; wait: number; net: number }): Metrics {
   return {
     cpu_user: user,
     cpu_system: system,
@@ -126,9 +131,26 @@ export function nodeValues(world: World, node: string, ms: number): Metrics | nu
     load_15m: CORES * (user + system + wait) * 0.97,
     processes_running: Math.round(CORES * (user + system)),
     processes_blocked: Math.round(CORES * wait * 0.4),
+    context_switches: 2e4 + 9e4 * system,
+  }
+}
+
+interface Rest {
+  used: number
+  reads: number
+  net: number
+  wait: number
+  user: number
+  app: App | undefined
+  node: string
+}
+
+function restValues({ used, reads, net, wait, user, app, node }: Rest): Metrics {
+  const p = (x: number) => (node === 'n64' ? null : Math.min(1, Math.max(0, x)))
+  return {
     memory_total: MEMORY,
     memory_used: MEMORY * used,
-    memory_cached: MEMORY * Math.min(1 - used, job?.app === 'io' ? 0.5 : 0.08),
+    memory_cached: MEMORY * Math.min(1 - used, app === 'io' ? 0.5 : 0.08),
     memory_available: MEMORY * (1 - used),
     swap_used: 0,
     swap_total: 0,
@@ -139,9 +161,8 @@ export function nodeValues(world: World, node: string, ms: number): Metrics | nu
     pressure_io_full: p(wait * 0.9),
     disk_read_bytes: reads,
     disk_write_bytes: reads * 0.3 + 1e5,
-    disk_utilization: job?.app === 'io' ? 0.93 + 0.06 * n : Math.min(0.9, reads / 1e9),
-    network_receive_bytes: net * slow,
-    network_transmit_bytes: net * 0.97 * slow,
-    context_switches: 2e4 + 9e4 * system,
+    disk_utilization: app === 'io' ? 0.96 : Math.min(0.9, reads / 1e9),
+    network_receive_bytes: net,
+    network_transmit_bytes: net * 0.97,
   }
 }

@@ -1,0 +1,167 @@
+/** The real page in a real browser, on the mock cluster. */
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
+import { build } from 'vite'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { missingChromium, openChromium } from './chromium.ts'
+import { type Mock, startMock } from './mock/server.ts'
+import { hearComplaints, walk } from './walk.ts'
+
+if (missingChromium) process.stderr.write(`browser tests are skipped: ${missingChromium}\n`)
+
+describe.skipIf(missingChromium !== undefined)('the page', () => {
+  let browser: Browser
+  let mock: Mock
+  let root = ''
+
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), 'jobsight-ui-'))
+    await build({ root: 'ui', logLevel: 'error', build: { outDir: root, emptyOutDir: true } })
+    mock = await startMock({ root })
+    browser = await openChromium()
+  })
+  afterAll(async () => {
+    await browser?.close()
+    await mock?.stop()
+    await rm(root, { recursive: true, force: true })
+  })
+
+  async function open(
+    hash: string,
+    options: BrowserContextOptions = {},
+  ): Promise<{ page: Page; complaints: string[] }> {
+    const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: 'en-US', ...options })
+    const page = await context.newPage()
+    const complaints = hearComplaints(page)
+    await page.goto(mock.url + hash)
+    return { page, complaints }
+  }
+
+  it('walks cluster -> node -> process -> function, back, and to a job', async () => {
+    const context = await browser.newContext({ viewport: { width: 1440, height: 900 }, locale: 'en-US' })
+    const walked = await walk(await context.newPage(), mock.url)
+    expect(walked).toMatchObject({
+      cluster: 'mock',
+      process: 'gmx',
+      fn: 'nbnxn_kernel_ElecEw_VdwLJ_F_4xM',
+      job: '1010_4',
+      complaints: [],
+    })
+    expect(walked.share).toBeCloseTo(0.4, 2)
+    await context.close()
+  })
+
+  it('a deep link shows exactly what was linked', async () => {
+    const { page, complaints } = await open(
+      '#/mock/job/1003/node/n07/process/4000?stacks=functions&find=mpi&fsort=total',
+    )
+    await page.locator('tr', { hasText: 'MPI_Alltoall' }).waitFor()
+    expect(await page.locator('#find').inputValue()).toBe('mpi')
+    expect(await page.locator('tr', { hasText: 'nbnxn_kernel' }).count()).toBe(0)
+    expect(await page.locator('.crumbs li').allInnerTexts()).toHaveLength(4)
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  it('a brush is a question: the panels below answer for it, and the address has it', async () => {
+    const { page, complaints } = await open('#/mock/node/n29?range=4h')
+    const plot = page.locator('.stack .plot canvas').nth(1)
+    const at = await plot.boundingBox()
+    expect(at).not.toBeNull()
+    const asked = page.waitForRequest(r => r.url().includes('/processes') && r.url().includes('from='))
+    const y = (at?.y ?? 0) + 20
+    await page.mouse.move((at?.x ?? 0) + 100, y)
+    await page.mouse.down()
+    await page.mouse.move((at?.x ?? 0) + 300, y, { steps: 4 })
+    await page.mouse.up()
+    await asked
+    await page.locator('.brush .acts').waitFor()
+    const hash = new URL(page.url()).hash
+    expect(hash).toMatch(/sel=\d{4}-\d\d-\d\dT[\d:]+Z\.\.\d{4}/)
+    await page.keyboard.press('+')
+    expect(new URL(page.url()).hash).toMatch(/from=.*&to=/)
+    await page.goBack()
+    expect(new URL(page.url()).hash).toBe(hash)
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  it('the keyboard goes everywhere', async () => {
+    const { page, complaints } = await open('#/mock')
+    await page.locator('.hot-node').first().waitFor()
+    await page.keyboard.press('?')
+    await page.locator('dialog .keys').waitFor()
+    await page.keyboard.press('Escape')
+    await page.keyboard.press('/')
+    await page.keyboard.type('lysozyme-npt')
+    await page.keyboard.type(' ')
+    await page.locator('#hits').waitFor({ state: 'attached' })
+    await page.keyboard.press('Escape')
+    await page.keyboard.press('/')
+    await page.keyboard.type('n41')
+    await page.locator('#hits .option').first().waitFor()
+    await page.keyboard.press('Enter')
+    await page.locator('.identity h1', { hasText: 'n41' }).waitFor()
+    await page.keyboard.press('u')
+    await page.locator('.hot-node').first().waitFor()
+    await page.locator('[role=application]').first().focus()
+    await page.keyboard.press('ArrowDown')
+    await page.keyboard.press('ArrowDown')
+    await page.keyboard.press('Enter')
+    await page.locator('.identity h1').waitFor()
+    await page.keyboard.press('j')
+    await page.locator('.tokens').waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  it('transforms of the flame graph are chips in the address that can be taken back', async () => {
+    const { page, complaints } = await open('#/mock/job/1003?t=focus:gmx_pme_do&t=module:libmpi.so.40&t=invert')
+    await page.locator('.chip').nth(2).waitFor()
+    await page.locator('.chip button').first().click()
+    expect(new URL(page.url()).hash).not.toContain('focus')
+    expect(await page.locator('.chip').count()).toBe(2)
+    await page.goBack()
+    await page.locator('.chip').nth(2).waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  it('speaks 中文, in the dark and in the light, without a word below 12 px', async () => {
+    for (const colorScheme of ['dark', 'light'] as const) {
+      const { page, complaints } = await open('#/mock', { locale: 'zh-CN', colorScheme })
+      await page.locator('h2', { hasText: '热点节点' }).waitFor()
+      const small = await page.evaluate(() =>
+        [...document.querySelectorAll('body *')]
+          .filter(e => (e.textContent ?? '').trim() !== '' && Number.parseFloat(getComputedStyle(e).fontSize) < 12)
+          .map(e => e.outerHTML.slice(0, 80)),
+      )
+      expect(small).toEqual([])
+      expect(complaints).toEqual([])
+      await page.context().close()
+    }
+  })
+
+  it('tells what failed and what to do', async () => {
+    const { page } = await open('#/mock/job/4711')
+    await page.locator('.state.failed', { hasText: 'go back to the list' }).waitFor()
+    await page.goto(`${mock.url}#/nowhere`)
+    await page.locator('.state', { hasText: 'nowhere' }).waitFor()
+    await page.context().close()
+  })
+
+  it('every picture is also a table', async () => {
+    const { page, complaints } = await open('#/mock/node/n64')
+    await page.locator('.why', { hasText: 'psi=1' }).waitFor()
+    await page
+      .locator('section', { has: page.locator('.stack') })
+      .locator('button[aria-pressed=false]')
+      .first()
+      .click()
+    await page.locator('th', { hasText: 'pressure_cpu_some' }).waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+})
