@@ -67,16 +67,14 @@ interface SchemaError {
   params: object
 }
 
-/** The first error; of a choice that no branch fits, the choices. */
+/** The first error; where only some values are allowed, those. */
 function reasonOf(errors: readonly SchemaError[], path: string): string {
   const first = errors[0]
   if (first === undefined) return `${path}: not as it should be`
   const where = `${path}${first.instancePath.replace(/\/(\d+)(?=\/|$)/g, '[$1]').replace(/\//g, '.')}`
-  const choices = errors
-    .filter(e => e.keyword === 'const' && e.instancePath === first.instancePath)
-    .map(e => String((e.params as { allowedValue: unknown }).allowedValue))
+  const choices = 'allowedValues' in first.params ? first.params.allowedValues : undefined
   const missing = 'requiredProperties' in first.params ? `: ${String(first.params.requiredProperties)}` : ''
-  return `${where} ${choices.length > 0 ? `must be one of ${choices.join(', ')}` : `${first.message}${missing}`}`
+  return `${where} ${Array.isArray(choices) ? `must be one of ${choices.join(', ')}` : `${first.message}${missing}`}`
 }
 
 export const JOB_COLUMNS = [
