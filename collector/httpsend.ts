@@ -7,12 +7,18 @@
 import http from 'node:http'
 import https from 'node:https'
 import { promisify } from 'node:util'
-import { constants, gzip } from 'node:zlib'
+import { constants, gzip, gzipSync } from 'node:zlib'
 import { ProtobufMetricsSerializer } from '@opentelemetry/otlp-transformer'
 import type { Logger } from 'pino'
 import type { Door, Send, Sent } from './outbox.ts'
 
-const compress = promisify(gzip)
+const FAST = { level: constants.Z_BEST_SPEED }
+const gzipBeside = promisify(gzip)
+/** Below it, waking a thread of the pool costs more than the work (0.9 against 0.4 ms for the 7 KB of a tick). */
+const SMALL_BYTES = 128 << 10
+
+const compress = async (body: Uint8Array) =>
+  body.length <= SMALL_BYTES ? gzipSync(body, FAST) : gzipBeside(body, FAST)
 
 const PATHS: Record<Door, string> = { metrics: 'v1/metrics', profiles: 'v1development/profiles', jobs: 'v1/jobs' }
 const TIMEOUT_MS = 30_000
@@ -32,7 +38,7 @@ export function httpSend(endpoint: string, log: Logger, headers: Readonly<Record
   const agent = secure ? new https.Agent({ keepAlive: true }) : new http.Agent({ keepAlive: true })
   return async (door, body) => {
     const url = new URL(PATHS[door], base)
-    const packed = await compress(body, { level: constants.Z_BEST_SPEED })
+    const packed = await compress(body)
     const request = {
       method: 'POST',
       agent,

@@ -160,6 +160,10 @@ class NodeCollector implements Collector {
 
   private async openProcesses(boot: Boot | undefined, panel: Panel): Promise<Processes | undefined> {
     const { topByCpu, topByMemory } = this.config.processes
+    if (topByCpu + topByMemory === 0) {
+      panel.add('processes', 'switched off: collector.processes.topByCpu and topByMemory are 0')
+      return undefined
+    }
     const { attribution } = this
     const charge: Charge = attribution
       ? (pid, startMs) => attribution.charge(pid, startMs)

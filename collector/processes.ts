@@ -1,27 +1,29 @@
 /**
- * The process table, each tick: a sweep over /proc/PID/stat of all processes, and the rest (command line, user, I/O, job)
- * of the few that are shown, the hottest and the largest.
+ * The process table, each tick: a sweep over /proc/PID/stat, and the rest (command line, user, I/O, job) of the few that are
+ * shown, the hottest and the largest.
  *
- * The descriptor of each stat file stays open: read again by pread(2) it costs half of open + read + close, and it never
- * turns into another process when the pid is used again (it fails with ESRCH then). /proc is listed only when something was
- * forked since the last sweep. A process not seen before was born since then, so all of its CPU time belongs to this tick.
+ * /proc is listed only when something was forked since the last sweep. A process not seen before was born since then, so all
+ * of its CPU time belongs to this tick:
  *
  *   tick      1        2        3
- *   pid 10    ####     ######   ######       known: growth of its ticks since the last sweep
+ *   pid 10    ####     ######   ######       known: growth of its ticks since the last read
  *   pid 11          ###|####    ##           seen first at 2: all it has so far
  *   pid 12              |#|                  lived and died between two sweeps: never seen
  *
  * What pid 12 used is in the node's time and in nobody's: the difference is the reading cpu_unseen. The last piece of a
  * process that died is part of it too.
+ *
+ * Most processes of a node sleep. One that did nothing for three reads is quiet: it is read again after ten seconds, or in the
+ * same tick when the CPU time of the node is not that of the others. So a tick of a quiet node with a thousand processes reads
+ * fifty of them, and none can burn a core unseen.
  */
-import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
 import type { Evidence, Process } from '../ingest/records.ts'
 import { rateOf } from './counter.ts'
 import type { KernelFile, KernelFiles } from './kernelfile.ts'
 import { type Details, openDetails } from './processdetails.ts'
-import { emptyStat, parseName, parseProcessStat } from './processstat.ts'
+import { type Known, ProcessTable } from './processtable.ts'
 import type { Absent, Reading, Roots, Tick } from './source.ts'
-import { type Boot, startMsOf } from './starttime.ts'
+import type { Boot } from './starttime.ts'
 import type { Users } from './users.ts'
 
 /** A Process without what the meter adds. */
@@ -40,25 +42,6 @@ export interface Processes {
   close(): void
 }
 
-interface Known {
-  pid: number
-  startMs: number
-  startTicks: number
-  /** -1: no descriptor is kept, since there are too many processes for it. */
-  fd: number
-  name: string
-  nameHash: number
-  state: number
-  parentPid: number
-  threads: number
-  memoryBytes: number
-  userTicks: number
-  systemTicks: number
-  /** Growth over the last tick; NaN at the first sweep, when nobody knows since when the ticks are. */
-  userGrown: number
-  systemGrown: number
-}
-
 export interface ProcessesOptions {
   roots: Roots
   files: KernelFiles
@@ -67,9 +50,12 @@ export interface ProcessesOptions {
   topByMemory: number
   charge: Charge
   users: Users
-  /** At most so many descriptors are kept; absent: half of what the process may open. */
+  /** Descriptors to keep at most; absent: half of what this process may open. */
   keepFiles?: number
 }
+
+const QUIET_AFTER_READS = 3
+const QUIET_READ_EVERY_MS = 10_000
 
 export function openProcesses(options: ProcessesOptions): Processes | Absent {
   const stat = options.files.find('proc/stat')
@@ -77,39 +63,91 @@ export function openProcesses(options: ProcessesOptions): Processes | Absent {
   return new Sweep(options, stat)
 }
 
+interface Totals {
+  /** user + nice + system of all CPUs, in clock ticks. */
+  busyTicks: number
+  /** Since boot. */
+  forks: number
+  monotonicMs: number
+}
+
 class Sweep implements Processes {
   private readonly options: ProcessesOptions
   private readonly stat: KernelFile
-  private readonly known = new Map<number, Known>()
+  private readonly table: ProcessTable
   private readonly details: Details
-  private readonly parsed = emptyStat()
-  private readonly bytes = Buffer.allocUnsafe(1024)
-  private filesLeft: number
-  private before: { forks: number; busyTicks: number; monotonicMs: number } | undefined
+  private before: Totals | undefined
+  private sweeps = 0
 
   constructor(options: ProcessesOptions, stat: KernelFile) {
     this.options = options
     this.stat = stat
-    this.filesLeft = options.keepFiles ?? readFileLimit() >> 1
     this.details = openDetails(options.roots, options.users)
+    this.table = new ProcessTable({
+      proc: options.roots.proc,
+      boot: options.boot,
+      keepFiles: options.keepFiles,
+      onChange: pid => this.details.forget(pid),
+    })
   }
 
   get count(): number {
-    return this.known.size
+    return this.table.size
   }
 
   read(tick: Tick): { processes: ProcessReading[]; readings: Reading[] } {
     const now = { ...parseTotals(this.stat.read(tick)), monotonicMs: tick.monotonicMs }
     const before = this.before
     this.before = now
-    let grown = this.sweepKnown()
-    if (before?.forks !== now.forks) grown += this.sweepNew(before === undefined)
-    if (before === undefined) return { processes: [], readings: [] }
+    this.sweeps++
+    if (before === undefined) {
+      this.table.meetNew(tick.monotonicMs)
+      return { processes: [], readings: [] }
+    }
     const seconds = (now.monotonicMs - before.monotonicMs) / 1000
+    const grown = this.sweep(tick, before, now, seconds)
     return {
       processes: this.top().map(process => this.readingOf(process, seconds)),
       readings: this.unseen(rateOf(before.busyTicks, now.busyTicks, seconds), grown / seconds),
     }
+  }
+
+  /** Ticks that all processes grew by, as far as they were read. */
+  private sweep(tick: Tick, before: Totals, now: Totals, seconds: number): number {
+    const every = Math.max(1, Math.round(QUIET_READ_EVERY_MS / tick.intervalMs))
+    const asleep: Known[] = []
+    let grown = 0
+    for (const process of this.table.all()) {
+      const isQuiet = process.quiet >= QUIET_AFTER_READS && !process.shown
+      if (isQuiet && (process.pid + this.sweeps) % every !== 0) asleep.push(process)
+      else grown += this.readOne(process, tick)
+    }
+    // after the known ones: a pid that is used again is known no more, and new
+    if (before.forks !== now.forks) grown += this.sweepNew(tick, seconds)
+    const unexplained = now.busyTicks - before.busyTicks - grown
+    const wake = unexplained >= 2 + 0.02 * grown
+    for (const process of asleep) {
+      if (wake) grown += this.readOne(process, tick)
+      else setGrowth(process, 0, 0)
+      // until now the others had explained the node's time, so what it used since it was last read is of this tick
+      process.seconds = seconds
+    }
+    return grown
+  }
+
+  private readOne(process: Known, tick: Tick): number {
+    return this.table.read(process, tick.monotonicMs) ? process.userGrown + process.systemGrown : 0
+  }
+
+  /** Born since the last sweep: all they have used is of this tick. */
+  private sweepNew(tick: Tick, seconds: number): number {
+    let grown = 0
+    for (const process of this.table.meetNew(tick.monotonicMs)) {
+      setGrowth(process, process.userTicks, process.systemTicks)
+      process.seconds = seconds
+      grown += process.userTicks + process.systemTicks
+    }
+    return grown
   }
 
   /** The two come from different clocks of the kernel, so the smaller can come out as the larger by a hair. */
@@ -119,129 +157,23 @@ class Sweep implements Processes {
     return [{ entity: 'node', column: 'cpu_unseen', instance: '', value }]
   }
 
-  /** Ticks that all of them grew by. */
-  private sweepKnown(): number {
-    let grown = 0
-    for (const process of this.known.values()) {
-      const length = this.readStat(process)
-      const { parsed } = this
-      if (length === 0 || !parseProcessStat(this.bytes, length, parsed) || parsed.startTicks !== process.startTicks) {
-        this.forget(process)
-        continue
-      }
-      process.userGrown = parsed.userTicks - process.userTicks
-      process.systemGrown = parsed.systemTicks - process.systemTicks
-      grown += process.userGrown + process.systemGrown
-      this.update(process, length)
-    }
-    return grown
-  }
-
-  /** Those not known yet. At the very first sweep nobody knows since when their ticks are. */
-  private sweepNew(isFirst: boolean): number {
-    let grown = 0
-    for (const name of readdirSync(this.options.roots.proc)) {
-      const pid = Number(name)
-      if (!(pid > 0) || this.known.has(pid)) continue
-      const process = this.meet(pid)
-      if (process === undefined) continue
-      process.userGrown = isFirst ? Number.NaN : process.userTicks
-      process.systemGrown = isFirst ? Number.NaN : process.systemTicks
-      if (!isFirst) grown += process.userTicks + process.systemTicks
-    }
-    return grown
-  }
-
-  private meet(pid: number): Known | undefined {
-    const process: Known = {
-      pid,
-      ...{
-        startMs: 0,
-        startTicks: 0,
-        fd: -1,
-        name: '',
-        nameHash: 0,
-        state: 0,
-        parentPid: 0,
-        threads: 0,
-        memoryBytes: 0,
-      },
-      ...{ userTicks: 0, systemTicks: 0, userGrown: 0, systemGrown: 0 },
-    }
-    if (this.filesLeft > 0) process.fd = this.openStat(pid)
-    const length = this.readStat(process)
-    if (length === 0 || !parseProcessStat(this.bytes, length, this.parsed)) {
-      this.forget(process)
-      return undefined
-    }
-    process.startTicks = this.parsed.startTicks
-    process.startMs = startMsOf(this.options.boot, process.startTicks)
-    this.known.set(pid, process)
-    this.update(process, length)
-    return process
-  }
-
-  private update(process: Known, length: number): void {
-    const { parsed } = this
-    process.userTicks = parsed.userTicks
-    process.systemTicks = parsed.systemTicks
-    process.state = parsed.state
-    process.parentPid = parsed.parentPid
-    process.threads = parsed.threads
-    process.memoryBytes = parsed.residentPages * this.options.boot.pageBytes
-    if (parsed.nameHash === process.nameHash) return
-    process.nameHash = parsed.nameHash
-    process.name = parseName(this.bytes, length)
-    this.details.forget(process.pid)
-  }
-
-  private openStat(pid: number): number {
-    try {
-      const fd = openSync(`${this.options.roots.proc}/${pid}/stat`, 'r')
-      this.filesLeft--
-      return fd
-    } catch {
-      return -1
-    }
-  }
-
-  /** 0 when the process is gone. */
-  private readStat(process: Known): number {
-    try {
-      if (process.fd >= 0) return readSync(process.fd, this.bytes, 0, this.bytes.length, 0)
-      const fd = openSync(`${this.options.roots.proc}/${process.pid}/stat`, 'r')
-      try {
-        return readSync(fd, this.bytes, 0, this.bytes.length, 0)
-      } finally {
-        closeSync(fd)
-      }
-    } catch {
-      return 0
-    }
-  }
-
-  private forget(process: Known): void {
-    if (process.fd >= 0) {
-      closeSync(process.fd)
-      this.filesLeft++
-    }
-    this.known.delete(process.pid)
-    this.details.forget(process.pid)
-  }
-
   /** The hottest, then the largest that are not among them. Who did nothing is not hot, who has no memory not large. */
   private top(): Known[] {
-    const processes = [...this.known.values()]
-    const hot = topOf(processes, this.options.topByCpu, p => p.userGrown + p.systemGrown)
-    const large = topOf(processes, this.options.topByMemory, p => p.memoryBytes)
+    const all = [...this.table.all()]
+    const hot = topOf(all, this.options.topByCpu, p => (p.userGrown + p.systemGrown) / p.seconds)
+    const large = topOf(all, this.options.topByMemory, p => p.memoryBytes)
+    for (const process of all) process.shown = false
     const top = [...new Set([...hot, ...large])]
+    for (const process of top) process.shown = true
     this.details.keepOnly(top)
     return top
   }
 
   private readingOf(process: Known, seconds: number): ProcessReading {
     const { pid, startMs } = process
-    const cores = (ticks: number) => (ticks >= 0 ? ticks / this.options.boot.ticksPerSecond / seconds : undefined)
+    // of one that was quiet and is read by turn: the mean over the time since it was last read
+    const cores = (ticks: number) =>
+      ticks >= 0 && process.seconds > 0 ? ticks / this.options.boot.ticksPerSecond / process.seconds : undefined
     return {
       pid,
       startMs,
@@ -258,9 +190,14 @@ class Sweep implements Processes {
   }
 
   close(): void {
-    for (const process of [...this.known.values()]) this.forget(process)
+    this.table.close()
     this.details.close()
   }
+}
+
+function setGrowth(process: Known, userGrown: number, systemGrown: number): void {
+  process.userGrown = userGrown
+  process.systemGrown = systemGrown
 }
 
 /** The `count` largest values above 0, largest first. One pass: it runs over all processes each tick. */
@@ -278,22 +215,11 @@ export function topOf<T>(all: readonly T[], count: number, measure: (one: T) => 
   return top.map(({ one }) => one)
 }
 
-/** user + nice + system of all CPUs, and the number of forks since boot. */
 function parseTotals(stat: string): { busyTicks: number; forks: number } {
   const [, user, nice, system] = /^cpu +(\d+) (\d+) (\d+)/.exec(stat)?.map(Number) ?? []
   const at = stat.indexOf('\nprocesses ')
   return {
     busyTicks: (user ?? Number.NaN) + (nice ?? 0) + (system ?? 0),
     forks: at < 0 ? Number.NaN : Number.parseInt(stat.slice(at + 11, at + 31), 10),
-  }
-}
-
-/** Descriptors this process may have; node has raised its soft limit to the hard one. */
-function readFileLimit(): number {
-  try {
-    const [, soft] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? []
-    return Math.min(Number(soft ?? 1024), 200_000)
-  } catch {
-    return 0
   }
 }

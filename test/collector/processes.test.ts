@@ -238,6 +238,30 @@ describe('process table', () => {
     expect(processes.read(machine.tick()).processes).toMatchObject([{ name: 'solver', command: './solver in.dat' }])
   })
 
+  it('leaves the quiet alone, but not when the node was busier than those it reads', () => {
+    const machine = makeMachine({ 'proc/stat': kernel(0, 10) })
+    const processes = open(machine, { topByCpu: 10, topByMemory: 0 })
+    /** user ticks of 7, which never rests, and of 8; and what the node counts */
+    const tick = (seven: number, eight: number, busy: number) => {
+      machine.write('proc/7/stat', statOf({ pid: 7, user: seven }))
+      machine.write('proc/8/stat', statOf({ pid: 8, user: eight }))
+      machine.write('proc/stat', kernel(busy, 10))
+      return Object.fromEntries(processes.read(machine.tick()).processes.map(p => [p.pid, p.cpuUser]))
+    }
+    for (let i = 0; i <= 4; i++) expect(tick(i * 50, 500, i * 50)).toEqual(i === 0 ? {} : { 7: 0.5 })
+    // 8 is quiet now. It wakes for 1 tick (10 ms), which the node's 51 hardly tell from the 50 of 7
+    const seen = []
+    for (let i = 5; i <= 14; i++) seen.push(tick(i * 50, 501, i * 50 + 1)[8])
+    // and is seen within ten sweeps all the same, as the mean since it was last read
+    const late = seen.filter(value => value !== undefined)
+    expect(late).toHaveLength(1)
+    expect(late[0]).toBeGreaterThanOrEqual(0.001)
+    expect(late[0]).toBeLessThanOrEqual(0.01)
+    for (let i = 15; i <= 20; i++) tick(i * 50, 501, i * 50 + 1)
+    // it burns half a core: the node says so, so it is looked at at once
+    expect(tick(21 * 50, 551, 21 * 50 + 51)[8]).toBe(0.5)
+  })
+
   it('shows none where none are wanted', () => {
     const machine = makeMachine({ 'proc/stat': kernel(0, 10), 'proc/8/stat': statOf({ pid: 8, pages: 1 }) })
     const processes = open(machine, { topByCpu: 0, topByMemory: 0 })

@@ -1,0 +1,181 @@
+/**
+ * The processes that are known, each with the descriptor of its stat file: read again by pread(2) it costs half of open + read
+ * + close, and it never turns into another process when the pid is used again (it fails with ESRCH then).
+ */
+import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
+import { emptyStat, parseName, parseProcessStat } from './processstat.ts'
+import { type Boot, startMsOf } from './starttime.ts'
+
+export interface Known {
+  readonly pid: number
+  startMs: number
+  startTicks: number
+  name: string
+  /** Character code. */
+  state: number
+  parentPid: number
+  threads: number
+  memoryBytes: number
+  userTicks: number
+  systemTicks: number
+  /** Growth since the read before, and the time it took; NaN at the first read, when nobody knows since when the ticks are. */
+  userGrown: number
+  systemGrown: number
+  seconds: number
+  /** Monotonic time of the last read. */
+  readMs: number
+  /** Reads in a row without growth. */
+  quiet: number
+  /** Was among the top of the last tick. */
+  shown: boolean
+  nameHash: number
+  /** -1: none is kept. */
+  fd: number
+}
+
+export interface TableOptions {
+  proc: string
+  boot: Boot
+  /** At most so many descriptors are kept; absent: half of what this process may open. */
+  keepFiles: number | undefined
+  /** Another name or no more: what was read of it beside stat is of the past. */
+  onChange: (pid: number) => void
+}
+
+export class ProcessTable {
+  private readonly options: TableOptions
+  private readonly byPid = new Map<number, Known>()
+  private readonly parsed = emptyStat()
+  private readonly bytes = Buffer.allocUnsafe(1024)
+  /** Of `bytes`, filled by the last read. */
+  private length = 0
+  private filesLeft: number
+
+  constructor(options: TableOptions) {
+    this.options = options
+    this.filesLeft = options.keepFiles ?? readFileLimit() >> 1
+  }
+
+  get size(): number {
+    return this.byPid.size
+  }
+
+  all(): IterableIterator<Known> {
+    return this.byPid.values()
+  }
+
+  /** Reads one again. Forgets it, and says false, where it is gone. */
+  read(process: Known, monotonicMs: number): boolean {
+    const { parsed } = this
+    if (!this.readStat(process) || parsed.startTicks !== process.startTicks) {
+      this.forget(process)
+      return false
+    }
+    process.userGrown = parsed.userTicks - process.userTicks
+    process.systemGrown = parsed.systemTicks - process.systemTicks
+    process.quiet = process.userGrown + process.systemGrown === 0 ? process.quiet + 1 : 0
+    this.update(process, monotonicMs)
+    return true
+  }
+
+  /** Those in /proc that are not known yet; their growth is not known either. */
+  meetNew(monotonicMs: number): Known[] {
+    const met: Known[] = []
+    for (const name of readdirSync(this.options.proc)) {
+      const pid = Number(name)
+      if (!(pid > 0) || this.byPid.has(pid)) continue
+      const process = this.meet(pid, monotonicMs)
+      if (process) met.push(process)
+    }
+    return met
+  }
+
+  private meet(pid: number, monotonicMs: number): Known | undefined {
+    const process: Known = {
+      ...{ pid, startMs: 0, startTicks: 0, name: '', nameHash: 0, fd: -1, state: 0, parentPid: 0, threads: 0 },
+      ...{ memoryBytes: 0, userTicks: 0, systemTicks: 0, userGrown: Number.NaN, systemGrown: Number.NaN },
+      ...{ seconds: 0, readMs: monotonicMs, quiet: 0, shown: false },
+    }
+    if (this.filesLeft > 0) this.keepFile(process)
+    if (!this.readStat(process)) {
+      this.forget(process)
+      return undefined
+    }
+    process.startTicks = this.parsed.startTicks
+    process.startMs = startMsOf(this.options.boot, process.startTicks)
+    this.byPid.set(pid, process)
+    this.update(process, monotonicMs)
+    return process
+  }
+
+  private update(process: Known, monotonicMs: number): void {
+    const { parsed } = this
+    process.userTicks = parsed.userTicks
+    process.systemTicks = parsed.systemTicks
+    process.state = parsed.state
+    process.parentPid = parsed.parentPid
+    process.threads = parsed.threads
+    process.memoryBytes = parsed.residentPages * this.options.boot.pageBytes
+    process.seconds = (monotonicMs - process.readMs) / 1000
+    process.readMs = monotonicMs
+    if (parsed.nameHash === process.nameHash) return
+    process.nameHash = parsed.nameHash
+    process.name = parseName(this.bytes, this.length)
+    this.options.onChange(process.pid)
+  }
+
+  private keepFile(process: Known): void {
+    try {
+      process.fd = openSync(`${this.options.proc}/${process.pid}/stat`, 'r')
+      this.filesLeft--
+    } catch {
+      // gone already: reading it will say so
+    }
+  }
+
+  /** Into `parsed`. False when the process is gone. */
+  private readStat(process: Known): boolean {
+    try {
+      this.length = process.fd >= 0 ? this.readBytes(process.fd) : this.readOnce(process.pid)
+      return parseProcessStat(this.bytes, this.length, this.parsed)
+    } catch {
+      return false
+    }
+  }
+
+  private readBytes(fd: number): number {
+    return readSync(fd, this.bytes, 0, this.bytes.length, 0)
+  }
+
+  private readOnce(pid: number): number {
+    const fd = openSync(`${this.options.proc}/${pid}/stat`, 'r')
+    try {
+      return this.readBytes(fd)
+    } finally {
+      closeSync(fd)
+    }
+  }
+
+  private forget(process: Known): void {
+    if (process.fd >= 0) {
+      closeSync(process.fd)
+      this.filesLeft++
+    }
+    this.byPid.delete(process.pid)
+    this.options.onChange(process.pid)
+  }
+
+  close(): void {
+    for (const process of [...this.byPid.values()]) this.forget(process)
+  }
+}
+
+/** Descriptors this process may have; node has raised its soft limit to the hard one. */
+function readFileLimit(): number {
+  try {
+    const [, soft] = /^Max open files +(\d+)/m.exec(readFileSync('/proc/self/limits', 'latin1')) ?? []
+    return Math.min(Number(soft ?? 1024), 200_000)
+  } catch {
+    return 0
+  }
+}
