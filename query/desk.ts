@@ -2,21 +2,26 @@
 import type { Latest } from '../ingest/latest.ts'
 import type { Store } from '../ingest/store.ts'
 import { type Asker, openAsker } from './asker.ts'
+import { type Bodies, openBodies } from './bodies.ts'
 import { type Cache, openCache } from './cache.ts'
 import { type Known, openKnown } from './known.ts'
 import { readProfile } from './profile.ts'
 import type { Target } from './scope.ts'
 import { bytesOf, type Profile } from './stacks.ts'
+import { openUsage, type ReadUsage } from './usage.ts'
 
 export interface Desk {
   readonly asker: Asker
   readonly known: Known
   readonly latest: Latest
+  /** What jobs of a list used. */
+  readonly usage: ReadUsage
   /** The samples of a target, read once for all its views. */
   profile(target: Target): Promise<Profile>
 }
 
-const PROFILE_BYTES = 192 << 20
+const PROFILE_BYTES = 128 << 20
+const BODY_BYTES = 256 << 20
 /** Late samples (a collector's spool) can still reach a window that is over; an open one grows all the time. */
 const KEEP_CLOSED_MS = 120_000
 const KEEP_OPEN_MS = 3_000
@@ -28,19 +33,21 @@ export interface Room {
 
 export function openRoom(store: Store, latest: Latest, now: () => number): Room {
   const known = openKnown(latest)
+  const usage = openUsage()
   const profiles = openCache<Profile>(PROFILE_BYTES, bytesOf)
+  const bodies = openBodies(BODY_BYTES)
   return {
     desk: signal => {
       const asker = openAsker(store, now(), signal)
-      return { asker, known, latest, profile: target => cachedProfile(profiles, asker, target) }
+      return { asker, known, latest, usage, profile: target => cachedProfile(profiles, bodies, asker, target) }
     },
   }
 }
 
-function cachedProfile(profiles: Cache<Profile>, asker: Asker, target: Target): Promise<Profile> {
+function cachedProfile(profiles: Cache<Profile>, bodies: () => Bodies, asker: Asker, target: Target): Promise<Profile> {
   const { cluster, job, namedNodes, pid, start, user, burst, from, rowsTo } = target
   const key = JSON.stringify([cluster, job?.ids, namedNodes, pid, start, user?.name, burst, from, rowsTo])
   const keepMs = rowsTo < asker.nowMs - CLOSED_AFTER_MS ? KEEP_CLOSED_MS : KEEP_OPEN_MS
   const options = { nowMs: asker.nowMs, keepMs, signal: asker.signal }
-  return profiles.get(key, options, signal => readProfile(asker.until(signal), target))
+  return profiles.get(key, options, signal => readProfile(asker.until(signal), bodies(), target))
 }

@@ -7,14 +7,17 @@ import { readKernelShare, readNodeMeasures, readNodeUse, readWaits } from './job
 import type { KnownJob } from './known.ts'
 import { readFirst } from './measured.ts'
 import { resolveCluster, resolveJob, resolveScope, spanOf, type Target } from './scope.ts'
-import { readUsage, type Usage } from './usage.ts'
+import { ROWS_OF_ONE_JOB, readUsage, type Usage } from './usage.ts'
 
 export async function readJob(desk: Desk, id: string, asked: string | undefined): Promise<JobDetail> {
   const { asker } = desk
   const cluster = await resolveCluster(asker, desk.known, asked)
   const job = await resolveJob(asker, cluster, id)
   const target = await resolveScope(asker, desk.known, { cluster, job: job.record.id })
-  const [[usage], first] = await Promise.all([readUsage(asker, cluster, [job], true), readFirst(asker, cluster)])
+  const [[usage], first] = await Promise.all([
+    readUsage(asker, cluster, [job], ROWS_OF_ONE_JOB),
+    readFirst(asker, cluster),
+  ])
   const allocated = allocatedSeconds(job, first, asker.nowMs)
   const started = job.record.startMs !== undefined
   const measured = started ? await readMeasured(desk, target, job) : undefined

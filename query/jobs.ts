@@ -1,7 +1,6 @@
 /** GET /jobs and /bands: lists of jobs, newest first. */
 import { JOB_STATES } from '../ingest/records.ts'
 import type { JobBands, JobRow, Jobs } from './api.ts'
-import type { Asker } from './asker.ts'
 import type { BandsAsk, JobsAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { badRequest, hint, notFound } from './errors.ts'
@@ -9,7 +8,7 @@ import { type KnownJob, knownJob } from './known.ts'
 import { readFirst } from './measured.ts'
 import { MAX_NAMES, resolveCluster, resolveScope, spanOf } from './scope.ts'
 import { and, type Sql, sql } from './sql.ts'
-import { readUsage, type Usage } from './usage.ts'
+import type { Usage } from './usage.ts'
 
 /** Newest first: by submission, or where nobody told it by start. */
 const SORTED = sql`if(submit_ms > 0, submit_ms, start_ms)`
@@ -37,7 +36,7 @@ export async function readJobs(desk: Desk, ask: JobsAsk): Promise<Jobs> {
   const last = shown.at(-1)
   return {
     cluster,
-    jobs: await jobRows(desk.asker, cluster, shown.map(knownJob)),
+    jobs: await jobRows(desk, cluster, shown.map(knownJob)),
     total: count?.jobs ?? 0,
     next: rows.length > limit && last ? cursorOf(last) : null,
   }
@@ -88,9 +87,9 @@ function parseCursor(cursor: string): { sorted: number; id: string } {
   throw badRequest('cursor is not one of ours: give `next` of the page before, or leave it out for the first page')
 }
 
-export async function jobRows(asker: Asker, cluster: string, jobs: readonly KnownJob[]): Promise<JobRow[]> {
-  const [usage, first] = await Promise.all([readUsage(asker, cluster, jobs), readFirst(asker, cluster)])
-  return jobs.map((job, i) => jobRow(job, usage[i], first, asker.nowMs))
+async function jobRows({ asker, usage }: Desk, cluster: string, jobs: readonly KnownJob[]): Promise<JobRow[]> {
+  const [used, first] = await Promise.all([usage(asker, cluster, jobs), readFirst(asker, cluster)])
+  return jobs.map((job, i) => jobRow(job, used[i], first, asker.nowMs))
 }
 
 export function jobRow(job: KnownJob, usage: Usage | undefined, firstMs: number | null, nowMs: number): JobRow {

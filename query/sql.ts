@@ -7,7 +7,7 @@
  */
 import type { Metric } from '../ingest/metrics.ts'
 
-export type Value = string | number | bigint | boolean | readonly string[] | readonly number[]
+export type Value = string | number | bigint | boolean | readonly string[] | readonly number[] | readonly bigint[]
 
 export class Sql {
   readonly #texts: readonly string[]
@@ -84,6 +84,6 @@ function typeOf(value: Value): string {
   if (typeof value === 'bigint') return 'UInt64'
   if (typeof value === 'boolean') return 'Bool'
   if (typeof value === 'number') return Number.isInteger(value) ? 'Int64' : 'Float64'
-  const mixed = value.find(v => typeof v === 'number' && !Number.isInteger(v))
+  const mixed = Array.from<string | number | bigint>(value).find(v => typeof v === 'number' && !Number.isInteger(v))
   return `Array(${typeOf(mixed ?? value[0] ?? '')})`
 }

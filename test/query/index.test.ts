@@ -144,7 +144,7 @@ describe('a question on its way', () => {
   it('is named, has a time limit, and is aborted when its reader leaves', async () => {
     for (const [path, name] of [
       ['jobs', 'jobs'],
-      ['flame', 'stacks'],
+      ['flame', 'samples'],
     ] as const) {
       const { app, asked } = await openStuck(name)
       const url = await app.listen({ port: 0, host: '127.0.0.1' })

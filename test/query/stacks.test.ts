@@ -1,6 +1,7 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Categories, Flame, Functions } from '../../query/api.ts'
 import { openAsker } from '../../query/asker.ts'
+import { openBodies } from '../../query/bodies.ts'
 import { readProfile } from '../../query/profile.ts'
 import { functionTotals } from '../../query/stacks.ts'
 import { indent } from './drawn.ts'
@@ -309,7 +310,7 @@ it('the stacks beyond the largest keep their time as one', async () => {
     user: undefined,
     burst: '',
   }
-  const profile = await readProfile(asker, target, 2)
+  const profile = await readProfile(asker, openBodies(1e6)(), target, 2)
   expect(profile.ns.length).toBe(3)
   expect(profile.ns.reduce((a, b) => a + b)).toBe(84 * S)
   expect(functionTotals(profile, true).find(row => row.function === 0)?.self).toBe(24 * S)

@@ -1,0 +1,210 @@
+/**
+ * What the five main questions of the page cost on one day of a large cluster: wall time (p50, p95), CPU, rows read, bytes
+ * answered. The rows are made inside ClickHouse; asked is the API itself, in this process, with the store embedded.
+ *
+ *   npm run build && node test/bench/query.mjs [--nodes 1000] [--hours 24] [--keep /var/tmp/jobsight-bench] [--runs 20]
+ *
+ *   job 1xxx    8 nodes, 4 hours          750 of them on 1000 nodes in a day
+ *   job 9000    the last eighth of the nodes, the whole day
+ *
+ * A node has 56 metrics every 10 s, 10 processes every 10 s, 128 folded stacks and 240 functions a minute.
+ */
+import { existsSync, mkdtempSync, rmSync } from 'node:fs'
+import { availableParallelism, loadavg, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
+import fastify from 'fastify'
+import { pino } from 'pino'
+
+const { values: given } = parseArgs({
+  options: {
+    nodes: { type: 'string', default: '1000' },
+    hours: { type: 'string', default: '24' },
+    runs: { type: 'string', default: '20' },
+    keep: { type: 'string' },
+    dist: { type: 'string', default: resolve(import.meta.dirname, '../../dist') },
+  },
+})
+const load = path => import(pathToFileURL(join(given.dist, path)).href)
+const { openStore } = await load('ingest/store.js')
+const { METRICS } = await load('ingest/metrics.js')
+const { rollupColumns, rollupSelect, rollupKey } = await load('ingest/tables/points.js')
+const { LatestValues } = await load('ingest/latest.js')
+const { restoreLatest } = await load('ingest/restore.js')
+const { query } = await load('query/index.js')
+
+const nodes = Number(given.nodes)
+const hours = Number(given.hours)
+const runs = Number(given.runs)
+const end = Math.floor(Date.now() / 3_600_000) * 3600
+const begin = end - hours * 3600
+const path = given.keep ?? mkdtempSync(join(tmpdir(), 'jobsight-bench-'))
+const log = pino({ level: 'warn' })
+const made = existsSync(join(path, 'clickhouse'))
+const store = await openStore({ path, memoryBytes: 6 * 2 ** 30 }, { log })
+
+const ask = sql => store.query({ query: sql, query_params: {} }, { name: 'bench', maxSeconds: 3600 })
+const NODE = "concat('node', leftPad(toString(n), 4, '0'))"
+/** The large job has the last nodes; the others change every four hours. */
+const large = Math.floor(nodes * 0.875)
+const JOB = `if(n >= ${large}, '9000', toString(1000 + intDiv(n, 8) * 6 + intDiv(toUInt32(time) - ${begin} - 1, 14400)))`
+
+/** Smooth in time, different for each node, with noise: about as compressible as real metrics. */
+function valueOf(metric, i) {
+  const wave = `(1 + sin(t / ${200 + 37 * i} + n)) / 2`
+  const noise = `(cityHash64(number, ${i}) % 1000) / 1000`
+  const share = `(0.8 * ${wave} + 0.1 * ${noise})`
+  if (metric.unit === 'ratio') return `toInt32(10000 * ${share})`
+  if (metric.column === 'cpu_count') return '64'
+  if (metric.column.endsWith('_total')) return '274877906944'
+  return metric.unit === 'bytes' ? `toInt64(2e11 * ${share}) - toInt64(2e11 * ${share}) % 4096` : `toInt64(${metric.scale} * 1e6 * ${share})`
+}
+
+async function inChunks(what, count, size, insert) {
+  const started = process.hrtime.bigint()
+  for (let first = 0; first < count; first += size) await insert(first, Math.min(size, count - first))
+  console.error(`  ${what}: ${(Number(process.hrtime.bigint() - started) / 1e9).toFixed(0)} s`)
+}
+
+async function makePoints() {
+  const metrics = METRICS.filter(m => m.entity === 'node')
+  const ticks = hours * 360
+  await inChunks('node_points', nodes, 25, (first, some) =>
+    store.command(`INSERT INTO node_points (cluster, node, time, interval_ms, ${metrics.map(m => m.column).join(', ')})
+      SELECT 'bench', ${NODE}, ${begin} + 10 * (t + 1), 10000, ${metrics.map(valueOf).join(', ')}
+      FROM (SELECT number, intDiv(number, ${ticks}) + ${first} AS n, number % ${ticks} AS t FROM numbers(${some * ticks}))`),
+  )
+  for (const rollup of ['1m', '1h']) {
+    const columns = rollupColumns('node', rollup).map(c => c.name).join(', ')
+    await inChunks(`node_points_${rollup}`, nodes, 50, (first, some) =>
+      store.command(`INSERT INTO node_points_${rollup} (${columns}) ${rollupSelect('node', rollup)}
+        WHERE p.node >= '${nodeName(first)}' AND p.node <= '${nodeName(first + some - 1)}' GROUP BY ${rollupKey('node')}`),
+    )
+  }
+}
+
+const nodeName = n => `node${String(n).padStart(4, '0')}`
+
+async function makeProcesses() {
+  const rows = hours * 360 * 10
+  await inChunks('processes', nodes, 50, (first, some) =>
+    store.command(`INSERT INTO processes (cluster, node, time, interval_ms, pid, start_ms, name, command, user, job, evidence, cpu_user, cpu_system, memory_bytes, read_bytes, write_bytes, threads, state)
+      SELECT 'bench', ${NODE}, toDateTime(${begin} + 10 * (1 + intDiv(number % ${rows}, 10))) AS time, 10000, 1000 + number % 10 AS pid,
+        1000 * (${begin} + 14400 * intDiv(toUInt32(time) - ${begin} - 1, 14400)), concat('app', toString(number % 3)), concat('/opt/app --rank ', toString(number % 10)),
+        concat('user', toString(n % 40)), ${JOB}, 'cgroup', 5 + (cityHash64(number) % 100) / 100, 0.2, 1000000000 + cityHash64(number) % 4096 * 4096, 0, 1000, 8, 'R'
+      FROM (SELECT number, intDiv(number, ${rows}) + ${first} AS n FROM numbers(${some * rows}))`),
+  )
+}
+
+/** Ten programs of a thousand stacks; deeper frames differ more, as in a tree. */
+async function makeStacks() {
+  await store.command(`INSERT INTO frames (frame_id, function_id, function, module, kind, seen)
+    SELECT 1000000000000 + number, 2000000000000 + number, concat('solver::function_', toString(number % 2000)), concat('app', toString(intDiv(number, 2000)), '.so'), 'native', today()
+    FROM numbers(20000)`)
+  await store.command(`INSERT INTO stacks (stack_id, category, frames, seen)
+    SELECT 3000000000000 + number, ['compute', 'compute', 'mpi', 'io'][1 + number % 4],
+      arrayReverse(arrayMap(d -> 1000000000000 + intDiv(number, 1000) * 2000 + cityHash64(d, number % toUInt64(1 + d * d / 2)) % 2000, range(1, 9 + number % 24))), today()
+    FROM numbers(10000)`)
+  const rows = hours * 60 * 128
+  await inChunks('samples', nodes, 25, (first, some) =>
+    store.command(`INSERT INTO samples (cluster, job, event, node, pid, start_ms, time, window_ms, process, thread, evidence, burst, stack_id, value, count)
+      SELECT 'bench', ${JOB}, 'cpu', ${NODE}, 1000 + intDiv(number % 128, 16), 1000 * (${begin} + 14400 * intDiv(toUInt32(time) - ${begin} - 1, 14400)),
+        toDateTime(${begin} + 60 * (1 + intDiv(number % ${rows}, 128))) AS time, 60000, concat('app', toString(number % 3)), 'worker', 'cgroup', '',
+        3000000000000 + (n % 10) * 1000 + toUInt64(1000 * pow((cityHash64(number) % 10000) / 10000, 3)), 52631578 * (1 + cityHash64(number, 1) % 40), 1 + cityHash64(number, 1) % 40
+      FROM (SELECT number, intDiv(number, ${rows}) + ${first} AS n FROM numbers(${some * rows}))`),
+  )
+  const minutes = hours * 60 * 240
+  await inChunks('function_minutes', nodes, 25, (first, some) =>
+    store.command(`INSERT INTO function_minutes (cluster, job, event, node, pid, start_ms, minute, function_id, self, total, self_count, total_count)
+      SELECT 'bench', ${JOB}, 'cpu', ${NODE}, 1000 + intDiv(number % 240, 30), 1000 * (${begin} + 14400 * intDiv(toUInt32(time) - ${begin} - 1, 14400)),
+        toDateTime(${begin} + 60 * (1 + intDiv(number % ${minutes}, 240))) AS time, 2000000000000 + (n % 10) * 2000 + cityHash64(number % 30, intDiv(number, 7) % 50) % 2000,
+        cityHash64(number) % 1000000000, 3000000000 - cityHash64(number) % 1000000000, 19, 57
+      FROM (SELECT number, intDiv(number, ${minutes}) + ${first} AS n FROM numbers(${some * minutes}))`),
+  )
+}
+
+async function makeJobs() {
+  const blocks = Math.ceil(large / 8)
+  const slots = Math.ceil(hours / 4)
+  const rows = []
+  const job = (id, first, some, from, to) => {
+    const names = Array.from({ length: some }, (_, i) => nodeName(first + i)).filter((_, i) => first + i < nodes)
+    const startMs = from * 1000
+    const endMs = to * 1000
+    const record = { cluster: 'bench', id, scheduler: 'slurm', state: 'completed', user: `user${first % 40}`, submitMs: startMs, startMs, endMs, nodeCount: names.length, cores: 64 * names.length, memoryBytes: names.length * 2 ** 38, updatedMs: endMs }
+    rows.push({ cluster: 'bench', id, user: record.user, state: 'completed', submit_ms: startMs, start_ms: startMs, end_ms: endMs, node_count: names.length, cores: record.cores, nodes: names, record: JSON.stringify(record), updated_ms: endMs })
+  }
+  for (let b = 0; b < blocks; b++) {
+    for (let s = 0; s < slots; s++) job(String(1000 + b * 6 + s), b * 8, Math.min(8, large - b * 8), begin + s * 14400, Math.min(end, begin + (s + 1) * 14400))
+  }
+  job('9000', large, nodes - large, begin, end)
+  await store.command(`INSERT INTO jobs FORMAT JSONEachRow ${rows.map(row => JSON.stringify(row)).join(' ')}`)
+}
+
+if (!made) {
+  console.error(`making ${hours} h of ${nodes} nodes in ${path}`)
+  await makeJobs()
+  await makePoints()
+  await makeProcesses()
+  await makeStacks()
+}
+const tables = await ask(
+  'SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND database = currentDatabase() GROUP BY table HAVING rows > 1000 ORDER BY bytes DESC',
+)
+console.log(`${nodes} nodes, ${hours} h, ${availableParallelism()} cores, load ${loadavg().map(l => l.toFixed(1)).join(' ')}`)
+for (const t of tables) console.log(`  ${t.table.padEnd(20)} ${Number(t.rows).toLocaleString('en').padStart(15)} rows ${(Number(t.bytes) / 2 ** 20).toFixed(0).padStart(7)} MiB`)
+
+const latest = new LatestValues()
+await restoreLatest(store, latest, end * 1000, log)
+const app = fastify()
+await app.register(query, { store, ingest: { latest, onWritten: () => () => {} }, log, now: () => end * 1000 })
+await app.ready()
+
+const selectedRows = async () => Number((await ask("SELECT value FROM system.events WHERE event = 'SelectedRows'"))[0]?.value ?? 0)
+const at = (list, share) => list[Math.min(list.length - 1, Math.floor(list.length * share))] ?? 0
+
+async function measure(what, url) {
+  const wall = []
+  let bytes = 0
+  const before = await selectedRows()
+  const cpu = process.cpuUsage()
+  for (let i = 0; i < runs; i++) {
+    const started = process.hrtime.bigint()
+    const answer = await app.inject(url(i))
+    wall.push(Number(process.hrtime.bigint() - started) / 1e6)
+    if (answer.statusCode !== 200) throw new Error(`${what}: ${answer.statusCode} ${answer.body.slice(0, 500)}`)
+    bytes = answer.rawPayload.length
+  }
+  const { user, system } = process.cpuUsage(cpu)
+  const rows = ((await selectedRows()) - before) / runs
+  wall.sort((a, b) => a - b)
+  const columns = [at(wall, 0.5).toFixed(0), at(wall, 0.95).toFixed(0), ((user + system) / 1000 / runs).toFixed(0), Math.round(rows).toLocaleString('en'), (bytes / 1024).toFixed(0)]
+  console.log(`${what.padEnd(46)} ${columns.map((c, i) => c.padStart([8, 8, 9, 14, 9][i])).join(' ')}`)
+}
+
+/** A new window each time, so that no answer is a kept one. */
+const window = (i, span) => `from=${1000 * (end - span - 60 * i)}&to=${1000 * (end - 60 * i)}`
+const some = i => nodeName((i * 131) % nodes)
+const small = i => 1000 + ((i * 7) % Math.max(1, Math.floor(large / 8))) * 6
+console.log(`${''.padEnd(46)} ${['p50 ms', 'p95 ms', 'CPU ms', 'rows read', 'KiB'].map((c, i) => c.padStart([8, 8, 9, 14, 9][i])).join(' ')}`)
+const day = hours * 3600 - 1800
+await measure('heat map, all nodes, day', i => `/api/v1/heatmap?metric=cpu_busy&buckets=300&${window(i, day)}`)
+await measure('heat map, all nodes, last hour', i => `/api/v1/heatmap?metric=memory_used&buckets=360&${window(i, 3600)}`)
+await measure('node series, 12 metrics, day', i => `/api/v1/series?node=${some(i)}&metrics=cpu_user,cpu_system,cpu_iowait,load_1m,memory_used,memory_cached,disk_read_bytes,disk_write_bytes,network_receive_bytes,network_transmit_bytes,pressure_cpu_some,pressure_memory_some&buckets=600&${window(i, day)}`)
+await measure('node series, 12 metrics, last hour', i => `/api/v1/series?node=${some(i)}&metrics=cpu_user,cpu_system,cpu_iowait,load_1m,memory_used,memory_cached,disk_read_bytes,disk_write_bytes,network_receive_bytes,network_transmit_bytes,pressure_cpu_some,pressure_memory_some&buckets=600&${window(i, 3600)}`)
+await measure('top processes, node, last hour', i => `/api/v1/processes?node=${some(i)}&${window(i, 3600)}`)
+await measure('top processes, cluster, 10 min', i => `/api/v1/processes?${window(i, 600)}`)
+await measure('functions, job of 8 nodes x 4 h', i => `/api/v1/jobs/${small(i)}/functions`)
+await measure('functions, job of 1/8 of the nodes, day', i => `/api/v1/jobs/9000/functions?${window(i, day)}`)
+await measure('flame graph, job of 8 nodes x 4 h', i => `/api/v1/jobs/${small(i)}/flame?from=${1000 * begin}&to=${1000 * (begin + 14400 - i)}`)
+await measure('flame graph, job of 1/8 of the nodes, day', i => `/api/v1/jobs/9000/flame?${window(i, day)}`)
+await measure('the same again, kept', () => `/api/v1/jobs/9000/flame?direction=bottomup&${window(0, day)}`)
+await measure('flame graph, node, last hour', i => `/api/v1/flame?node=${some(i)}&${window(i, 3600)}`)
+await measure('nodes, newest values', () => '/api/v1/nodes?metrics=cpu_busy,memory_used')
+await measure('jobs, a page of 50', () => '/api/v1/jobs')
+await measure('job, 8 nodes x 4 h', i => `/api/v1/jobs/${small(i)}`)
+
+await app.close()
+await store.close()
+if (given.keep === undefined) rmSync(path, { recursive: true, force: true })
