@@ -3,11 +3,22 @@
  * reused buffer, which costs half of open + read + close. A descriptor that fails is closed and opened anew at the next read.
  */
 import { closeSync, openSync, readSync } from 'node:fs'
-import type { Roots, Tick } from './source.ts'
+import type { Reading, Roots, Tick } from './source.ts'
 
 /** A kernel file that is not what it should be. */
 export class SourceError extends Error {
-  readonly code = 'SOURCE_FILE'
+  readonly code: string = 'SOURCE_FILE'
+}
+
+/** Some of what a source reads could not be read; the rest is here. */
+export class PartError extends SourceError {
+  override readonly code = 'SOURCE_PART'
+  readonly readings: readonly Reading[]
+
+  constructor(message: string, readings: readonly Reading[]) {
+    super(message)
+    this.readings = readings
+  }
 }
 
 export interface KernelFile {
@@ -19,6 +30,8 @@ export interface KernelFile {
 export interface KernelFiles {
   /** `path` begins with 'proc/' or 'sys/'. Undefined where it cannot be opened or read. */
   find(path: string): KernelFile | undefined
+  /** Closes what find() gave for that path: a device or a job that is gone for good. */
+  drop(path: string): void
   close(): void
 }
 
@@ -39,12 +52,19 @@ export function openKernelFiles(roots: Roots): KernelFiles {
       files.set(path, file)
       return file
     },
+    drop(path) {
+      files.get(path)?.close()
+      files.delete(path)
+    },
     close() {
       for (const file of files.values()) file.close()
       files.clear()
     },
   }
 }
+
+/** A mountinfo of 10,000 containers is 5 MiB. */
+const MAX_BYTES = 32 << 20
 
 /** Grows to the largest file seen; /proc/stat of a 256-core machine with all its interrupts is about 64 KiB. */
 class ReadBuffer {
@@ -57,6 +77,8 @@ class ReadBuffer {
       const got = readSync(fd, this.bytes, length, this.bytes.length - length, length)
       if (got === 0) return this.bytes.toString('utf8', 0, length)
       length += got
+      if (length > MAX_BYTES)
+        throw new SourceError(`it is longer than ${MAX_BYTES >> 20} MiB, so not the kernel's file`)
       if (length === this.bytes.length) this.bytes = Buffer.concat([this.bytes, Buffer.allocUnsafe(length)])
     }
   }

@@ -3,14 +3,14 @@
  * is counted, and said once, until it works again.
  */
 import type { Logger } from 'pino'
-import { type KernelFiles, openKernelFiles } from './kernelfile.ts'
+import { type KernelFiles, openKernelFiles, PartError } from './kernelfile.ts'
 import type { Absent, OpenSource, Reading, Roots, Source, Tick } from './source.ts'
 
 export interface SourceStatus {
   name: string
   /** failing: it was there at the start, and its last read failed. */
   state: 'works' | 'absent' | 'failing'
-  /** Why it is absent or failing, and what to do. */
+  /** Why it is absent or failing, and what to do; of one that works, what it has and what it lacks. */
   why?: string
   errors: number
 }
@@ -61,6 +61,21 @@ async function openSafely(open: OpenSource, options: Parameters<OpenSource>[0]):
   }
 }
 
+/** What could be read counts, also where the source throws because of the rest. */
+function readInto(readings: Reading[], source: Source, tick: Tick): void {
+  try {
+    for (const reading of source.read(tick)) readings.push(reading)
+  } catch (error) {
+    if (error instanceof PartError) for (const reading of error.readings) readings.push(reading)
+    throw error
+  }
+}
+
+const LEFT_OUT = {
+  all: 'cannot be read, its metrics are left out',
+  part: 'cannot be read wholly, what is missing is left out',
+}
+
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))
 
 class Sources implements Panel {
@@ -86,7 +101,7 @@ class Sources implements Panel {
     const readings: Reading[] = []
     for (const { source } of this.entries.values()) {
       if (!source) continue
-      for (const reading of this.attempt(source.name, () => source.read(tick)) ?? []) readings.push(reading)
+      this.attempt(source.name, () => readInto(readings, source, tick))
     }
     return readings
   }
@@ -108,7 +123,10 @@ class Sources implements Panel {
     status.why = messageOf(error)
     if (status.state === 'failing') return
     status.state = 'failing'
-    this.log.error({ source: status.name, err: error }, `${status.name} cannot be read, its metrics are left out`)
+    this.log.error(
+      { source: status.name, err: error },
+      `${status.name} ${LEFT_OUT[error instanceof PartError ? 'part' : 'all']}`,
+    )
     this.onChange()
   }
 
@@ -120,7 +138,10 @@ class Sources implements Panel {
   }
 
   status(): SourceStatus[] {
-    return [...this.entries.values()].map(({ status }) => ({ ...status }))
+    return [...this.entries.values()].map(({ status, source }) => {
+      const detail = status.why ?? source?.detail?.()
+      return detail === undefined ? { ...status } : { ...status, why: detail }
+    })
   }
 
   errors(): Readonly<Record<string, number>> {

@@ -4,7 +4,8 @@
  *   openSource() probes once at start: a Source, or why it is absent here (said once, shown by `doctor` and on the page).
  *   read(tick)   returns readings for the interval that ends now. The first read of a counter only remembers it.
  *                It throws where a kernel file vanished or is not what it should be; the caller counts and logs that
- *                once, leaves these metrics out of the tick and goes on. A value that is not there is left out, never 0.
+ *                once, leaves these metrics out of the tick and goes on. A PartError carries what could be read. A value
+ *                that is not there is left out, never 0.
  *
  * Parsers are pure, parseX(text) -> records, and live in the same file as their reader.
  */
@@ -47,6 +48,8 @@ export interface Reading {
 export interface Source {
   readonly name: string
   read(tick: Tick): Reading[]
+  /** What it has and what it lacks while it works, for people: 'CPU packages 0 and 1; no ipmitool: install it for …'. */
+  detail?(): string | undefined
   close?(): void
 }
 
