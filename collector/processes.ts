@@ -114,23 +114,26 @@ class Sweep implements Processes {
 
   /** Ticks that all processes grew by, as far as they were read. */
   private sweep(tick: Tick, before: Totals, now: Totals, seconds: number): number {
-    const every = Math.max(1, Math.round(QUIET_READ_EVERY_MS / tick.intervalMs))
-    const asleep: Known[] = []
+    const quiet: Known[] = []
     let grown = 0
     for (const process of this.table.all()) {
-      const isQuiet = process.quiet >= QUIET_AFTER_READS && !process.shown
-      if (isQuiet && (process.pid + this.sweeps) % every !== 0) asleep.push(process)
+      if (process.quiet >= QUIET_AFTER_READS && !process.shown) quiet.push(process)
       else grown += this.readOne(process, tick)
     }
     // after the known ones: a pid that is used again is known no more, and new
     if (before.forks !== now.forks) grown += this.sweepNew(tick, seconds)
     const unexplained = now.busyTicks - before.busyTicks - grown
-    const wake = unexplained >= 2 + 0.02 * grown
-    for (const process of asleep) {
-      if (wake) grown += this.readOne(process, tick)
+    return grown + this.sweepQuiet(quiet, tick, unexplained >= 2 + 0.02 * grown, seconds)
+  }
+
+  /** `wake`: somebody used CPU time that nobody else did. Up to now all was explained, so it was in this tick. */
+  private sweepQuiet(quiet: readonly Known[], tick: Tick, wake: boolean, seconds: number): number {
+    const every = Math.max(1, Math.round(QUIET_READ_EVERY_MS / tick.intervalMs))
+    let grown = 0
+    for (const process of quiet) {
+      if (wake || (process.pid + this.sweeps) % every === 0) grown += this.readOne(process, tick)
       else setGrowth(process, 0, 0)
-      // until now the others had explained the node's time, so what it used since it was last read is of this tick
-      process.seconds = seconds
+      if (wake) process.seconds = seconds
     }
     return grown
   }
