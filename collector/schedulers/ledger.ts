@@ -126,23 +126,24 @@ export class Ledger {
       if (!isMissing(run)) continue
       if (isRest(run.job)) run.job = { ...run.job, state: 'completed', schedulerState: 'EXPANDED', endMs: run.seenMs }
       else if (accounting && nowMs - (run.missedMs ?? nowMs) < this.#options.graceMs) continue
-      else run.job = this.#ended(key, run)
+      else run.job = this.#ended(key, run, accounting)
       run.final = true
     }
   }
 
-  #ended(key: string, run: Run): PolledJob {
-    const { startMs, ...job } = run.job
+  #ended(key: string, run: Run, accounting: boolean): PolledJob {
+    const { job, seenMs } = run
     const again = [...this.#runs].some(([other, { job }]) => other !== key && job.id === run.job.id && isLive(job))
-    if (!again) this.unknown++
-    const until = new Date(run.missedMs ?? run.seenMs).toISOString()
+    // Accounting tells of every run: a job it does not know never had one.
+    const never = accounting && job.startMs === undefined
+    if (!again && !never) this.unknown++
+    const between = `${new Date(seenMs).toISOString()} and ${new Date(run.missedMs ?? seenMs).toISOString()}`
     return {
       ...job,
-      ...(startMs === undefined ? {} : { startMs }),
-      state: again ? 'requeued' : 'unknown',
-      reason: `left the queue between ${new Date(run.seenMs).toISOString()} and ${until}`,
+      state: again ? 'requeued' : never ? 'cancelled' : 'unknown',
+      reason: `left the queue between ${between}${never ? ' and never ran' : ''}`,
       // The last moment at which it was there.
-      endMs: Math.max(run.seenMs, startMs ?? 0),
+      endMs: Math.max(seenMs, job.startMs ?? 0),
     }
   }
 

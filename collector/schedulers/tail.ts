@@ -3,10 +3,13 @@ import { open } from 'node:fs/promises'
 
 const BLOCK = 1 << 20
 
+/** Of a file that is there already, not more than its end is read: a day of the largest sites. */
+const FIRST_BYTES = 256 << 20
+
 export class Tail {
   readonly path: string
   #offset = 0
-  #inode = 0
+  #inode: number | undefined
 
   constructor(path: string) {
     this.path = path
@@ -17,7 +20,8 @@ export class Tail {
     const file = await open(this.path, 'r')
     try {
       const { ino, size } = await file.stat()
-      if (ino !== this.#inode || size < this.#offset) this.#offset = 0
+      if (this.#inode === undefined) this.#offset = Math.max(0, size - FIRST_BYTES)
+      else if (ino !== this.#inode || size < this.#offset) this.#offset = 0
       this.#inode = ino
       let rest = Buffer.alloc(0)
       for (;;) {

@@ -112,6 +112,11 @@ describe('a job that left the queue', () => {
     expect(sent[9]).toBe('A:unknown')
   })
 
+  it('before it started, and accounting does not know it, was cancelled', () => {
+    expect(play(open(), { A: 'q', B: 'r'.repeat(12) }, {})[9]).toBe('A:cancelled')
+    expect(play(open(), { A: 'q', B: 'rr' })[1]).toBe('A:unknown')
+  })
+
   it('and comes back, goes on', () => {
     expect(play(open(), { A: 'r-r', B: 'rrr' }, {})).toEqual(['A:running B:running', '', ''])
   })
