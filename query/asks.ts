@@ -47,12 +47,9 @@ export const ProcessesAsk = ask({
   limit: limit(20),
 })
 export const ProcessAsk = ask({
-  cluster,
+  ...scope,
   node: Type.String(),
   pid: Type.Integer({ minimum: 0, maximum: 4294967295 }),
-  start: scope.start,
-  from,
-  to,
   buckets,
 })
 const idle = Type.Optional(Type.Boolean({ default: false, description: 'with idle stacks' }))
@@ -75,8 +72,8 @@ export const ScopeAsk = ask({ ...scope })
 export const JobsAsk = ask({
   cluster,
   state: Type.Optional(Type.String({ description: 'running,queued' })),
-  user: Type.Optional(Type.String()),
-  queue: Type.Optional(Type.String()),
+  user: Type.Optional(Type.String({ description: 'ann,bob' })),
+  queue: Type.Optional(Type.String({ description: 'big,small: in any of them' })),
   account: Type.Optional(Type.String()),
   name: Type.Optional(Type.String({ description: 'part of the name' })),
   node: Type.Optional(Type.String({ description: 'ran there; with commas: on any of them' })),
@@ -95,7 +92,7 @@ export const JobNodesAsk = ask({
   to,
   buckets,
 })
-export const BandsAsk = ask({ cluster, node: scope.node, user: scope.user, from, to, limit: limit(500) })
+export const BandsAsk = ask({ ...scope, limit: limit(500) })
 export const SearchAsk = ask({
   cluster,
   q: Type.String({ minLength: 1, maxLength: 200 }),

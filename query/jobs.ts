@@ -43,29 +43,36 @@ export async function readJobs(desk: Desk, ask: JobsAsk): Promise<Jobs> {
 }
 
 function conditions(cluster: string, ask: JobsAsk, nowMs: number): Sql {
-  const nodes = ask.node?.split(',').slice(0, MAX_NAMES)
+  const any = (text: string | undefined, test: (names: string[]) => Sql) =>
+    text === undefined ? undefined : test(namesIn(text))
   return and([
     sql`cluster = ${cluster}`,
     ask.state === undefined ? undefined : sql`state IN ${statesNamed(ask.state)}`,
-    ask.user === undefined ? undefined : sql`user = ${ask.user}`,
+    any(ask.user, names => sql`user IN ${names}`),
     // A Slurm job can wait in several partitions: a,b.
-    ask.queue === undefined ? undefined : sql`has(splitByChar(',', toString(queue)), ${ask.queue})`,
-    ask.account === undefined ? undefined : sql`account = ${ask.account}`,
+    any(ask.queue, names => sql`hasAny(splitByChar(',', toString(queue)), ${names})`),
+    any(ask.account, names => sql`account IN ${names}`),
+    any(ask.node, names => sql`hasAny(nodes, ${names})`),
+    any(ask.array, names => sql`array_id IN ${names}`),
     ask.name === undefined ? undefined : sql`positionCaseInsensitiveUTF8(name, ${ask.name}) > 0`,
-    nodes && sql`hasAny(nodes, ${nodes})`,
     ask.from === undefined ? undefined : sql`(end_ms = 0 OR end_ms > ${ask.from})`,
     ask.to === undefined ? undefined : sql`${SORTED} < ${ask.to}`,
     ask.minNodes === undefined ? undefined : sql`node_count >= ${ask.minNodes}`,
     ask.minSeconds === undefined ? undefined : ranFor(ask.minSeconds, nowMs),
-    ask.array === undefined ? undefined : sql`array_id = ${ask.array}`,
   ])
 }
+
+const namesIn = (text: string): string[] =>
+  text
+    .split(',')
+    .filter(name => name !== '')
+    .slice(0, MAX_NAMES)
 
 const ranFor = (seconds: number, nowMs: number): Sql =>
   sql`start_ms > 0 AND if(end_ms > 0, end_ms, ${nowMs}) - start_ms >= ${seconds * 1000}`
 
 function statesNamed(text: string): string[] {
-  const states = text.split(',').filter(state => state !== '')
+  const states = namesIn(text)
   const known: readonly string[] = JOB_STATES
   const wrong = states.find(state => !known.includes(state))
   if (wrong !== undefined) throw notFound(`job state ${wrong} is not known.${hint(wrong, known, 'state')}`)
@@ -126,7 +133,8 @@ export function allocatedSeconds(job: KnownJob, firstMs: number | null, nowMs: n
 }
 
 export async function readBands(desk: Desk, ask: BandsAsk): Promise<JobBands> {
-  const { user, limit, ...scope } = ask
+  const { user, limit, pid, ...scope } = ask
+  if (pid !== undefined) throw badRequest('bands are of jobs: leave pid out')
   const target = await resolveScope(desk.asker, desk.known, scope)
   const rows = await desk.asker.rows<{ record: string; nodes: string[] }>(
     'bands',
@@ -135,6 +143,7 @@ export async function readBands(desk: Desk, ask: BandsAsk): Promise<JobBands> {
       sql`start_ms > 0 AND start_ms < ${target.to} AND (end_ms = 0 OR end_ms > ${target.from})`,
       target.namedNodes && sql`hasAny(nodes, ${target.namedNodes})`,
       user === undefined ? undefined : sql`user = ${user}`,
+      target.job && sql`id = ${target.job.record.id}`,
     ])} ORDER BY node_count DESC, start_ms, id LIMIT ${limit ?? 500}`,
   )
   const named = target.namedNodes && new Set(target.namedNodes)

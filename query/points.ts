@@ -25,7 +25,13 @@ export const nameOf = (metric: Metric): string =>
   metric.entity === 'node' ? metric.column : `${metric.entity}.${metric.column}`
 
 /** How many instances a node has of each entity, near enough to choose a table by. */
-export const USUAL_INSTANCES: Readonly<Record<Entity, number>> = { node: 1, core: 64, disk: 4, interface: 4 }
+export const USUAL_INSTANCES: Readonly<Record<Entity, number>> = {
+  node: 1,
+  core: 64,
+  disk: 4,
+  interface: 4,
+  filesystem: 4,
+}
 
 /** Table names are written here, once each: no text becomes one. */
 const TABLES: Readonly<Record<Entity, Record<Grid['rollup'], Sql>>> = {
@@ -33,6 +39,7 @@ const TABLES: Readonly<Record<Entity, Record<Grid['rollup'], Sql>>> = {
   core: { '': sql`core_points`, '1m': sql`core_points_1m`, '1h': sql`core_points_1h` },
   disk: { '': sql`disk_points`, '1m': sql`disk_points_1m`, '1h': sql`disk_points_1h` },
   interface: { '': sql`interface_points`, '1m': sql`interface_points_1m`, '1h': sql`interface_points_1h` },
+  filesystem: { '': sql`filesystem_points`, '1m': sql`filesystem_points_1m`, '1h': sql`filesystem_points_1h` },
 }
 export const tableOf = (entity: Entity, rollup: Grid['rollup']): Sql => TABLES[entity][rollup]
 

@@ -286,6 +286,8 @@ describe('the list of jobs', () => {
     const of = async (params: Record<string, string | number>) => ids(await list(params))
     expect(await of({ state: 'running,failed' })).toEqual(['200_2', '200_1', '101'])
     expect(await of({ user: 'bob' })).toEqual(['102', '101'])
+    expect(await of({ user: 'bob,eve' })).toEqual(['102', '101', '100'])
+    expect(await of({ queue: 'small,big' })).toEqual(['102', '101', '100'])
     expect(await of({ queue: 'small' })).toEqual(['102', '101'])
     expect(await of({ account: 'physics' })).toEqual(['100'])
     expect(await of({ name: "O'BRIEN" })).toEqual(['103'])
@@ -375,6 +377,7 @@ describe('bands and search', () => {
       { id: '100', name: 'wide run', user: 'ann', state: 'completed', from: T0, to: T0 + 20 * MINUTE, nodes: ['n1'] },
       { id: '200_1', name: '', user: 'ann', state: 'running', from: T0 + 40 * MINUTE, to: T0 + HOUR, nodes: ['n1'] },
     ])
+    expect((await place.ask<JobBands>('/bands', { job: '100' })).jobs.map(j => j.id)).toEqual(['100'])
     expect((await place.ask<JobBands>('/bands', { from: T0, to: T0 + HOUR })).jobs).toHaveLength(4)
     expect((await place.ask<JobBands>('/bands', { from: T0, to: T0 + HOUR, limit: 1 })).jobs.map(j => j.id)).toEqual([
       '100',
