@@ -22,6 +22,7 @@ import { type Charge, openProcesses, type Processes } from './processes.ts'
 import { openPortableProcesses } from './processesportable.ts'
 import { shortName } from './schedulers/contract.ts'
 import { PORTABLE_SOURCES, type Reading, SOURCES, type Tick } from './source.ts'
+import { type Stacks, samplersOf, startStacks } from './stacks.ts'
 import { type Boot, readBoot } from './starttime.ts'
 import { startTicks, type Ticks } from './ticks.ts'
 import { openUsers } from './users.ts'
@@ -83,6 +84,7 @@ class NodeCollector implements Collector {
   private attribution: Attribution | undefined
   private polling: Polling | undefined
   private processes: Processes | undefined
+  private stacks: Stacks | undefined
   private meter: Meter | undefined
   private ticks: Ticks | undefined
   private ticked = 0
@@ -114,6 +116,7 @@ class NodeCollector implements Collector {
     this.polling = this.startPolling()
     this.attribution = boot ? this.openAttribution(boot, this.polling) : undefined
     this.processes = await this.openProcesses(boot, this.panel)
+    this.stacks = this.attribution ? await this.startStacks(this.attribution, this.panel) : undefined
     this.meter = openMeter(
       { node: this.node, cluster: this.config.cluster, intervalMs: this.config.intervalMs },
       {
@@ -174,6 +177,23 @@ class NodeCollector implements Collector {
       : await openPortableProcesses(options)
     panel.add('processes', 'absent' in opened ? opened.absent : undefined)
     return 'absent' in opened ? undefined : opened
+  }
+
+  private async startStacks(attribution: Attribution, panel: Panel): Promise<Stacks> {
+    const { cluster, stacks: options, roots } = this.config
+    const perf = {
+      log: this.log,
+      proc: roots.proc,
+      now: this.now,
+      monotonic: () => Number(process.hrtime.bigint()) / 1e6,
+    }
+    const stacks = await startStacks(
+      { ...options, node: this.node, ...(cluster ? { cluster } : {}) },
+      { samplers: samplersOf(options.mode, perf), outbox: this.outbox, attribution, log: this.log },
+    )
+    const status = stacks.status()
+    panel.add('stacks', 'absent' in status ? status.absent : undefined, stacks.source)
+    return stacks
   }
 
   /** Returns what to call when a source changed; that is told at most once a minute. */
@@ -260,6 +280,7 @@ class NodeCollector implements Collector {
   async stop(): Promise<void> {
     await this.ticks?.stop()
     for (const close of this.closing.reverse()) await close()
+    await this.stacks?.stop()
     await this.polling?.stop()
     await this.outbox.close(DRAIN_WITHIN_MS)
     await this.meter?.close()

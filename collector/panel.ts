@@ -21,8 +21,8 @@ export interface Panel {
   status(): SourceStatus[]
   /** Failed reads since the start, by source. */
   errors(): Readonly<Record<string, number>>
-  /** Adds one that is not a Source: the process table, the stack sampler. */
-  add(name: string, absent: string | undefined): void
+  /** Adds one that opens on its own: the process table, which is no Source, and the stack sampler. */
+  add(name: string, absent: string | undefined, source?: Source): void
   /** Reads something of that name as a source is read: a throw is counted, said once and gives undefined. */
   attempt<T>(name: string, read: () => T): T | undefined
   close(): void

@@ -1,0 +1,221 @@
+/**
+ * Stacks by perf(1): the sampler of machines on which the addon cannot be built. It runs one pair `perf record | perf script`
+ * (perfpair.ts), parses its text, and rolls the samples into windows.
+ *
+ * perf script never forgets a process it has seen: a storm of short-lived ones made it grow by 25 MB a second. So a pair
+ * that has become large is followed by a fresh one. Both sample for a moment; the cut is at the first sample of the new one:
+ *
+ *   old   ──x──x──x──x──x──╎··x···x    samples after the cut are dropped here …
+ *   new              start ╎──x──x──x  … since they are here too: none is lost, none is counted twice
+ */
+import { availableParallelism, release } from 'node:os'
+import type { Logger } from 'pino'
+import { reachesRoot } from './formats/perfframe.ts'
+import { type PerfSample, PerfScriptParser } from './formats/perfscript.ts'
+import { Identities } from './identities.ts'
+import { advicePerf, readPerfHost } from './perfadvice.ts'
+import { type PerfCommand, PerfPair } from './perfpair.ts'
+import { WindowRoll } from './roll.ts'
+import type { Sampler, SamplerOptions, SamplerStatus, StackWindow, StartSampler } from './sampler.ts'
+import { TRUNCATED } from './window.ts'
+
+export interface PerfDeps {
+  log: Logger
+  proc: string
+  now: () => number
+  /** CLOCK_MONOTONIC in ms, the clock that perf is told to use. */
+  monotonic: () => number
+}
+
+/** perf script unwinds at 0.3-0.6 ms a sample, so a large node is sampled less often: at most this many a second. */
+const SAMPLES_A_SECOND = 300
+/** Locked memory of all rings together; 2 MiB a CPU hold 7 s at 19 Hz and 16 KiB a sample, while perf script reads symbols. */
+const RING_BYTES = 64 << 20
+const PULSE_MS = 1000
+const LARGE_BYTES = 384 << 20
+const TOO_LARGE_BYTES = 1024 << 20
+const YOUNG_MS = 20_000
+const OLD_MS = 3_600_000
+const BACKOFF_MS = { first: 1000, last: 60_000 }
+
+export const perfSampler =
+  (deps: PerfDeps): StartSampler =>
+  async options => {
+    const command = commandFor(options, availableParallelism())
+    const sampler = new PerfSampler(command, options, deps)
+    const absent = await sampler.start()
+    return absent === undefined ? sampler : { absent }
+  }
+
+export function commandFor(options: SamplerOptions, cpus: number): PerfCommand {
+  const pages = RING_BYTES / 4096 / cpus
+  return {
+    hz: Math.max(1, Math.min(options.hz, Math.floor(SAMPLES_A_SECOND / cpus))),
+    stackBytes: Math.max(512, Math.min(65_528, options.stackBytes & ~7)),
+    pages: Math.max(64, Math.min(512, 2 ** Math.floor(Math.log2(pages)))),
+    control: true,
+    includeIdle: options.includeIdle,
+  }
+}
+
+/** A pair and the span of the recording's clock that counts. */
+interface Generation {
+  pair: PerfPair
+  parser: PerfScriptParser
+  untilMs: number
+  lost: number
+  samples: number
+}
+
+class PerfSampler implements Sampler {
+  readonly status: SamplerStatus
+  private command: PerfCommand
+  private readonly options: SamplerOptions
+  private readonly deps: PerfDeps
+  private readonly roll: WindowRoll
+  private readonly identities: Identities
+  private readonly host = readPerfHost(release())
+  private current: Generation | undefined
+  private successor: Generation | undefined
+  private readonly leaving = new Set<Generation>()
+  private timer: NodeJS.Timeout | undefined
+  private backoffMs = BACKOFF_MS.first
+  private stopped = false
+
+  constructor(command: PerfCommand, options: SamplerOptions, deps: PerfDeps) {
+    this.command = command
+    this.options = options
+    this.deps = deps
+    this.status = { kind: 'perf', hz: command.hz, clock: 'cpu-clock' }
+    this.roll = new WindowRoll({ startMs: deps.now(), windowMs: options.windowMs })
+    this.identities = new Identities(deps.proc, deps.now)
+  }
+
+  /** Undefined once it samples, else why not. Tries again without what this perf or this user cannot have. */
+  async start(): Promise<string | undefined> {
+    for (;;) {
+      const generation = this.open()
+      const said = await generation.pair.ready
+      if (said === undefined) {
+        this.current = generation
+        this.watch(generation)
+        this.timer = setInterval(() => this.pulse(), PULSE_MS)
+        return undefined
+      }
+      const simpler = simplerCommand(this.command, said)
+      if (!simpler) return advicePerf(said, this.host)
+      this.command = simpler
+    }
+  }
+
+  drain(): StackWindow[] {
+    this.identities.prune()
+    return this.roll.drain(this.deps.now())
+  }
+
+  async stop(): Promise<void> {
+    this.stopped = true
+    clearInterval(this.timer)
+    const all = [this.current, this.successor, ...this.leaving].filter(g => g !== undefined)
+    await Promise.all(all.map(g => g.pair.stop()))
+    this.roll.end(this.deps.now())
+  }
+
+  private open(): Generation {
+    const parser = new PerfScriptParser(sample => this.take(generation, sample))
+    const pair = new PerfPair(this.command, line => parser.line(line), this.deps.now())
+    const generation: Generation = { pair, parser, untilMs: Number.POSITIVE_INFINITY, lost: 0, samples: 0 }
+    return generation
+  }
+
+  private take(generation: Generation, sample: PerfSample): void {
+    const { parser } = generation
+    if (parser.counters.lost > generation.lost) this.roll.lose(parser.counters.lost - generation.lost)
+    generation.lost = parser.counters.lost
+    if (sample.timeMs === undefined || sample.timeMs >= generation.untilMs) return
+    if (generation === this.successor) this.handOver(sample.timeMs)
+    if (sample.pid <= 0 && !this.options.includeIdle) return
+    const { pid, comm } = sample
+    const known = this.identities.of(pid)
+    const process = known?.name ?? (comm.startsWith(':') ? '' : comm)
+    const frames =
+      sample.frames.length === 0 || !reachesRoot(sample.frames) ? [...sample.frames, TRUNCATED] : sample.frames
+    const epochMs = sample.timeMs + this.deps.now() - this.deps.monotonic()
+    this.roll.add(epochMs, {
+      pid: Math.max(0, pid),
+      startMs: known?.startMs ?? 0,
+      process,
+      cgroup: '',
+      thread: threadGroup(comm, process),
+      frames,
+      periodNs: sample.period ?? 1e9 / this.command.hz,
+      count: 1,
+    })
+  }
+
+  private handOver(cutMs: number): void {
+    const old = this.current
+    this.current = this.successor
+    this.successor = undefined
+    if (!old) return
+    old.untilMs = cutMs
+    this.leaving.add(old)
+    old.pair.stop().then(() => this.leaving.delete(old))
+  }
+
+  private pulse(): void {
+    for (const generation of [this.current, this.successor]) generation?.pair.pulse()
+    const { current } = this
+    if (!current) return
+    const ageMs = this.deps.now() - current.pair.startedMs
+    const bytes = current.pair.residentBytes()
+    if (ageMs > BACKOFF_MS.last) this.backoffMs = BACKOFF_MS.first
+    if (bytes > TOO_LARGE_BYTES) current.pair.kill()
+    else if (!this.successor && ((bytes > LARGE_BYTES && ageMs > YOUNG_MS) || ageMs > OLD_MS)) this.beginSuccessor()
+  }
+
+  private beginSuccessor(): void {
+    const successor = this.open()
+    this.successor = successor
+    successor.pair.ended.then(said => {
+      if (this.successor === successor) this.successor = undefined
+      else this.restart(successor, said)
+    })
+  }
+
+  private watch(generation: Generation): void {
+    generation.pair.ended.then(said => this.restart(generation, said))
+  }
+
+  /** A pair that ended on its own is replaced, later each time. */
+  private restart(generation: Generation, said: string): void {
+    if (this.stopped || this.current !== generation) return
+    this.current = undefined
+    const { log } = this.deps
+    log.warn(
+      { said: said.slice(0, 500), afterMs: this.backoffMs },
+      `stacks: ${advicePerf(said, this.host)}; starting it again`,
+    )
+    setTimeout(() => {
+      if (this.stopped) return
+      this.current = this.open()
+      this.watch(this.current)
+    }, this.backoffMs).unref()
+    this.backoffMs = Math.min(BACKOFF_MS.last, this.backoffMs * 2)
+  }
+}
+
+/** What to leave out after perf refused; undefined where nothing helps. */
+function simplerCommand(command: PerfCommand, said: string): PerfCommand | undefined {
+  if (command.control && /unknown option.*control|Failed to.*control/i.test(said)) return { ...command, control: false }
+  if (command.pages !== undefined && /mlock|mmap|Permission error mapping|Cannot allocate memory/i.test(said)) {
+    const { pages: _, ...rest } = command
+    return rest
+  }
+  return undefined
+}
+
+/** `worker-12` and `worker-13` are one group; a thread with its process's name keeps it, `fib2` is no second `fib`. */
+export function threadGroup(comm: string, process: string): string {
+  return comm === process ? comm : comm.replace(/[-_ /#:.]*\d+$/, '') || comm
+}

@@ -1,0 +1,183 @@
+/**
+ * `perf record | perf script`, two processes and a pipe between them that does not pass through us:
+ *
+ *   perf record -o -  ──pipe──▶  perf script -i -  ──text──▶  lines
+ *        ▲ control: "ping" each second. perf record sleeps until a ring is half full, on a quiet machine for minutes; any
+ *          word on its control descriptor makes it read all rings, so that samples arrive within about two seconds.
+ *
+ * Choices, each measured with test/bench/stacks:
+ * - cpu-clock and no other event: its period is in ns on every machine, virtual or not.
+ * - a copy of the user stack, unwound by perf script: frame pointers alone give right stacks for almost nothing.
+ * - --no-inline: resolving inlined names starts addr2line for each module, minutes of CPU.
+ * - nice 5: with nice 10 or 19 and four busy threads a core perf does not get through its own start within 10 s.
+ */
+import { type ChildProcess, type IOType, spawn } from 'node:child_process'
+import { existsSync, readFileSync } from 'node:fs'
+import type { Stream } from 'node:stream'
+import { LineSplitter } from './formats/lines.ts'
+
+export interface PerfCommand {
+  hz: number
+  stackBytes: number
+  /** Ring pages a CPU; absent: perf's default, which a user without CAP_IPC_LOCK can have. */
+  pages?: number
+  /** --control: perf 5.10 and newer. */
+  control: boolean
+  includeIdle: boolean
+}
+
+/** perf 6.1 writes ack to ping within milliseconds once its rings are mapped; older ones are taken for ready when they still live. */
+const READY_MS = 2500
+const STDERR_LIMIT = 4096
+/** More than perf_event_max_stack, since dwarf unwinding is not bound by it. */
+const MAX_STACK = 1024
+const NICE = 5
+const FIELDS = 'comm,pid,tid,cpu,time,period,event,ip,sym,dso'
+
+export function recordArguments(command: PerfCommand): string[] {
+  return [
+    ...['record', '-a', '-N', '-e', command.includeIdle ? 'cpu-clock' : 'cpu-clock:I', '-F', String(command.hz)],
+    ...['--call-graph', `dwarf,${command.stackBytes}`, '-k', 'CLOCK_MONOTONIC', '-o', '-'],
+    ...(command.pages === undefined ? [] : ['-m', String(command.pages)]),
+    ...(command.control ? ['--control', 'fd:3,4'] : ['--no-buffering']),
+  ]
+}
+
+export function scriptArguments(): string[] {
+  return [
+    'script',
+    '-i',
+    '-',
+    '--no-inline',
+    '--show-lost-events',
+    '--ns',
+    '--max-stack',
+    String(MAX_STACK),
+    '-F',
+    FIELDS,
+  ]
+}
+
+export class PerfPair {
+  /** Resolves with undefined once it samples, or with what perf said when it could not. */
+  readonly ready: Promise<string | undefined>
+  /** Resolves with what perf said last, when both processes have ended. */
+  readonly ended: Promise<string>
+  readonly startedMs: number
+  private readonly record: ChildProcess
+  private readonly script: ChildProcess
+  private readonly said = new Map<ChildProcess, string>()
+  private running = 2
+  private answered = true
+
+  constructor(command: PerfCommand, onLine: (line: string) => void, nowMs: number) {
+    this.startedMs = nowMs
+    this.record = spawnLow(recordArguments(command), ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'])
+    const { stdout } = this.record
+    this.script = spawnLow(scriptArguments(), [stdout ?? 'ignore', 'pipe', 'pipe'])
+    stdout?.destroy()
+    this.readText(onLine)
+    this.ended = new Promise(resolve => {
+      for (const child of [this.record, this.script]) this.watch(child, resolve)
+    })
+    this.ready = this.awaitReady(command.control)
+  }
+
+  /** Makes perf record empty its rings. Not again before the last one was answered. */
+  pulse(): void {
+    const control = this.record.stdio[3]
+    if (!this.answered || !control || !('write' in control) || !control.writable) return
+    this.answered = false
+    control.write('ping\n')
+  }
+
+  /** Resident bytes of perf script, which holds maps, symbols and unwinding tables of all it has seen. */
+  residentBytes(): number {
+    try {
+      return Number(readFileSync(`/proc/${this.script.pid}/statm`, 'latin1').split(' ')[1]) * 4096
+    } catch {
+      return 0
+    }
+  }
+
+  /** CPU seconds that both have used. */
+  cpuSeconds(): number {
+    return cpuSecondsOf(this.record.pid) + cpuSecondsOf(this.script.pid)
+  }
+
+  /** Ends recording; perf script still writes what it has. Kills both where they have not ended by then. */
+  async stop(graceMs = 3000): Promise<void> {
+    this.record.kill('SIGTERM')
+    const timer = setTimeout(() => this.kill(), graceMs)
+    await this.ended
+    clearTimeout(timer)
+  }
+
+  kill(): void {
+    this.record.kill('SIGKILL')
+    this.script.kill('SIGKILL')
+  }
+
+  private readText(onLine: (line: string) => void): void {
+    const lines = new LineSplitter()
+    this.script.stdout?.on('data', (chunk: Buffer) => lines.push(chunk).forEach(onLine))
+    this.script.stdout?.on('end', () => lines.end().forEach(onLine))
+    for (const child of [this.record, this.script])
+      child.stderr?.on('data', (chunk: Buffer) => {
+        this.said.set(child, ((this.said.get(child) ?? '') + chunk.toString()).slice(-STDERR_LIMIT))
+      })
+  }
+
+  /** Either one is of no use without the other. */
+  private watch(child: ChildProcess, resolve: (said: string) => void): void {
+    let closed = false
+    const close = (error: string) => {
+      if (closed) return
+      closed = true
+      if (error) this.said.set(child, error)
+      if (--this.running === 0) resolve(this.lastWords())
+      else if (child === this.script) this.record.kill('SIGTERM')
+    }
+    child.on('error', error => close(error.message))
+    child.on('close', () => close(''))
+  }
+
+  /** perf record first: perf script only complains of what it did not get. */
+  private lastWords(): string {
+    const lines = [this.record, this.script].flatMap(child => (this.said.get(child) ?? '').split('\n'))
+    return lines.filter(line => line.trim() !== '' && !line.startsWith('[ perf record:')).join('\n')
+  }
+
+  private awaitReady(control: boolean): Promise<string | undefined> {
+    const ack = this.record.stdio[4]
+    const acked = new Promise<undefined>(resolve => {
+      if (!control || !ack || !('on' in ack)) return
+      ack.on('data', () => {
+        this.answered = true
+        resolve(undefined)
+      })
+    })
+    for (const end of this.record.stdio.slice(3)) end?.on('error', () => undefined)
+    const waited = new Promise<undefined>(resolve => setTimeout(resolve, READY_MS, undefined).unref())
+    if (control) this.pulse()
+    return Promise.race([acked, waited, this.ended])
+  }
+}
+
+/** Low priority for CPU and disk where the tool for it is there. All of these exec, so the pid is perf's. */
+function spawnLow(args: string[], stdio: (IOType | Stream)[]): ChildProcess {
+  const idleDisk = existsSync('/usr/bin/ionice') ? ['ionice', '-t', '-c', '3'] : []
+  const environment = ['LC_ALL=C', 'PERF_CONFIG=/dev/null', 'DEBUGINFOD_URLS=', 'PAGER=cat']
+  return spawn('env', [...environment, ...idleDisk, 'nice', '-n', String(NICE), 'perf', ...args], { stdio })
+}
+
+/** Of a process and the children it waited for; 100 ticks a second on all machines perf runs on. */
+function cpuSecondsOf(pid: number | undefined): number {
+  try {
+    const stat = readFileSync(`/proc/${pid}/stat`, 'latin1')
+    const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+    return (Number(fields[11]) + Number(fields[12])) / 100
+  } catch {
+    return 0
+  }
+}

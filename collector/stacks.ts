@@ -1,0 +1,188 @@
+/**
+ * The road of stacks through the collector: the first sampler that can, drained each second; each window charged to jobs
+ * and written as OTLP profiles.
+ *
+ *   sampler ──windows──▶ charge(pid, start) ──▶ encodeProfiles ──≤ 1 MiB each──▶ outbox
+ *      └────counters────▶ stacks_samples, stacks_lost: a reading each tick
+ */
+import type { Logger } from 'pino'
+import type { Attribution } from './attribution.ts'
+import type { StacksConfig } from './config.ts'
+import { startNative } from './native.ts'
+import type { Outbox } from './outbox.ts'
+import { type PerfDeps, perfSampler } from './perf.ts'
+import { encodeProfiles, type ProfileSender } from './profiles.ts'
+import type {
+  Burst,
+  BurstOptions,
+  Sampler,
+  SamplerOptions,
+  SamplerStatus,
+  StackWindow,
+  StartSampler,
+} from './sampler.ts'
+import type { Reading, Source } from './source.ts'
+
+export { encodeProfiles } from './profiles.ts'
+
+export interface StacksOptions extends SamplerOptions {
+  /** Short host name. */
+  node: string
+  cluster?: string
+}
+
+export interface StacksDeps {
+  /** In order of preference. */
+  samplers: readonly StartSampler[]
+  outbox: Pick<Outbox, 'put'>
+  attribution: Pick<Attribution, 'charge'>
+  log: Logger
+}
+
+/** What `doctor` and the page say: who samples, or why nobody does. */
+export type StacksStatus = { sampler: SamplerStatus } | { absent: string }
+
+export interface Stacks {
+  /** Why each sampler before the one that runs could not. */
+  readonly refused: readonly string[]
+  status(): StacksStatus
+  /** stacks_samples and stacks_lost, a second; part of each tick. */
+  readonly source: Source
+  startBurst(options: BurstOptions): Burst | { absent: string }
+  /** Sends what has been sampled, then ends. */
+  stop(): Promise<void>
+}
+
+const DRAIN_EVERY_MS = 1000
+
+/** Who may sample, in order of preference. */
+export function samplersOf(mode: StacksConfig['mode'], deps: PerfDeps): StartSampler[] {
+  const order = { auto: [startNative, perfSampler(deps)], addon: [startNative], perf: [perfSampler(deps)], off: [] }
+  return order[mode]
+}
+
+export async function startStacks(options: StacksOptions, deps: StacksDeps): Promise<Stacks> {
+  const refused: string[] = []
+  for (const start of deps.samplers) {
+    const started = await startOne(start, options)
+    if (!('absent' in started)) {
+      deps.log.info({ ...started.status, refused }, 'stacks: sampling')
+      return new RunningStacks(started, options, deps, refused)
+    }
+    refused.push(started.absent)
+  }
+  const absent = refused.at(-1) ?? 'turned off (collector.stacks.mode)'
+  deps.log.warn({ refused }, `no stacks: ${absent}`)
+  return new AbsentStacks(absent, refused)
+}
+
+/** A sampler that throws is absent too: the rest of the collector does not depend on it. */
+async function startOne(start: StartSampler, options: SamplerOptions): Promise<Sampler | { absent: string }> {
+  try {
+    return await start(options)
+  } catch (error) {
+    return { absent: error instanceof Error ? error.message : String(error) }
+  }
+}
+
+class RunningStacks implements Stacks {
+  readonly refused: readonly string[]
+  readonly source: Source = { name: 'stacks', read: tick => this.read(tick.monotonicMs) }
+  private readonly sampler: Sampler
+  private readonly sender: ProfileSender
+  private readonly deps: StacksDeps
+  private readonly timer: NodeJS.Timeout
+  private draining: Promise<void> | undefined
+  private failure = ''
+  private samples = 0
+  private lost = 0
+  private last: { monotonicMs: number; samples: number; lost: number } | undefined
+
+  constructor(sampler: Sampler, options: StacksOptions, deps: StacksDeps, refused: readonly string[]) {
+    this.sampler = sampler
+    this.deps = deps
+    this.refused = refused
+    const { node, cluster } = options
+    this.sender = { node, hz: sampler.status.hz, ...(cluster === undefined ? {} : { cluster }) }
+    this.timer = setInterval(() => this.drain(), DRAIN_EVERY_MS)
+  }
+
+  status(): StacksStatus {
+    return this.failure === '' ? { sampler: this.sampler.status } : { absent: this.failure }
+  }
+
+  startBurst(options: BurstOptions): Burst | { absent: string } {
+    return (
+      this.sampler.startBurst?.(options) ?? {
+        absent: `bursts need the sampler addon; ${this.refused[0] ?? `${this.sampler.status.kind} cannot look closer`}`,
+      }
+    )
+  }
+
+  async stop(): Promise<void> {
+    clearInterval(this.timer)
+    await this.drain()
+    await this.sampler.stop()
+    await this.drain()
+  }
+
+  private drain(): Promise<void> {
+    this.draining ??= this.drainOnce().finally(() => {
+      this.draining = undefined
+    })
+    return this.draining
+  }
+
+  private async drainOnce(): Promise<void> {
+    try {
+      for (const window of await this.sampler.drain()) this.send(window)
+      this.failure = ''
+    } catch (error) {
+      const message = error instanceof Error ? error.message : String(error)
+      if (this.failure !== message) this.deps.log.error({ err: error }, `stacks: ${message}`)
+      this.failure = message
+    }
+  }
+
+  private send(window: StackWindow): void {
+    this.samples += window.samples.count.reduce((sum, count) => sum + count, 0)
+    this.lost += window.counters.lost
+    const { attribution, outbox } = this.deps
+    const charge = (p: StackWindow['processes'][number]) => attribution.charge(p.pid, p.startMs, p.cgroup)
+    for (const body of encodeProfiles(window, this.sender, charge)) outbox.put('profiles', body)
+  }
+
+  /** Windows end on their own clock, so a tick may hold none or two of them; over a minute it evens out. */
+  private read(monotonicMs: number): Reading[] {
+    const { samples, lost, last } = this
+    this.last = { monotonicMs, samples, lost }
+    if (!last || monotonicMs <= last.monotonicMs) return []
+    const seconds = (monotonicMs - last.monotonicMs) / 1000
+    const reading = (column: string, value: number): Reading => ({ entity: 'node', column, instance: '', value })
+    return [
+      reading('stacks_samples', (samples - last.samples) / seconds),
+      reading('stacks_lost', (lost - last.lost) / seconds),
+    ]
+  }
+}
+
+class AbsentStacks implements Stacks {
+  readonly refused: readonly string[]
+  readonly source: Source = { name: 'stacks', read: () => [] }
+  private readonly absent: string
+
+  constructor(absent: string, refused: readonly string[]) {
+    this.absent = absent
+    this.refused = refused
+  }
+
+  status(): StacksStatus {
+    return { absent: this.absent }
+  }
+
+  startBurst(): { absent: string } {
+    return { absent: this.absent }
+  }
+
+  async stop(): Promise<void> {}
+}
