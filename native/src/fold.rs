@@ -15,11 +15,14 @@ use std::sync::Arc;
 const MOST_PLACES: usize = 1 << 18;
 const MOST_STACK_FRAMES: usize = 1 << 21;
 const MOST_SAMPLES: usize = 1 << 18;
+/// Entries that a table keeps room for when it is emptied.
+const KEPT_ROOM: usize = 1 << 15;
 
-#[derive(Clone, Debug)]
+#[derive(Clone, Debug, Default)]
 pub struct SampledProcess {
     pub serial: u64,
     pub pid: u32,
+    /// Told at the end of the window, like the name.
     pub start_ms: u64,
     pub name: Arc<str>,
     pub cgroup: Arc<str>,
@@ -192,8 +195,19 @@ impl Fold {
 
     /// Ends the window and starts the next.
     pub fn take(&mut self, end_ns: u64) -> RawWindow {
-        let mut window = std::mem::replace(self, Fold::new(end_ns)).window;
+        let next = RawWindow { start_ns: end_ns, offsets: vec![0], ..RawWindow::default() };
+        let mut window = std::mem::replace(&mut self.window, next);
         window.end_ns = end_ns;
+        // What the next window needs is about what this one needed: the tables keep their room.
+        self.process_index.clear();
+        self.thread_index.clear();
+        self.place_index.clear();
+        self.stack_index.clear();
+        self.chain.clear();
+        self.sample_index.clear();
+        self.place_index.shrink_to(KEPT_ROOM);
+        self.stack_index.shrink_to(KEPT_ROOM);
+        self.sample_index.shrink_to(KEPT_ROOM);
         window
     }
 }

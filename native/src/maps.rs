@@ -4,6 +4,7 @@ use crate::perf::record::FileHint;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 /// A file as some process maps it. Children share it with their parent, so it is looked for once.
 pub struct MappedFile {
@@ -28,8 +29,14 @@ pub struct Map {
     pub file: Rc<MappedFile>,
 }
 
+/// Copies share their version until one of them changes: the same address means the same in all of them.
 #[derive(Clone, Default)]
-pub struct Maps(Vec<Map>);
+pub struct Maps {
+    list: Vec<Map>,
+    version: u64,
+}
+
+static VERSIONS: AtomicU64 = AtomicU64::new(1);
 
 /// A process with more is a JIT that maps single pages; what comes later is not kept, and read from /proc if need be.
 const MOST_MAPS: usize = 4096;
@@ -49,8 +56,8 @@ fn is_anonymous(path: &str) -> bool {
 
 impl Maps {
     pub fn find(&self, address: u64) -> Option<&Map> {
-        let index = self.0.partition_point(|map| map.start <= address).checked_sub(1)?;
-        Some(&self.0[index]).filter(|map| address < map.end)
+        let index = self.list.partition_point(|map| map.start <= address).checked_sub(1)?;
+        Some(&self.list[index]).filter(|map| address < map.end)
     }
 
     /// A new mapping replaces what it overlaps.
@@ -58,28 +65,34 @@ impl Maps {
         if new.start >= new.end {
             return;
         }
-        let first = self.0.partition_point(|map| map.end <= new.start);
-        let last = self.0.partition_point(|map| map.start < new.end);
+        self.version = VERSIONS.fetch_add(1, Ordering::Relaxed);
+        let first = self.list.partition_point(|map| map.end <= new.start);
+        let last = self.list.partition_point(|map| map.start < new.end);
         let mut pieces = Vec::new();
-        if let Some(map) = self.0.get(first).filter(|map| map.start < new.start) {
+        if let Some(map) = self.list.get(first).filter(|map| map.start < new.start) {
             pieces.push(Map { end: new.start, ..map.clone() });
         }
         pieces.push(new.clone());
-        if let Some(map) = last.checked_sub(1).and_then(|index| self.0.get(index)).filter(|map| map.end > new.end) {
+        if let Some(map) = last.checked_sub(1).and_then(|index| self.list.get(index)).filter(|map| map.end > new.end) {
             let file_offset = map.file_offset + (new.end - map.start);
             pieces.push(Map { start: new.end, file_offset, ..map.clone() });
         }
-        if self.0.len() < MOST_MAPS || first < last {
-            self.0.splice(first..last.max(first), pieces);
+        if self.list.len() < MOST_MAPS || first < last {
+            self.list.splice(first..last.max(first), pieces);
         }
     }
 
+    /// Never 0 for maps that hold anything.
+    pub fn version(&self) -> u64 {
+        self.version
+    }
+
     pub fn is_empty(&self) -> bool {
-        self.0.is_empty()
+        self.list.is_empty()
     }
 
     pub fn iter(&self) -> impl Iterator<Item = &Map> {
-        self.0.iter()
+        self.list.iter()
     }
 }
 

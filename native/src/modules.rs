@@ -4,6 +4,7 @@ use crate::image::{Identity, Image, open_regular};
 use crate::maps::{Map, MappedFile, Resolved};
 use crate::perf::record::FileHint;
 use crate::unwind::load::{Cfi, Loader};
+use crate::unwind::steps::Steps;
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
 use std::path::PathBuf;
@@ -61,6 +62,7 @@ pub struct Modules {
     by_key: FxHashMap<Key, Rc<Module>>,
     by_id: FxHashMap<u32, Arc<Binary>>,
     pub loader: Loader,
+    pub steps: Steps,
     vdso: Option<Rc<Module>>,
     next_id: u32,
     /// Counts calls of `tidy`.
@@ -70,16 +72,13 @@ pub struct Modules {
 /// Rows of all files together; the least recently used files are forgotten beyond.
 const MOST_ROW_BYTES: usize = 16 << 20;
 const MOST_MODULES: usize = 2048;
-/// 256 KiB of pages of .eh_frame.
-const PAGES: usize = 64;
 /// Files that no process maps any more are forgotten after this many rounds of `tidy`.
 const ROUNDS_UNUSED: u64 = 30;
 
 impl Default for Modules {
     fn default() -> Self {
-        let loader = Loader::new(PAGES);
-        let (by_key, by_id) = Default::default();
-        let mut modules = Modules { by_key, by_id, loader, vdso: None, next_id: FIRST_FILE, round: 0 };
+        let (by_key, by_id, loader, steps) = Default::default();
+        let mut modules = Modules { by_key, by_id, loader, steps, vdso: None, next_id: FIRST_FILE, round: 0 };
         modules.vdso = read_vdso().map(|image| modules.module("[vdso]".into(), image));
         modules
     }
@@ -183,6 +182,7 @@ impl Modules {
     /// Closes files, forgets rows beyond the cap and modules beyond theirs. Called once a window.
     pub fn tidy(&mut self) {
         self.round += 1;
+        self.steps.clear();
         // Those of files stay while their module does; those of processes and old windows while somebody holds them.
         self.by_id.retain(|_, binary| Arc::strong_count(binary) > 1);
         let mut modules: Vec<Rc<Module>> = self.by_key.values().cloned().collect();
@@ -196,9 +196,8 @@ impl Modules {
                 image.close_idle();
             }
         }
-        let bytes = |module: &Rc<Module>| module.cfi.borrow().table.bytes();
+        let bytes = |module: &Rc<Module>| module.cfi.borrow().bytes();
         let (mut rows, mut count) = (modules.iter().map(bytes).sum::<usize>(), modules.len());
-        let mut forgotten = false;
         for module in modules {
             let unused = self.round - module.used.get() > ROUNDS_UNUSED;
             if !(unused || rows > MOST_ROW_BYTES || count > MOST_MODULES) {
@@ -207,16 +206,12 @@ impl Modules {
             rows -= bytes(&module);
             module.cfi.borrow_mut().table.clear();
             count -= 1;
-            forgotten = true;
             self.by_key.retain(|_, known| known.binary.id != module.binary.id);
-        }
-        if forgotten {
-            self.loader.pages.borrow_mut().clear();
         }
     }
 
     pub fn bytes(&self) -> usize {
-        self.by_key.values().map(|module| module.cfi.borrow().table.bytes()).sum()
+        self.by_key.values().map(|module| module.cfi.borrow().bytes()).sum()
     }
 }
 

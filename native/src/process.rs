@@ -1,5 +1,6 @@
 //! The processes of the node as the kernel's side-band tells of them, completed from /proc for those older than us.
 use crate::cgroups::Cgroups;
+use crate::fold::SampledProcess;
 use crate::maps::{Map, MappedFile, Maps, parse_maps};
 use crate::modules::Binary;
 use crate::perf::record::{Mmap, Record};
@@ -29,6 +30,8 @@ pub struct Process {
 
 pub struct Processes {
     by_pid: FxHashMap<u32, Process>,
+    /// Those of this window whose pid has been given again, by serial.
+    replaced: FxHashMap<u64, Process>,
     next_serial: u64,
     cgroups: Cgroups,
     clock: StartClock,
@@ -45,8 +48,8 @@ const NO_PID: u32 = u32::MAX;
 
 impl Default for Processes {
     fn default() -> Self {
-        let (by_pid, cgroups, last_exit) = Default::default();
-        Processes { by_pid, next_serial: 1, cgroups, clock: StartClock::read(), last_exit }
+        let (by_pid, replaced, cgroups, last_exit) = Default::default();
+        Processes { by_pid, replaced, next_serial: 1, cgroups, clock: StartClock::read(), last_exit }
     }
 }
 
@@ -114,7 +117,10 @@ impl Processes {
             child.threads.insert(tid, child.name.clone());
             child.cgroup = parent.cgroup.clone();
         }
-        self.by_pid.insert(pid, child);
+        // Its pid was another's before, whom this window may have sampled.
+        if let Some(old) = self.by_pid.insert(pid, child) {
+            self.replaced.insert(old.serial, old);
+        }
     }
 
     fn fresh(&mut self, pid: u32) -> Process {
@@ -177,10 +183,6 @@ impl Processes {
         true
     }
 
-    pub fn get(&self, pid: u32) -> Option<&Process> {
-        self.by_pid.get(&pid)
-    }
-
     pub fn thread_name(&mut self, pid: u32, tid: u32) -> Arc<str> {
         let process = self.known(pid);
         if let Some(name) = process.threads.get(&tid) {
@@ -192,13 +194,17 @@ impl Processes {
         name
     }
 
-    /// ms since the epoch; 0 when nobody can tell any more.
-    pub fn start_ms(&mut self, pid: u32) -> u64 {
-        let Some(process) = self.by_pid.get_mut(&pid) else { return 0 };
-        let (clock, fork_ns) = (&self.clock, process.fork_ns);
-        *process.start_ms.get_or_insert_with(|| {
-            clock.of_process(pid).or_else(|| fork_ns.map(|fork_ns| clock.of_fork(fork_ns))).unwrap_or(0)
-        })
+    /// Fills in what is known of a process at the end of a window. Those that live on are asked for their start, which is
+    /// then the process table's to the millisecond; of those that are gone, the time of their fork is next to it.
+    pub fn describe(&mut self, sampled: &mut SampledProcess) {
+        let known = self.by_pid.get_mut(&sampled.pid).filter(|process| process.serial == sampled.serial);
+        let Some(process) = known.or_else(|| self.replaced.get_mut(&sampled.serial)) else { return };
+        if process.start_ms.is_none() && !process.exited {
+            process.start_ms = self.clock.of_process(process.pid);
+        }
+        let fork_ms = || process.fork_ns.map(|fork_ns| self.clock.of_fork(fork_ns));
+        sampled.start_ms = process.start_ms.or_else(fork_ms).unwrap_or(0);
+        sampled.name = process.name.clone();
     }
 
     pub fn cgroup_path(&mut self, pid: u32, id: Option<u64>) -> Arc<str> {
@@ -216,6 +222,7 @@ impl Processes {
     /// Forgets the dead. Called once a window, when the window has what it needs of them.
     pub fn tidy(&mut self) {
         self.by_pid.retain(|_, process| !process.exited);
+        self.replaced.clear();
         for process in self.by_pid.values_mut().filter(|process| process.threads.len() > 64) {
             let pid = process.pid;
             process.threads.retain(|tid, _| std::fs::exists(format!("/proc/{pid}/task/{tid}")).unwrap_or(false));

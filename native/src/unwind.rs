@@ -1,4 +1,7 @@
 //! From registers and a copy of the stack to the addresses that called each other.
 pub mod cfi;
 pub mod load;
+pub mod rows;
+pub mod search;
+pub mod steps;
 pub mod walk;

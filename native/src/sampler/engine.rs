@@ -157,9 +157,7 @@ impl Engine {
         session.fold.counters().own_cpu_ns += cpu_ns - self.own_cpu_ns;
         self.own_cpu_ns = cpu_ns;
         for process in session.fold.processes() {
-            if let Some(known) = self.state.processes.get(process.pid).filter(|p| p.serial == process.serial) {
-                process.name = known.name.clone();
-            }
+            self.state.processes.describe(process);
         }
         let burst = session.options.burst.clone();
         let window = session.end_window(end_ns);
@@ -220,13 +218,8 @@ impl State {
         self.name_runtime_code(pid);
         let State { processes, modules, places } = self;
         let serial = processes.sampled(pid, sample.time_ns).serial;
-        let process = fold.process(serial, || SampledProcess {
-            serial,
-            pid,
-            start_ms: processes.start_ms(pid),
-            name: processes.get(pid).map_or_else(|| "".into(), |process| process.name.clone()),
-            cgroup: processes.cgroup_path(pid, sample.cgroup),
-        });
+        let cgroup = processes.cgroup_path(pid, sample.cgroup);
+        let process = fold.process(serial, || SampledProcess { serial, pid, cgroup, ..SampledProcess::default() });
         let thread = processes.thread_name(pid, tid);
         fold.add(process, &thread, places, period_ns, ending, |id| modules.by_id(id).cloned());
     }

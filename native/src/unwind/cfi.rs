@@ -54,6 +54,14 @@ pub struct Row {
     pub ra: Rule,
 }
 
+impl Row {
+    /// Whether the row means anything only with the table it came from.
+    pub fn uses_expressions(&self) -> bool {
+        let rule = |rule| matches!(rule, Rule::Expression(_));
+        matches!(self.cfa, Cfa::Expression(_)) || rule(self.fp) || rule(self.ra)
+    }
+}
+
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Function {
     pub start: u64,

@@ -1,5 +1,6 @@
 //! The walk up one stack.
 use super::cfi::{Cfa, Expression, Found, Row, Rule};
+use super::steps::Step;
 use crate::arch::{self, DWARF_REGISTERS, FP, PC, RA, SP};
 use crate::maps::{Map, Maps};
 use crate::modules::{BinaryKind, Module, Modules, RUNTIME};
@@ -63,17 +64,17 @@ impl Walk<'_> {
         for _ in 0..MOST_FRAMES {
             // A return address may be the first byte behind a function that never returns, so look one byte before.
             let pc = frame.registers[PC].wrapping_sub(u64::from(!frame.exact));
-            let Some(map) = self.maps.find(pc) else {
-                // An address that is mapped nowhere is a guess of the walk and no frame, unless the processor was there.
-                if frame.exact {
-                    places.push(Place { binary: RUNTIME, address: pc });
+            let step = match self.modules.steps.get(self.maps.version(), pc) {
+                Some((place, step)) => {
+                    places.push(place);
+                    match step {
+                        Step::Row(row) => self.step_row(&frame, &row, &[]),
+                        Step::FramePointer => self.step_frame_pointer(&frame),
+                    }
                 }
-                return Ending::Lost;
+                None => self.step_anew(&frame, pc, places),
             };
-            let module = self.modules.resolve(map, self.pid);
-            let place = place(map, module.as_ref(), pc);
-            places.push(place);
-            frame = match self.step(&frame, module.as_ref(), place.address) {
+            frame = match step {
                 Ok(caller) => caller,
                 Err(ending) => return ending,
             };
@@ -81,14 +82,33 @@ impl Walk<'_> {
         Ending::Truncated
     }
 
-    fn step(&mut self, frame: &Frame, module: Option<&Rc<Module>>, address: u64) -> Result<Frame, Ending> {
+    /// The step from an address that was not seen of late.
+    fn step_anew(&mut self, frame: &Frame, pc: u64, places: &mut Vec<Place>) -> Result<Frame, Ending> {
+        let Some(map) = self.maps.find(pc) else {
+            // An address that is mapped nowhere is a guess of the walk and no frame, unless the processor was there.
+            if frame.exact {
+                places.push(Place { binary: RUNTIME, address: pc });
+            }
+            return Err(Ending::Lost);
+        };
+        let module = self.modules.resolve(map, self.pid);
+        let place = place(map, module.as_ref(), pc);
+        places.push(place);
         let Some(module) = module else { return self.step_frame_pointer(frame) };
         let mut cfi = module.cfi.borrow_mut();
-        match self.modules.loader.find(&mut cfi, address) {
+        match self.modules.loader.find(&mut cfi, place.address) {
             Found::Row { signal: true, .. } => self.step_signal(frame),
-            Found::Row { row, .. } => self.step_row(frame, &row, &cfi.table.expressions),
-            _ if is_signal_return(module, address) => self.step_signal(frame),
-            _ => self.step_frame_pointer(frame),
+            Found::Row { row, .. } => {
+                if !row.uses_expressions() {
+                    self.modules.steps.put(self.maps.version(), pc, place, Step::Row(row));
+                }
+                self.step_row(frame, &row, &cfi.table.expressions)
+            }
+            _ if is_signal_return(&module, place.address) => self.step_signal(frame),
+            _ => {
+                self.modules.steps.put(self.maps.version(), pc, place, Step::FramePointer);
+                self.step_frame_pointer(frame)
+            }
         }
     }
 
