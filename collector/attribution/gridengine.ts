@@ -11,7 +11,7 @@
 import { readdirSync, readFileSync, statSync } from 'node:fs'
 import type { Boot } from '../starttime.ts'
 import type { Claim } from './claim.ts'
-import { ProcessFiles } from './process.ts'
+import { machineRoot, ProcessFiles } from './process.ts'
 
 interface Owned {
   claim: Claim
@@ -80,12 +80,13 @@ export class ActiveJobs {
 
   #search(): string[] {
     const { proc, boot } = this.#options
+    const root = machineRoot(proc)
     return list(proc).flatMap(name => {
       if (!/^\d+$/.test(name)) return []
       const process = new ProcessFiles(proc, boot, Number(name))
       if (process.stat()?.comm !== 'sge_execd') return []
       const directory = process.workingDirectory()
-      return directory === '' ? [] : [`${proc}/1/root${directory}/active_jobs`]
+      return directory === '' ? [] : [`${root}${directory}/active_jobs`]
     })
   }
 

@@ -3,12 +3,13 @@
  * PBS_HOME stands in /etc/pbs.conf. Root may look, nobody else.
  */
 import { readFileSync, statSync } from 'node:fs'
+import { machineRoot } from './process.ts'
 
 export class MomJobs {
   readonly #directory: string
 
   constructor(proc: string) {
-    const root = exists(`${proc}/1/root/`) ? `${proc}/1/root` : ''
+    const root = machineRoot(proc)
     this.#directory = `${root}${readHome(`${root}/etc/pbs.conf`)}/mom_priv/jobs`
   }
 

@@ -1,5 +1,5 @@
 /** One process as /proc tells it, each file read at most once and only where it is asked for. */
-import { closeSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs'
+import { closeSync, openSync, readdirSync, readFileSync, readlinkSync, readSync } from 'node:fs'
 import { type Boot, startMsOf } from '../starttime.ts'
 import { type JobVariables, parseEnvironment } from './environment.ts'
 
@@ -117,5 +117,15 @@ function readAll(fd: number): Uint8Array {
     length += got
     if (got === 0 || length >= MAX_ENVIRON) return environ.subarray(0, length)
     if (length === environ.length) environ = Buffer.concat([environ, Buffer.alloc(length)])
+  }
+}
+
+/** Where the machine's files are, though we may live in a container: the root of process 1, or ours where we may not look. */
+export function machineRoot(proc: string): string {
+  try {
+    readdirSync(`${proc}/1/root/`)
+    return `${proc}/1/root`
+  } catch {
+    return ''
   }
 }

@@ -12,6 +12,7 @@ import { readFileSync, statSync } from 'node:fs'
 import type { Logger } from 'pino'
 import { Commands } from '../schedulers/command.ts'
 import type { Claim } from './claim.ts'
+import { machineRoot } from './process.ts'
 
 export interface StepSocket {
   path: string
@@ -62,6 +63,7 @@ type LiveJobs = Map<string, { nodes: Set<string>; sinceMs: number }>
 export class SlurmSteps {
   readonly #options: SlurmStepsOptions
   readonly #commands: Commands | undefined
+  readonly #root: string
   #jobs: LiveJobs = new Map()
   #lookedMs = Number.NEGATIVE_INFINITY
   #listed = new Map<number, Claim>()
@@ -73,6 +75,7 @@ export class SlurmSteps {
 
   constructor(options: SlurmStepsOptions) {
     this.#options = options
+    this.#root = machineRoot(options.proc)
     const { env } = options
     const commands = env === undefined ? undefined : new Commands({ env, timeoutMs: 5000 })
     this.#commands = commands?.find('scontrol') === undefined ? undefined : commands
@@ -129,14 +132,11 @@ export class SlurmSteps {
   }
 
   #bornMs(path: string): number {
-    for (const root of [`${this.#options.proc}/1/root`, '']) {
-      try {
-        return statSync(root + path).ctimeMs
-      } catch {
-        // the other one then
-      }
+    try {
+      return statSync(this.#root + path).ctimeMs
+    } catch {
+      return 0
     }
-    return 0
   }
 
   #ask(): void {

@@ -1,5 +1,5 @@
 /** Real jobs on a real slurmctld with two slurmd: what the poller sends, against Slurm's own accounting, and whose each process is. */
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { writeFileSync } from 'node:fs'
 import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { type Attribution, openAttribution } from '../../collector/attribution.ts'
@@ -8,19 +8,12 @@ import { type Poller, startPoller } from '../../collector/schedulers/poller.ts'
 import { openScheduler } from '../../collector/schedulers/scheduler.ts'
 import { readBoot, startMsOf } from '../../collector/starttime.ts'
 import type { Job, Node } from '../../ingest/records.ts'
+import { processesOf, TREE } from '../testbeds/processes.ts'
 import { type Testbed, upTestbed } from '../testbeds/testbed.ts'
 
 const log = pino({ level: 'silent' })
 const boot = readBoot({ proc: '/proc' })
 const ODD = 'new\nline=x | "quo\'te" JobState=FAKE \\ 日本'
-
-/** Runs on until it is ended: children, a child in a session of its own, and a daemon whose parent is init. */
-const TREE = `#!/bin/sh
-sleep 300 &
-setsid sleep 301 &
-(setsid sh -c 'sleep 302 & wait' &)
-sh -c 'sleep 303; :'
-`
 
 /** First run of a job. */
 const first = (jobs: ReadonlyMap<string, Job>, id: string | undefined): Job | undefined => runs(jobs, id)[0]
@@ -52,21 +45,6 @@ async function open(options: readonly string[], format: 'json' | 'text'): Promis
   const hints = { schedulerHints: (rawId: string) => poller.hint(rawId) }
   const attribution = openAttribution({ roots: { proc: '/proc' }, log, env: bed.env, boot, refreshMs: 1000, ...hints })
   return { bed, poller, attribution, jobs, nodes }
-}
-
-/** Every live process that has `ROAD=tag` in its environment. */
-function processesOf(tag: string): { pid: number; startMs: number; comm: string }[] {
-  return readdirSync('/proc').flatMap(name => {
-    try {
-      if (!/^\d+$/.test(name) || !readFileSync(`/proc/${name}/environ`).includes(`ROAD=${tag}\0`)) return []
-      const stat = readFileSync(`/proc/${name}/stat`, 'latin1')
-      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
-      const comm = stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
-      return fields[0] === 'Z' ? [] : [{ pid: Number(name), startMs: startMsOf(boot, Number(fields[19])), comm }]
-    } catch {
-      return []
-    }
-  })
 }
 
 const submit = (bed: Testbed, args: string, user?: string) =>
@@ -140,11 +118,11 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
       ['two', 7],
       ['array', 14],
     ] as const)
-      await expect.poll(() => processesOf(tag).length, { timeout: 30_000 }).toBeGreaterThanOrEqual(atLeast)
+      await expect.poll(() => processesOf(tag, boot).length, { timeout: 30_000 }).toBeGreaterThanOrEqual(atLeast)
     await expect
       .poll(
         () =>
-          processesOf('two')
+          processesOf('two', boot)
             .filter(p => p.comm === 'sleep')
             .map(p => jobOf(p).evidence)
             .sort(),
@@ -156,11 +134,13 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
           : ['environment', 'listpids', 'listpids', 'listpids'],
       )
     for (const tag of ['one', 'two']) {
-      const processes = processesOf(tag)
+      const processes = processesOf(tag, boot)
       expect(new Set(processes.map(p => jobOf(p).job))).toEqual(new Set([ids[tag]]))
     }
-    expect(new Set(processesOf('array').map(p => jobOf(p).job))).toEqual(new Set([`${ids.array}_1`, `${ids.array}_2`]))
-    const steps = processesOf('one')
+    expect(new Set(processesOf('array', boot).map(p => jobOf(p).job))).toEqual(
+      new Set([`${ids.array}_1`, `${ids.array}_2`]),
+    )
+    const steps = processesOf('one', boot)
       .map(p => jobOf(p))
       .filter(c => c.step === '0')
     expect(new Set(steps.map(c => c.rank))).toEqual(new Set([0, 1, 2]))
