@@ -107,7 +107,7 @@ export function jobColour(id: string): string {
  * threads that wait, the language runtime; everything else is the program itself, in shades of user blue.
  */
 const FAMILIES: readonly (readonly [RegExp, hue: number, chroma: number])[] = [
-  [/^lib(mpi|open-pal|open-rte|uc[tpsm]\b|fabric|psm|mlx|ibverbs|rdma|pmi|prrte|hcoll|nccl|Pstream)/i, 335, 34],
+  [/^lib(mpi|open-pal|open-rte|uc[tpsm]|fabric|psm|mlx|ibverbs|rdma|pmi|prrte|hcoll|nccl|Pstream)/i, 335, 34],
   [/^lib(hdf5|netcdf|pnetcdf|z\b|zstd|lz4|bz2|lzma|lustre|aio|uring|jpeg|png|tiff|snappy)/i, 300, 32],
   [/^lib(.*blas|mkl|lapack|fftw|cublas|cudnn|m\b|mvec|gsl|scalapack|petsc|svml|imf)/i, 190, 28],
   [/^lib(gomp|iomp|omp|pthread|tbb|cuda|hip|amdhip)/i, 120, 18],

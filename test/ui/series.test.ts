@@ -78,6 +78,7 @@ describe('scales', () => {
     expect(niceMax(0.2, 1)).toBe(1)
     expect(niceMax(33, 32)).toBe(32)
     expect(niceMax(47, 32)).toBe(50)
+    expect(niceMax(2.3 * 2 ** 30, null, 'bytes')).toBe(3 * 2 ** 30)
     expect([0, 7.2, 130, 0.9].map(v => niceMax(v, null))).toEqual([1, 8, 150, 1])
   })
 

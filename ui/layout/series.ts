@@ -57,10 +57,12 @@ export function highest(all: readonly Values[]): number {
  * Where the vertical scale ends. What full means is the end, unless the values clearly pass it (rounding alone may reach
  * 101 %); else the next round number above the highest value.
  */
-export function niceMax(max: number, full: number | null): number {
+export function niceMax(max: number, full: number | null, unit = ''): number {
   if (full !== null && full > 0 && max <= full * 1.1) return full
   if (max <= 0) return 1
-  const power = 10 ** Math.floor(Math.log10(max))
+  // Bytes are told in powers of 1024, so they are round there.
+  const base = unit === 'bytes' ? 1024 ** Math.floor(Math.log(max) / Math.log(1024)) : 1
+  const power = base * 10 ** Math.floor(Math.log10(max / base))
   const step = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find(s => s * power >= max * 0.999) ?? 10
   return step * power
 }

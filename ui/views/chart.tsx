@@ -9,6 +9,7 @@ import {
   meanIn,
   niceMax,
   type Run,
+  type Sampled,
   stack,
   timeTicks,
   type Values,
@@ -45,6 +46,8 @@ export interface ChartProps {
   floor?: number
   /** Why nothing is there, where nothing is. */
   why?: string | undefined
+  /** Something else to compare with, dashed. */
+  overlay?: { name: string; sampled: Sampled } | undefined
   bands?: readonly { id: string; from: number; to: number }[]
 }
 
@@ -58,7 +61,7 @@ export function Chart(props: ChartProps) {
         height={height}
         label={describe(props)}
         draw={pen => drawChart(pen, props)}
-        deps={[frame.axis.from, frame.axis.to, layers, props.bands]}
+        deps={[frame.axis.from, frame.axis.to, layers, props.bands, props.overlay?.sampled]}
       />
       {nothing && props.why !== undefined && (
         <div class="why">
@@ -70,14 +73,13 @@ export function Chart(props: ChartProps) {
 }
 
 /** The values under the crosshair, else the mean of the brush, else the newest. */
-function Legend({ title, unit, layers, from, bucketMs }: ChartProps) {
+function Legend({ title, unit, layers, from, bucketMs, overlay }: ChartProps) {
   const at = useStore(hover)
   const brush = brushOf(useStore(place))
-  const read = (values: Values): number | null => {
-    const s = { from, bucketMs, values }
+  const read = (s: Sampled): number | null => {
     if (at !== undefined) return valueAt(s, at)
     if (brush) return meanIn(s, brush.from, brush.to)
-    return values.findLast(v => v !== null) ?? null
+    return s.values.findLast(v => v !== null) ?? null
   }
   return (
     <>
@@ -87,9 +89,16 @@ function Legend({ title, unit, layers, from, bucketMs }: ChartProps) {
           <>
             <i class="dot" style={{ background: l.colour, opacity: l.dashed ? 0.6 : 1 }} />
             <span class="cut">{l.name}</span>
-            <span class="num">{formatValue(l.ratio ? 'ratio' : unit, read(l.values))}</span>
+            <span class="num">{formatValue(l.ratio ? 'ratio' : unit, read({ from, bucketMs, values: l.values }))}</span>
           </>
         ))}
+        {overlay && (
+          <>
+            <i class="dot dashed" />
+            <span class="cut">{overlay.name}</span>
+            <span class="num">{formatValue(unit, read(overlay.sampled))}</span>
+          </>
+        )}
       </div>
     </>
   )
@@ -138,11 +147,25 @@ function drawChart(pen: CanvasRenderingContext2D, props: ChartProps): void {
   }
   const edges = props.how === 'stack' ? stack(all) : all
   const scaled = props.how === 'stack' ? edges : layers.filter(l => !l.ratio).map(l => l.values)
-  const max = niceMax(Math.max(props.floor ?? 0, highest(scaled)), props.full)
+  const max = niceMax(Math.max(props.floor ?? 0, highest(scaled)), props.full, props.unit)
   if (props.how === 'mirror') drawMirror(pen, props, max)
   else if (props.how === 'stack') drawStack(pen, props, edges, max)
   else drawLines(pen, props, max)
+  if (props.overlay) drawOverlay(pen, props, props.overlay.sampled, max)
   drawScale(pen, props, max)
+}
+
+function drawOverlay(
+  pen: CanvasRenderingContext2D,
+  { height, frame }: ChartProps,
+  sampled: Sampled,
+  max: number,
+): void {
+  const y = (v: number) => height - 1 - (Math.min(v, max) / max) * (height - top - 1)
+  pen.strokeStyle = palette().text
+  pen.setLineDash([5, 3])
+  for (const run of layoutLine(sampled, frame.axis, y)) strokeRun(pen, run, 1.3)
+  pen.setLineDash([])
 }
 
 const top = 3

@@ -34,7 +34,7 @@ export function ClusterView({ page }: { page: Page }) {
         </div>
       </div>
       <div style={{ height: '12px' }} />
-      <Stacks scope={scopeOf(page, page.focus)} title={t('stacks.cluster')} name={page.cluster} height={420} />
+      <Stacks scope={scopeOf(page, page.calm)} title={t('stacks.cluster')} name={page.cluster} height={420} />
     </>
   )
 }

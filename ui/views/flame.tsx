@@ -17,6 +17,8 @@ export interface FlameProps {
   colourBy: ColourBy
   /** Root at the bottom (flame) instead of the top (icicle). */
   up: boolean
+  /** Rows above this depth are not drawn: a sandwich has no root. */
+  from?: number
   /** At most so high; deeper stacks scroll. */
   height: number
   label: string
@@ -28,7 +30,7 @@ const ROW = 19
 
 export function FlameGraph(props: FlameProps) {
   const [box, width] = useWidth<HTMLDivElement>()
-  const rows = depthBelow(props.boxes, props.zoom) + 1
+  const rows = Math.max(0, depthBelow(props.boxes, props.zoom) + 1 - (props.from ?? 0))
   const total = rows * ROW
   const height = Math.min(props.height, total)
   const view: View = { zoom: props.zoom, width }
@@ -80,11 +82,11 @@ function useFlameCanvas(props: FlameProps, view: View, rows: number, height: num
 
 /** Hover tells, click zooms. */
 function pointerOf(props: FlameProps, view: View, rows: number, setOver: (box: number) => void) {
-  const { boxes, zoom, up } = props
+  const { boxes, zoom, up, from = 0 } = props
   const boxAt = (event: MouseEvent & { currentTarget: HTMLElement }): number => {
     const at = event.currentTarget.getBoundingClientRect()
     const line = Math.floor((event.clientY - at.top + event.currentTarget.scrollTop) / ROW)
-    return hitBox(boxes, view, up ? rows - 1 - line : line, event.clientX - at.left)
+    return hitBox(boxes, view, from + (up ? rows - 1 - line : line), event.clientX - at.left)
   }
   return {
     onPointerMove: (event: PointerEvent & { currentTarget: HTMLElement }) => {
@@ -149,7 +151,7 @@ function drawFlame(pen: CanvasRenderingContext2D, props: FlameProps, view: View,
   const last = Math.min(seen.rows - 1, Math.ceil((seen.scroll + seen.height) / ROW))
   pen.textBaseline = 'middle'
   for (let line = first; line <= last; line++) {
-    const depth = props.up ? seen.rows - 1 - line : line
+    const depth = (props.from ?? 0) + (props.up ? seen.rows - 1 - line : line)
     drawRow(pen, props, view, depth, line * ROW - seen.scroll, seen)
   }
 }

@@ -7,10 +7,11 @@ import { columns, layoutLine, type Values } from '../layout/series.ts'
 import { metricName } from '../metrics.ts'
 import { useTheme } from '../prefs.ts'
 import { useStore } from '../state.ts'
-import { t } from '../words.ts'
+import { t, term } from '../words.ts'
 import { Picture } from './canvas.tsx'
 import { fillTo, strokeRun } from './chart.tsx'
 import { type HeatRow, lit } from './heat.tsx'
+import type { Band } from './nodejobs.ts'
 import { type HotRow, hottestRows, type NodeMapProps } from './nodemap.tsx'
 import { Panel, type Sheet } from './panel.tsx'
 import { linkTo, OWN_SPAN, type Page } from './scope.ts'
@@ -73,7 +74,7 @@ interface HotProps {
   value: string
   share: number
   node: NodeSummary | undefined
-  job: { id: string; name: string; user: string } | undefined
+  job: Band | undefined
 }
 
 function HotNode({ page, row, value, share, node, job }: HotProps) {
@@ -102,7 +103,10 @@ function HotNode({ page, row, value, share, node, job }: HotProps) {
               <span class="cut">
                 {job.id} {job.name}
               </span>
-              <span class="dim">{job.user}</span>
+              <span class="dim">
+                {job.user}
+                {job.state !== 'running' && ` · ${term('state', job.state)}`}
+              </span>
             </a>
           ) : (
             <span class="dim">{t('cluster.noJob')}</span>
@@ -148,7 +152,7 @@ function What({ page, node }: { page: Page; node: NodeSummary | undefined }) {
 export function Spark({
   values,
   label,
-  width = 108,
+  width = 100,
   height = 24,
 }: {
   values: Values

@@ -23,8 +23,8 @@ export function JobView({ page }: { page: Page }) {
 function Job({ page, data }: { page: Page; data: JobDetail }) {
   const { id } = data.job
   const only = page.place.query.nodes
-  const scope = scopeOf(page, page.focus, { job: id, node: only })
-  const categories = useAnswer(page.focus && ask.categories(scope), id)
+  const scope = scopeOf(page, page.calm, { job: id, node: only })
+  const categories = useAnswer(page.calm && ask.categories(scope), id)
   return (
     <>
       <Identity page={page} data={data} />

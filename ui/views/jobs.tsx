@@ -190,7 +190,7 @@ function JobLine({ page, row }: { page: Page; row: JobRow }) {
       </td>
       <SizeCells page={page} row={row} />
       <td class="fit">
-        <Efficiency share={row.cpuEfficiency} />
+        <Efficiency share={row.cpuEfficiency} low={0.3} />
       </td>
       <td class="fit">
         <Efficiency share={row.memoryEfficiency} />
@@ -225,14 +225,15 @@ export const StateWord = ({ state }: { state: string }) => (
   </span>
 )
 
-export function Efficiency({ share }: { share: number | null }) {
+/** A bar with its number; the number warns where little of what was allocated was used. */
+export function Efficiency({ share, low = 0 }: { share: number | null; low?: number }) {
   if (share === null) return <span class="dim">–</span>
   return (
     <span style={{ display: 'inline-flex', gap: '6px', alignItems: 'center' }}>
       <span class="meter tall" style={{ width: '64px' }}>
-        <i style={{ width: `${Math.min(1, share) * 100}%`, background: share < 0.3 ? 'var(--warn)' : 'var(--user)' }} />
+        <i style={{ width: `${Math.min(1, share) * 100}%` }} />
       </span>
-      <span class="num" style={{ minWidth: '36px' }}>
+      <span class="num" style={{ minWidth: '36px', color: share < low ? 'var(--warn)' : 'inherit' }}>
         {formatRatio(share)}
       </span>
     </span>

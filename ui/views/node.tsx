@@ -21,6 +21,7 @@ import {
   reasonOf,
   titleOf,
 } from './nodepanels.ts'
+import { type Overlay, OverlayChoice, useOverlay } from './overlay.tsx'
 import { Panel, type Sheet } from './panel.tsx'
 import { PanelChoice } from './panelchoice.tsx'
 import { ProcessTable } from './processes.tsx'
@@ -31,42 +32,51 @@ import { Failed } from './states.tsx'
 
 export function NodeView({ page }: { page: Page }) {
   const { node, job } = page.place
-  const { span } = page
-  const detail = useAnswer(ask.node(scopeOf(page, span), node), node, page.tick)
-  const catalogue = useAnswer(ask.catalogue(page.cluster), page.cluster)
-  const panels = useMemo(
-    () => panelsFor(page.place.query.panels, catalogue.data),
-    [page.place.query.panels, catalogue.data],
-  )
-  const series = useAnswer(
-    span && panels.length > 0
-      ? ask.series(scopeOf(page, span, { node }), metricsOf(panels), bucketsFor(0.5))
-      : undefined,
-    `${node} ${panels.map(p => p.id)}`,
-  )
-  const measured = series.data
-  const bands = useAnswer(span && ask.bands(scopeOf(page, span, { node })), node)
-  const scope = scopeOf(page, page.focus, { node, job: job || undefined })
+  const detail = useAnswer(ask.node(scopeOf(page, page.span), node), node, page.tick)
+  const who = { node, job: job || undefined }
   if (detail.error && !detail.data) return <Failed answer={detail} />
   return (
     <>
       {detail.data && <NodeIdentity page={page} detail={detail.data} />}
       <div class="columns two">
-        <Panel
-          title={t('node.charts')}
-          name={`${node}-series`}
-          answers={[series, bands]}
-          head={<PanelChoice page={page} catalogue={catalogue.data} />}
-          sheet={measured && (() => seriesSheet(measured))}
-        >
-          <Charts page={page} detail={detail.data} panels={panels} series={series.data} bands={bands.data} />
-        </Panel>
+        <Saturation page={page} detail={detail.data} />
         <div class="column">
-          <ProcessTable page={page} scope={scope} showNode={false} limit={15} />
-          <Stacks scope={scope} title={t('stacks.window')} name={node} height={380} narrow />
+          <ProcessTable page={page} scope={scopeOf(page, page.focus, who)} showNode={false} limit={15} />
+          <Stacks scope={scopeOf(page, page.calm, who)} title={t('stacks.window')} name={node} height={380} narrow />
         </div>
       </div>
     </>
+  )
+}
+
+/** The small multiples on one axis. */
+function Saturation({ page, detail }: { page: Page; detail: NodeDetail | undefined }) {
+  const { node, query } = page.place
+  const catalogue = useAnswer(ask.catalogue(page.cluster), page.cluster)
+  const panels = useMemo(() => panelsFor(query.panels, catalogue.data), [query.panels, catalogue.data])
+  const scope = scopeOf(page, page.span, { node })
+  const asked = page.span && panels.length > 0
+  const series = useAnswer(
+    asked ? ask.series(scope, metricsOf(panels), bucketsFor(0.5)) : undefined,
+    `${node} ${panels.map(p => p.id)}`,
+  )
+  const bands = useAnswer(page.span && ask.bands(scope), node)
+  const measured = series.data
+  return (
+    <Panel
+      title={t('node.charts')}
+      name={`${node}-series`}
+      answers={[series, bands]}
+      head={
+        <>
+          <PanelChoice page={page} catalogue={catalogue.data} />
+          <OverlayChoice page={page} bands={bands.data} />
+        </>
+      }
+      sheet={measured && (() => seriesSheet(measured))}
+    >
+      <Charts page={page} detail={detail} panels={panels} series={measured} bands={bands.data} />
+    </Panel>
   )
 }
 
@@ -89,6 +99,7 @@ interface ChartsProps {
 
 function Charts(props: ChartsProps) {
   const { page, panels, series, bands } = props
+  const overlay = useOverlay(page)
   if (!page.span) return null
   const showCores = chosenPanels(page.place.query.panels).ids.has('cores')
   return (
@@ -97,7 +108,7 @@ function Charts(props: ChartsProps) {
         <>
           <JobLanes frame={frame} bands={bands} page={page} />
           {panels.map(panel => (
-            <PanelCharts key={panel.id} {...props} panel={panel} frame={frame} />
+            <PanelCharts key={panel.id} {...props} panel={panel} frame={frame} overlay={overlay} />
           ))}
           {showCores && <Cores frame={frame} page={page} />}
         </>
@@ -107,8 +118,9 @@ function Charts(props: ChartsProps) {
 }
 
 /** One chart, or one for each disk or interface. */
-function PanelCharts(props: ChartsProps & { panel: NodePanel; frame: Frame }) {
-  const { panel, series, frame, bands, detail } = props
+function PanelCharts(props: ChartsProps & { panel: NodePanel; frame: Frame; overlay: Overlay | undefined }) {
+  const { panel, series, frame, bands, detail, overlay } = props
+  const compared = overlay?.of(panel.id)
   useTheme()
   const all = series?.series ?? []
   const instances = panel.each ? instancesOf(panel, all) : ['']
@@ -130,6 +142,7 @@ function PanelCharts(props: ChartsProps & { panel: NodePanel; frame: Frame }) {
             full={panel.each === 'interface' ? linkBytes(detail, instance) : full}
             {...(panel.floor === undefined ? {} : { floor: panel.floor })}
             height={panel.height}
+            overlay={overlay && compared && { name: overlay.name, sampled: compared }}
             why={series && reasonOf(detail, panel.source)}
             bands={bands?.jobs ?? []}
           />

@@ -25,8 +25,9 @@ export function NodeIdentity({ page, detail }: { page: Page; detail: NodeDetail 
           <i class="dot" style={{ background: jobColour(j.id) }} /> {j.id} <span class="dim">{j.user}</span>
         </a>
       ))}
-      <span class="soft">{hardwareOf(detail).join(' · ')}</span>
-      {intervalMs && <span class="dim">{t('node.every', { seconds: formatCount(intervalMs / 1000) })}</span>}
+      <span class="soft" title={intervalMs ? t('node.every', { seconds: formatCount(intervalMs / 1000) }) : ''}>
+        {hardwareOf(detail).join(' · ')}
+      </span>
     </div>
   )
 }

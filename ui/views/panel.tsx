@@ -24,6 +24,8 @@ export interface File {
 interface Props {
   title: ComponentChildren
   name: string
+  /** Where there is no room for the title it is only said. */
+  titleUnseen?: boolean
   /** Between the title and the tools. */
   head?: ComponentChildren
   /** After the tools' gap: small words, badges. */
@@ -43,7 +45,7 @@ export function Panel(props: Props) {
     <section class="panel" aria-label={props.name}>
       {waiting && <div class="asking-line" role="progressbar" aria-label={t('ask.again')} />}
       <header>
-        <h2>{props.title}</h2>
+        <h2 class={props.titleUnseen ? 'unseen' : ''}>{props.title}</h2>
         {props.head}
         <span class="space" />
         {failed && (

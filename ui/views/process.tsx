@@ -23,8 +23,8 @@ export function ProcessView({ page }: { page: Page }) {
     `${node} ${pid} ${start}`,
   )
   const found = detail.data
-  const scope = scopeOf(page, page.focus, who)
-  const categories = useAnswer(page.focus && ask.categories(scope), `${node} ${pid} ${start}`)
+  const scope = scopeOf(page, page.calm, who)
+  const categories = useAnswer(page.calm && ask.categories(scope), `${node} ${pid} ${start}`)
   return (
     <>
       <Shown answer={detail}>{data => <Identity page={page} data={data} />}</Shown>
@@ -86,6 +86,7 @@ interface Lines {
   unit: string
   how: 'stack' | 'lines' | 'mirror'
   height: number
+  floor?: number
   layers: Layer[]
 }
 
@@ -115,6 +116,7 @@ function linesOf(data: ProcessDetail): Lines[] {
       unit: 'bytes/s',
       how: 'mirror',
       height: 54,
+      floor: 1e6,
       layers: [
         { name: t('metric.read'), colour: p.user, values: of('readBytes') },
         { name: t('metric.write'), colour: p.iowait, values: of('writeBytes'), down: true },
@@ -140,6 +142,7 @@ function Charts({ frame, data }: { frame: Frame; data: ProcessDetail }) {
           how={l.how}
           full={null}
           height={l.height}
+          floor={l.floor ?? 0}
           why={t('absent.process')}
         />
       ))}

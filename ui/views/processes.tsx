@@ -122,7 +122,7 @@ function ProcessLine({ page, row, most, showNode }: LineProps) {
         </td>
       )}
       <td class="fit">
-        <Who page={page} row={row} />
+        <Who page={page} row={row} showUser={showNode} />
       </td>
       <CpuCells row={row} most={most} />
       <td class="num">{formatBytes(row.memoryBytes)}</td>
@@ -162,14 +162,14 @@ function IoCell({ row }: { row: ProcessRow }) {
 /** The command without its program, which stands before it. */
 const argumentsOf = (row: ProcessRow) => row.command.split(' ').slice(1).join(' ')
 
-function Who({ page, row }: { page: Page; row: ProcessRow }) {
+function Who({ page, row, showUser }: { page: Page; row: ProcessRow; showUser: boolean }) {
   if (row.job === '') return <span class="soft">{row.user}</span>
   return (
-    <span class="job-link" title={t('processes.evidence', { how: row.evidence })}>
+    <span class="job-link" title={`${row.user} · ${t('processes.evidence', { how: row.evidence })}`}>
       <i class="dot" style={{ background: jobColour(row.job) }} />
       <a href={linkTo(page, { job: row.job }, OWN_SPAN)}>{row.job}</a>
       {row.rank !== null && <span class="dim">{t('processes.rank', { rank: row.rank })}</span>}
-      <span class="dim">{row.user}</span>
+      {showUser && <span class="dim">{row.user}</span>}
     </span>
   )
 }

@@ -81,17 +81,21 @@ function Two({ up, down, fn, whole, height, tree }: TwoProps) {
       <p class="pad dim" style={{ paddingBlock: '2px' }}>
         ↑ {t('sandwich.callers')}
       </p>
-      <Half tree={up} up height={height * 0.45} name="caller" />
+      {up.parent.length > 2 ? (
+        <Half tree={up} up height={height * 0.45} />
+      ) : (
+        <p class="pad soft">{t('sandwich.noCallers')}</p>
+      )}
       <p class="pad dim" style={{ paddingBlock: '2px' }}>
         ↓ {t('sandwich.callees')}
       </p>
-      <Half tree={down} up={false} height={height * 0.55} name="callee" />
+      <Half tree={down} up={false} height={height * 0.55} />
     </div>
   )
 }
 
 /** A click makes the clicked function the middle one. */
-function Half({ tree, up, height, name }: { tree: Tree; up: boolean; height: number; name: string }) {
+function Half({ tree, up, height }: { tree: Tree; up: boolean; height: number }) {
   const boxes = useMemo(() => layoutFlame(tree), [tree])
   const zoom = boxes.rows[1]?.length === 1 ? (boxes.rows[1][0] ?? 0) : 0
   return (
@@ -102,8 +106,9 @@ function Half({ tree, up, height, name }: { tree: Tree; up: boolean; height: num
       matched={undefined}
       colourBy="module"
       up={up}
+      from={up ? 2 : 1}
       height={height}
-      label={t(name === 'caller' ? 'sandwich.callers' : 'sandwich.callees')}
+      label={t(up ? 'sandwich.callers' : 'sandwich.callees')}
       onZoom={box => box > 0 && go(placeWith(place.get(), { fn: tree.strings[tree.fn[box] ?? 0] ?? '' }))}
       onSelect={() => undefined}
     />

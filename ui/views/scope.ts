@@ -17,6 +17,8 @@ export interface Page {
   /** The brushed part of the window, else the window: what the panels below answer for. */
   readonly focus: Span | undefined
   readonly brush: Span | undefined
+  /** The same in coarser steps, for what is costly to ask and moves slowly: stacks. */
+  readonly calm: Span | undefined
   /** Moves when answers should be asked for again. */
   readonly tick: number
 }
@@ -44,10 +46,16 @@ export function usePage(): { clusters: Answer<Clusters>; page: Page | undefined 
   if (!facts) return { clusters, page: undefined }
   const span = own ?? (job.data && job.data.to > job.data.from ? { from: job.data.from, to: job.data.to } : undefined)
   const brush = span && within(brushOf(here), span)
-  return {
-    clusters,
-    page: { place: here, cluster: facts.cluster, facts, now: at, span, focus: brush ?? span, brush, tick },
-  }
+  const calm = brush ?? (range === undefined ? span : span && calmed(span))
+  const page = { place: here, cluster: facts.cluster, facts, now: at, span, focus: brush ?? span, brush, calm, tick }
+  return { clusters, page }
+}
+
+/** Ends rounded up, so that the newest samples are in, and the question changes only every 120th of the window. */
+function calmed({ from, to }: Span): Span {
+  const step = Math.max(10_000, (to - from) / 120)
+  const end = Math.ceil(to / step) * step
+  return { from: end - (to - from), to: end }
 }
 
 /** The cluster of the address, else the one heard from last. */

@@ -44,9 +44,10 @@ export function Stacks(props: StacksProps) {
     <Panel
       title={props.title}
       name={props.name}
+      titleUnseen={props.narrow ?? false}
       answers={[answer]}
       head={<Ways way={way} />}
-      note={answer.data && <CoverageBadge coverage={answer.data.coverage} />}
+      note={answer.data && <CoverageBadge coverage={answer.data.coverage} short={props.narrow ?? false} />}
       sheet={shown && (() => functionSheet(shown))}
       files={shown ? stackFiles(shown, props.name) : []}
     >
@@ -113,7 +114,7 @@ function Ways({ way }: { way: Way }) {
 }
 
 /** How much of the truth this is. */
-export function CoverageBadge({ coverage }: { coverage: Coverage }) {
+export function CoverageBadge({ coverage, short }: { coverage: Coverage; short: boolean }) {
   const { samples, lost, truncatedShare, unnamedShare } = coverage
   if (samples === 0 && lost === 0) return null
   const lostShare = lost / Math.max(1, lost + samples)
@@ -128,9 +129,11 @@ export function CoverageBadge({ coverage }: { coverage: Coverage }) {
   return (
     <span class={`badge${bad ? ' warn' : ''}`} title={why}>
       {t('coverage.samples', { count: formatCount(samples) })}
-      {lostShare > 0.001 && ` · ${t('coverage.lost', { share: formatRatio(lostShare) })}`}
-      {truncatedShare > 0.01 && ` · ${t('coverage.truncated', { share: formatRatio(truncatedShare) })}`}
-      {unnamedShare > 0.01 && ` · ${t('coverage.unnamed', { share: formatRatio(unnamedShare) })}`}
+      {(bad || !short) && lostShare > 0.001 && ` · ${t('coverage.lost', { share: formatRatio(lostShare) })}`}
+      {(bad || !short) &&
+        truncatedShare > 0.01 &&
+        ` · ${t('coverage.truncated', { share: formatRatio(truncatedShare) })}`}
+      {(bad || !short) && unnamedShare > 0.01 && ` · ${t('coverage.unnamed', { share: formatRatio(unnamedShare) })}`}
     </span>
   )
 }

@@ -10,7 +10,7 @@ import { Panel, type Sheet } from './panel.tsx'
 import { type Page, scopeOf } from './scope.ts'
 import { Shown } from './states.tsx'
 
-const SHOWN = 7
+const SHOWN = 9
 
 type FunctionRow = Functions['functions'][number]
 
@@ -21,7 +21,7 @@ const sheetOf = (functions: readonly FunctionRow[]): Sheet => ({
 
 export function TopFunctions({ page }: { page: Page }) {
   useTheme()
-  const answer = useAnswer(page.focus && ask.functions(scopeOf(page, page.focus), 'self', '', SHOWN), page.cluster)
+  const answer = useAnswer(page.calm && ask.functions(scopeOf(page, page.calm), 'self', '', SHOWN), page.cluster)
   const found = answer.data
   if (found && found.functions.length === 0) return null
   return (
