@@ -37,6 +37,8 @@ export interface PanelOptions {
   roots: Roots
   perCore: boolean
   log: Logger
+  /** For programs that sources ask; absent: those in the usual directories. */
+  env?: Readonly<Record<string, string | undefined>>
   sources: readonly { name: string; open: OpenSource }[]
   /** A source works again, or no more. */
   onChange: () => void

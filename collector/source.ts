@@ -14,6 +14,7 @@ import type { Entity } from '../ingest/metrics.ts'
 import type { KernelFiles } from './kernelfile.ts'
 import { openCpu } from './sources/cpu.ts'
 import { openDisk } from './sources/disk.ts'
+import { openFilesystem } from './sources/filesystem.ts'
 import { openLoad } from './sources/load.ts'
 import { openMemory } from './sources/memory.ts'
 import { openNetwork } from './sources/network.ts'
@@ -65,6 +66,8 @@ export interface SourceOptions {
   /** CPU modes of each core too. */
   perCore: boolean
   log: Logger
+  /** For programs that a source asks (PATH); absent: the usual directories. */
+  env?: Readonly<Record<string, string | undefined>>
 }
 
 export type OpenSource = (options: SourceOptions) => Source | Absent | Promise<Source | Absent>
@@ -78,6 +81,7 @@ export const SOURCES: readonly { name: string; open: OpenSource }[] = [
   { name: 'pressure', open: openPressure },
   { name: 'disk', open: openDisk },
   { name: 'network', open: openNetwork },
+  { name: 'filesystem', open: openFilesystem },
 ]
 
 /** Where there is no /proc. */

@@ -61,6 +61,7 @@ const OLD_ATTRIBUTES: Readonly<Record<string, readonly string[]>> = {
   'network.io.direction': ['system.network.io.direction', 'direction'],
   'system.memory.state': ['state'],
   'system.paging.state': ['state'],
+  'system.filesystem.state': ['state'],
   'system.paging.direction': ['direction'],
   'system.paging.fault.type': ['system.paging.type', 'type'],
   'process.state': ['system.process.status', 'status'],

@@ -8,6 +8,7 @@
  * Kernel files: https://docs.kernel.org/filesystems/proc.html, https://docs.kernel.org/accounting/psi.html.
  * OTLP names are OpenTelemetry's semantic conventions where they exist, system.linux.* / jobsight.* where they do not.
  */
+import { FILESYSTEM_METRICS } from './catalogue/filesystem.ts'
 import { type Entity, gauge, type Metric, rate, summed, whole } from './metric.ts'
 
 export { type Arrival, ENTITIES, type Entity, type Metric, type Unit } from './metric.ts'
@@ -439,6 +440,8 @@ export const METRICS: readonly Metric[] = [
 
   ...networkIo('receive'),
   ...networkIo('transmit'),
+
+  ...FILESYSTEM_METRICS,
 ]
 
 const columnsOf = (entity: Entity): readonly Metric[] => METRICS.filter(m => m.entity === entity)
@@ -449,6 +452,7 @@ export const COLUMNS: Readonly<Record<Entity, readonly Metric[]>> = {
   core: columnsOf('core'),
   disk: columnsOf('disk'),
   interface: columnsOf('interface'),
+  filesystem: columnsOf('filesystem'),
 }
 
 /** A metric by entity and column; undefined for a name that is not in the catalogue. */

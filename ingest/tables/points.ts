@@ -34,6 +34,7 @@ export const perEntity = <T>(make: (entity: Entity) => T): Readonly<Record<Entit
   core: make('core'),
   disk: make('disk'),
   interface: make('interface'),
+  filesystem: make('filesystem'),
 })
 
 export const pointsTable = (entity: Entity): string => `${entity}_points`
