@@ -136,7 +136,10 @@ class Embedded implements Engine {
       const limit = options.maxSeconds ?? QUERY_SETTINGS.max_execution_time
       const sql = `SET log_comment = ${quoted(comment)}, max_execution_time = ${limit}; ${question.query}`
       const asked = this.#sessions.reader.queryBindAsync(sql, question.query_params, { format })
-      const kill = (): void => void this.#kill(comment, asked)
+      let killing: Promise<void> | undefined
+      const kill = (): void => {
+        killing = this.#kill(comment, asked)
+      }
       options.signal?.addEventListener('abort', kill, { once: true })
       try {
         return (await asked).text()
@@ -144,6 +147,8 @@ class Embedded implements Engine {
         throw databaseError(error)
       } finally {
         options.signal?.removeEventListener('abort', kill)
+        // The next question starts under this one's log_comment, until its own SET: a late kill would cut its answer.
+        await killing
       }
     }, options.signal)
 
@@ -175,10 +180,10 @@ class Embedded implements Engine {
     const end = (): void => {
       ended = true
     }
-    asked.then(end, end)
+    const ending = asked.then(end, end)
     for (let attempt = 0; attempt < 20 && !ended; attempt++) {
       await this.command(`KILL QUERY WHERE Settings['log_comment'] = '${comment}' ASYNC`).catch(end)
-      await wait(50)
+      await Promise.race([ending, wait(50)])
     }
   }
 
