@@ -252,10 +252,20 @@ export const Functions = Type.Object({
 })
 export type Functions = Static<typeof Functions>
 
-/** GET /categories?scope: CPU seconds by what the stack was doing. */
+/** GET /categories?scope[&buckets]: CPU seconds by what the stack was doing; with buckets also over time. */
 export const Categories = Type.Object({
   cluster: Type.String(),
   categories: Type.Array(Type.Object({ category: Type.String(), seconds: Type.Number(), samples: Type.Number() })),
+  over: Type.Optional(
+    Type.Object({
+      from: Type.Number(),
+      to: Type.Number(),
+      bucketMs: Type.Number(),
+      categories: Type.Array(Type.Object({ category: Type.String(), seconds: Values }), {
+        description: 'CPU seconds in each bucket; divided by its length they are mean cores',
+      }),
+    }),
+  ),
 })
 export type Categories = Static<typeof Categories>
 

@@ -68,7 +68,10 @@ export const FunctionsAsk = ask({
   search: Type.Optional(Type.String({ maxLength: 1000, description: 'part of the name of a function or module' })),
   idle,
 })
-export const ScopeAsk = ask({ ...scope })
+export const CategoriesAsk = ask({
+  ...scope,
+  buckets: Type.Optional(Type.Integer({ minimum: 1, maximum: 4000, description: 'also over time' })),
+})
 export const JobsAsk = ask({
   cluster,
   state: Type.Optional(Type.String({ description: 'running,queued' })),
@@ -108,7 +111,7 @@ export type ProcessesAsk = Static<typeof ProcessesAsk>
 export type ProcessAsk = Static<typeof ProcessAsk>
 export type FlameAsk = Static<typeof FlameAsk>
 export type FunctionsAsk = Static<typeof FunctionsAsk>
-export type ScopeAsk = Static<typeof ScopeAsk>
+export type CategoriesAsk = Static<typeof CategoriesAsk>
 export type JobsAsk = Static<typeof JobsAsk>
 export type JobNodesAsk = Static<typeof JobNodesAsk>
 export type BandsAsk = Static<typeof BandsAsk>

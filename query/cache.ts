@@ -7,7 +7,7 @@ export interface Cache<T> {
   readonly bytes: number
 }
 
-export interface CacheOptions {
+interface CacheOptions {
   nowMs: number
   /** How long the answer stays good. */
   keepMs: number

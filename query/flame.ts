@@ -1,12 +1,12 @@
-/** Flame graphs, and time by category: views of one Profile, which is kept for the next one. */
+/** GET /flame: trees of one Profile, which is kept for the next view. */
 import { CATEGORIES, FRAME_KINDS } from '../ingest/records.ts'
-import type { Categories, Coverage, Flame } from './api.ts'
-import type { FlameAsk, ScopeAsk } from './asks.ts'
+import type { Coverage, Flame } from './api.ts'
+import type { FlameAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { hint, notFound } from './errors.ts'
 import { readLost } from './lost.ts'
 import { resolveScope, type Target } from './scope.ts'
-import { categoriesOf, findFunctions, kindOf, type Profile, sumsOf } from './stacks.ts'
+import { findFunctions, kindOf, type Profile, sumsOf } from './stacks.ts'
 import { buildTree, OTHER, ROOT, type Tree } from './tree.ts'
 
 export const seconds = (ns: number): number => ns / 1e9
@@ -29,17 +29,6 @@ export async function readFlame(desk: Desk, ask: FlameAsk): Promise<Flame> {
     coverage,
   }
 }
-
-export async function readCategories(desk: Desk, ask: ScopeAsk): Promise<Categories> {
-  const target = await resolveScope(desk.asker, desk.known, ask)
-  const profile = await desk.profile(target)
-  return { cluster: target.cluster, categories: shareRows(profile) }
-}
-
-export const shareRows = (profile: Profile): Categories['categories'] =>
-  categoriesOf(profile)
-    .map(({ category, ns, samples }) => ({ category, seconds: seconds(ns), samples }))
-    .sort((a, b) => b.seconds - a.seconds)
 
 function functionsNamed(profile: Profile, name: string, module: string | undefined): Uint8Array | undefined {
   const found = findFunctions(profile, name, module)

@@ -13,7 +13,7 @@ import {
   nameOf,
   readInterval,
   rowsOf,
-  USUAL_INSTANCES,
+  usualInstances,
 } from './points.ts'
 import { pointsOf, resolveScope, type Target } from './scope.ts'
 import { sql } from './sql.ts'
@@ -35,7 +35,7 @@ export async function readHeatmap(desk: Desk, ask: HeatmapAsk): Promise<Heatmap>
   const grid = layGrid(target, {
     buckets: ask.buckets ?? 300,
     intervalMs: await readInterval(desk.asker, target),
-    rowsPerTick: everyone.length * USUAL_INSTANCES[metric.entity],
+    rowsPerTick: everyone.length * usualInstances(metric.entity),
     nowMs: desk.asker.nowMs,
   })
   const rows = await readRows(desk, target, metric, grid)
@@ -98,7 +98,7 @@ export async function readRows(
 }
 
 /** Cells by number -> a row as long as the grid, null where nothing was measured. */
-export function spread(grid: Grid, buckets: readonly number[], cells: readonly number[]): (number | null)[] {
+function spread(grid: Grid, buckets: readonly number[], cells: readonly number[]): (number | null)[] {
   const row = new Array<number | null>(grid.count).fill(null)
   buckets.forEach((bucket, i) => {
     if (bucket >= 0 && bucket < grid.count) row[bucket] = cells[i] ?? null

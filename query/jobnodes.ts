@@ -3,10 +3,10 @@ import type { JobNodes } from './api.ts'
 import type { JobNodesAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { natural, type Row, readRows } from './heatmap.ts'
-import { readNodeUse } from './jobuse.ts'
-import { metricNamed, nameOf, readInterval, USUAL_INSTANCES } from './points.ts'
+import { type NodeUse, readNodeUse } from './jobuse.ts'
+import { metricNamed, nameOf, readInterval, usualInstances } from './points.ts'
 import { median, robustScores } from './robust.ts'
-import { resolveScope } from './scope.ts'
+import { resolveScope, type Target } from './scope.ts'
 import { type Grid, layGrid } from './window.ts'
 
 type Values = (number | null)[]
@@ -20,17 +20,12 @@ export async function readJobNodes(desk: Desk, id: string, ask: JobNodesAsk): Pr
   const grid = layGrid(target, {
     buckets: buckets ?? 300,
     intervalMs: await readInterval(desk.asker, target),
-    rowsPerTick: names.length * USUAL_INSTANCES[metric.entity],
+    rowsPerTick: names.length * usualInstances(metric.entity),
     nowMs: desk.asker.nowMs,
   })
   // The grid's edges are round; what lies outside the job's own time is another job's.
   const window = { from: Math.max(grid.from, target.from), to: Math.min(grid.to, target.to) }
   const rows = byNode(await readRows(desk, { ...target, nodes: names }, metric, grid, window), grid)
-  const means = names.map(node => rows.get(node)?.mean ?? null)
-  const scores = robustScores(means)
-  const record = target.job?.record
-  const cores = new Map((record?.allocations ?? []).map(a => [a.node, a.cores ?? null]))
-  const seconds = (target.to - target.from) / 1000
   return {
     cluster: target.cluster,
     metric: nameOf(metric),
@@ -38,23 +33,38 @@ export async function readJobNodes(desk: Desk, id: string, ask: JobNodesAsk): Pr
     from: grid.from,
     to: grid.to,
     bucketMs: grid.bucketMs,
-    nodes: names.map((node, i) => {
-      const used = use.get(node)
-      return {
-        node,
-        cores: cores.get(node) ?? (record?.cores && record.nodeCount === 1 ? record.cores : null),
-        mean: means[i] ?? null,
-        score: scores[i] ?? null,
-        jobCores: used?.coreSeconds == null ? null : used.coreSeconds / seconds,
-        topFunction: used?.topFunction ?? null,
-        values: rows.get(node)?.values ?? new Array(grid.count).fill(null),
-      }
-    }),
+    nodes: nodeRows(target, names, rows, use, grid),
     band: bandOf(
       [...rows.values()].map(row => row.values),
       grid.count,
     ),
   }
+}
+
+function nodeRows(
+  target: Target,
+  names: readonly string[],
+  rows: ReadonlyMap<string, Row>,
+  use: ReadonlyMap<string, NodeUse>,
+  grid: Grid,
+): JobNodes['nodes'] {
+  const record = target.job?.record
+  const cores = new Map((record?.allocations ?? []).map(a => [a.node, a.cores ?? null]))
+  const seconds = (target.to - target.from) / 1000
+  const means = names.map(node => rows.get(node)?.mean ?? null)
+  const scores = robustScores(means)
+  return names.map((node, i) => {
+    const used = use.get(node)
+    return {
+      node,
+      cores: cores.get(node) ?? (record?.cores && names.length === 1 ? record.cores : null),
+      mean: means[i] ?? null,
+      score: scores[i] ?? null,
+      jobCores: used?.coreSeconds == null ? null : used.coreSeconds / seconds,
+      topFunction: used?.topFunction ?? null,
+      values: rows.get(node)?.values ?? new Array(grid.count).fill(null),
+    }
+  })
 }
 
 /** One row a node; of a metric of instances the highest of them. */

@@ -87,7 +87,7 @@ export interface KnownJob {
 }
 
 /** `record` was written by ingest from a checked Job. */
-export function parseJob(record: string): Job {
+function parseJob(record: string): Job {
   return JSON.parse(record) as Job
 }
 

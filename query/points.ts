@@ -1,5 +1,6 @@
 /** Metrics by name, and the SQL that turns rows of a table of points into values on a grid. */
 import { COLUMNS, ENTITIES, type Entity, findMetric, METRICS, type Metric } from '../ingest/metrics.ts'
+import { pointsTable, rollupTable } from '../ingest/tables/points.ts'
 import type { Asker } from './asker.ts'
 import { hint, notFound } from './errors.ts'
 import { pointsOf, type Target } from './scope.ts'
@@ -24,24 +25,11 @@ export function metricNamed(name: string, entity = 'node'): Metric {
 export const nameOf = (metric: Metric): string =>
   metric.entity === 'node' ? metric.column : `${metric.entity}.${metric.column}`
 
-/** How many instances a node has of each entity, near enough to choose a table by. */
-export const USUAL_INSTANCES: Readonly<Record<Entity, number>> = {
-  node: 1,
-  core: 64,
-  disk: 4,
-  interface: 4,
-  filesystem: 4,
-}
+/** How many instances a node has of an entity, near enough to choose a table by. */
+export const usualInstances = (entity: Entity): number => (entity === 'node' ? 1 : entity === 'core' ? 64 : 4)
 
-/** Table names are written here, once each: no text becomes one. */
-const TABLES: Readonly<Record<Entity, Record<Grid['rollup'], Sql>>> = {
-  node: { '': sql`node_points`, '1m': sql`node_points_1m`, '1h': sql`node_points_1h` },
-  core: { '': sql`core_points`, '1m': sql`core_points_1m`, '1h': sql`core_points_1h` },
-  disk: { '': sql`disk_points`, '1m': sql`disk_points_1m`, '1h': sql`disk_points_1h` },
-  interface: { '': sql`interface_points`, '1m': sql`interface_points_1m`, '1h': sql`interface_points_1h` },
-  filesystem: { '': sql`filesystem_points`, '1m': sql`filesystem_points_1m`, '1h': sql`filesystem_points_1h` },
-}
-export const tableOf = (entity: Entity, rollup: Grid['rollup']): Sql => TABLES[entity][rollup]
+export const tableOf = (entity: Entity, rollup: Grid['rollup']): Sql =>
+  column({ column: rollup === '' ? pointsTable(entity) : rollupTable(entity, rollup) })
 
 const suffixed = (metric: Metric, suffix: string): Sql => column({ column: `${metric.column}_${suffix}` })
 
@@ -105,14 +93,14 @@ export function rowsOf(
 }
 
 /** Number of the bucket that the end of a row falls into. */
-export function bucketOf(grid: Grid): Sql {
-  const from = grid.from / 1000
-  const seconds = grid.bucketMs / 1000
-  const last = sql`intDiv(toInt64(toUnixTimestamp(time)) - 1 - ${from}, ${seconds})`
-  if (grid.rollup !== '') return last
-  // A tick longer than a bucket fills every bucket it covers, back from its end.
-  return sql`${last} - arrayJoin(range(toUInt32(greatest(1, least(${grid.count}, intDiv(interval_ms + ${grid.bucketMs - 1}, ${grid.bucketMs}))))))`
-}
+export const bucketsOver = (grid: Grid): Sql =>
+  sql`intDiv(toInt64(toUnixTimestamp(time)) - 1 - ${grid.from / 1000}, ${grid.bucketMs / 1000})`
+
+/** The same of rows that have an interval: a tick longer than a bucket fills every bucket it covers, back from its end. */
+export const bucketOf = (grid: Grid): Sql =>
+  grid.rollup !== ''
+    ? bucketsOver(grid)
+    : sql`${bucketsOver(grid)} - arrayJoin(range(toUInt32(greatest(1, least(${grid.count}, intDiv(interval_ms + ${grid.bucketMs - 1}, ${grid.bucketMs}))))))`
 
 /** The metric that holds what full means, where it is a column. */
 export const fullMetric = (metric: Metric): Metric | undefined =>

@@ -6,7 +6,7 @@ import { sql } from './sql.ts'
 import type { Profile } from './stacks.ts'
 
 /** Distinct stacks of one answer. A job on 1000 nodes for a day has some 10^5; what is beyond is small by construction. */
-export const MAX_STACKS = 300_000
+const MAX_STACKS = 300_000
 
 const NONE: Body = { category: UNKNOWN, functions: new Uint32Array(0) }
 

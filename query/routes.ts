@@ -4,9 +4,10 @@ import type { FastifyInstance } from 'fastify'
 import type { TSchema } from 'typebox'
 import * as api from './api.ts'
 import * as asks from './asks.ts'
+import { readCategories } from './categories.ts'
 import { readCatalogue, readClusters } from './clusters.ts'
 import type { Room } from './desk.ts'
-import { readCategories, readFlame } from './flame.ts'
+import { readFlame } from './flame.ts'
 import { readFunctions } from './functions.ts'
 import { readHeatmap } from './heatmap.ts'
 import { readJob } from './job.ts'
@@ -76,7 +77,7 @@ function addStackRoutes(app: FastifyInstance, { desk }: Room): void {
   route.get('/functions', question('The function table of any scope', asks.FunctionsAsk, api.Functions), r =>
     readFunctions(desk(r.signal), r.query),
   )
-  route.get('/categories', question('CPU time by what it was spent on', asks.ScopeAsk, api.Categories), r =>
+  route.get('/categories', question('CPU time by what it was spent on', asks.CategoriesAsk, api.Categories), r =>
     readCategories(desk(r.signal), r.query),
   )
 }
@@ -104,7 +105,9 @@ function addJobRoutes(app: FastifyInstance, { desk }: Room): void {
   route.get('/jobs/:id/processes', about('Processes of a job', asks.JobId, asks.ProcessesAsk, api.Processes), r =>
     readProcesses(desk(r.signal), { ...r.query, job: r.params.id }),
   )
-  route.get('/jobs/:id/categories', about("A job's time by category", asks.JobId, asks.ScopeAsk, api.Categories), r =>
-    readCategories(desk(r.signal), { ...r.query, job: r.params.id }),
+  route.get(
+    '/jobs/:id/categories',
+    about("A job's time by category", asks.JobId, asks.CategoriesAsk, api.Categories),
+    r => readCategories(desk(r.signal), { ...r.query, job: r.params.id }),
   )
 }

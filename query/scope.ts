@@ -61,7 +61,7 @@ export async function resolveScope(asker: Asker, known: Known, scope: Scope): Pr
 }
 
 /** `a,b` -> nodes; a FQDN or another alias finds its node. */
-export async function resolveNodes(asker: Asker, known: Known, cluster: string, asked: string): Promise<string[]> {
+async function resolveNodes(asker: Asker, known: Known, cluster: string, asked: string): Promise<string[]> {
   const names = asked.split(',').filter(name => name !== '')
   if (names.length === 0) throw badRequest('node is empty: name one, or several with commas between, or leave it out')
   if (names.length > MAX_NAMES) throw badRequest(`${names.length} nodes are named: name at most ${MAX_NAMES}, or a job`)
@@ -133,7 +133,7 @@ const seconds = (ms: number): number => Math.floor(ms / 1000)
 export const within = (window: { from: number; to: number }): Sql =>
   sql`time > toDateTime(${seconds(window.from)}, 'UTC') AND time <= toDateTime(${seconds(window.to)}, 'UTC')`
 
-export const nodesAre = (nodes: readonly string[] | undefined): Sql | undefined => nodes && sql`node IN ${nodes}`
+const nodesAre = (nodes: readonly string[] | undefined): Sql | undefined => nodes && sql`node IN ${nodes}`
 
 /** Whose samples; of function_minutes too, which has the same key but for its time. */
 export const whoOf = (target: Target): Sql =>

@@ -14,7 +14,7 @@ import {
   nameOf,
   readInterval,
   rowsOf,
-  USUAL_INSTANCES,
+  usualInstances,
 } from './points.ts'
 import { pointsOf, resolveScope, type Target } from './scope.ts'
 import { column, list, type Sql, sql } from './sql.ts'
@@ -36,7 +36,7 @@ export async function readSeries(desk: Desk, ask: SeriesAsk): Promise<Series> {
   const grid = layGrid(target, {
     buckets: ask.buckets ?? 300,
     intervalMs: await readInterval(desk.asker, target),
-    rowsPerTick: (await nodesIn(desk, target)) * Math.max(...metrics.map(metric => USUAL_INSTANCES[metric.entity])),
+    rowsPerTick: (await nodesIn(desk, target)) * Math.max(...metrics.map(metric => usualInstances(metric.entity))),
     nowMs: desk.asker.nowMs,
   })
   const entities = [...new Set(metrics.map(metric => metric.entity))]

@@ -4,7 +4,7 @@
  */
 import { IDLE, type Profile } from './stacks.ts'
 
-export type Direction = 'topdown' | 'bottomup'
+type Direction = 'topdown' | 'bottomup'
 
 export interface TreeOptions {
   direction: Direction

@@ -15,12 +15,12 @@ export interface Usage {
   topFunction: string | null
 }
 
-export const NO_USAGE: Usage = { coreSeconds: null, sampledSeconds: 0, memoryPeakBytes: null, topFunction: null }
+const NO_USAGE: Usage = { coreSeconds: null, sampledSeconds: 0, memoryPeakBytes: null, topFunction: null }
 
 /** Some 20 processes a node are kept each tick of 10 s. */
 const ROWS_PER_NODE_SECOND = 2
 /** Rows of processes read for one job at most; a larger one is known by its samples alone. */
-export const ROWS_OF_LISTED_JOB = 500_000
+const ROWS_OF_LISTED_JOB = 500_000
 export const ROWS_OF_ONE_JOB = 20_000_000
 const OVERHANG_SECONDS = 60
 

@@ -27,8 +27,8 @@ const MINUTE = 60 * SECOND
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
-export const MIN_WINDOW = 1 * SECOND
-export const MAX_WINDOW = 400 * DAY
+const MIN_WINDOW = 1 * SECOND
+const MAX_WINDOW = 400 * DAY
 /** How long ticks are certainly kept; a window that starts before is asked of the rollups. */
 const TICKS_KEPT = 29 * DAY
 

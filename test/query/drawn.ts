@@ -16,13 +16,13 @@ const nameOf = (letter: string) => (letter === '~' ? '[truncated]' : letter === 
 const kindOf = (letter: string): FrameKind => (letter === '~' ? 'truncated' : letter === 'k' ? 'kernel' : 'native')
 const categoryOf = (leaf: string): Category => (leaf === 'i' ? 'idle' : leaf === 'm' ? 'mpi' : 'compute')
 
-export interface DrawnStack {
+interface DrawnStack {
   /** Letters, leaf first. */
   letters: string[]
   ns: number
 }
 
-export function drawStacks(text: string): DrawnStack[] {
+function drawStacks(text: string): DrawnStack[] {
   const rows = text
     .split('\n')
     .map(line => line.trim().split(/\s+/))

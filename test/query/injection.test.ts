@@ -101,7 +101,7 @@ describe('text from outside stays text', () => {
       }
     }
     expect(await counts()).toEqual(before)
-  })
+  }, 300_000)
 })
 
 const wellFormed = (text: string): string => Buffer.from(text).toString()

@@ -257,6 +257,13 @@ describe('a flame graph', () => {
       { category: 'compute', seconds: 22, samples: 6 },
       { category: 'mpi', seconds: 6, samples: 1 },
     ])
+    const over = (await place.ask<Categories>('/categories', { ...window, node: 'node1', buckets: 6 })).over
+    expect(over).toMatchObject({ from: T0, to: T0 + HOUR, bucketMs: 10 * MINUTE })
+    expect(Object.fromEntries(over?.categories.map(c => [c.category, c.seconds]) ?? [])).toEqual({
+      compute: [20, 2, null, null, null, null],
+      mpi: [6, null, null, null, null, null],
+      idle: [null, 50, null, null, null, null],
+    })
     const tree = (await flame({ job: '8', ...window })).tree
     expect(tree.category?.[0]).toBe(1)
   })
