@@ -11,7 +11,7 @@
  *         device: the same for every mount of one file system
  */
 import { SourceError } from './kernelfile.ts'
-import type { Roots } from './source.ts'
+import type { Roots, SourceOptions, Tick } from './source.ts'
 
 export interface Mount {
   device: string
@@ -22,7 +22,8 @@ export interface Mount {
   readOnly: boolean
 }
 
-const unescaped = (word: string) =>
+/** mountinfo and mountstats write a blank as \\040. */
+export const unescaped = (word: string) =>
   word.replace(/\\([0-7]{3})/g, (_, octal: string) => String.fromCharCode(Number.parseInt(octal, 8)))
 
 export function parseMountinfo(text: string): Mount[] {
@@ -62,6 +63,11 @@ const OWN =
 
 export type MountKind = 'local' | 'network'
 
+export interface Shown {
+  mount: Mount
+  kind: MountKind
+}
+
 export function kindOf({ type, path, readOnly }: Mount): MountKind | undefined {
   if (OWN.test(path)) return undefined
   if (NETWORK.test(type)) return 'network'
@@ -70,8 +76,8 @@ export function kindOf({ type, path, readOnly }: Mount): MountKind | undefined {
 }
 
 /** A file system that is mounted several times is shown once: where all of it is mounted, on the shortest path. */
-export function chooseMounts(mounts: readonly Mount[], most: number): { mount: Mount; kind: MountKind }[] {
-  const byDevice = new Map<string, { mount: Mount; kind: MountKind }>()
+export function chooseMounts(mounts: readonly Mount[], most: number): Shown[] {
+  const byDevice = new Map<string, Shown>()
   for (const mount of mounts) {
     const kind = kindOf(mount)
     if (!kind) continue
@@ -84,3 +90,27 @@ export function chooseMounts(mounts: readonly Mount[], most: number): { mount: M
 }
 
 const rank = ({ root, path }: Mount) => (root === '/' ? 0 : 10_000) + path.length
+
+const MOUNTS_EVERY_MS = 60_000
+const MOST_MOUNTS = 64
+
+export interface Mounts {
+  /** Those that are shown; looked at again once a minute. */
+  read(tick: Tick): readonly Shown[]
+}
+
+/** Undefined where the kernel does not tell. */
+export function openMounts({ files, roots }: Pick<SourceOptions, 'files' | 'roots'>): Mounts | undefined {
+  const file = files.find(mountinfoPath(roots))
+  if (!file) return undefined
+  let mounts: readonly Shown[] = []
+  let readMs = Number.NEGATIVE_INFINITY
+  return {
+    read(tick) {
+      if (tick.monotonicMs - readMs < MOUNTS_EVERY_MS) return mounts
+      mounts = chooseMounts(parseMountinfo(file.read(tick)), MOST_MOUNTS)
+      readMs = tick.monotonicMs
+      return mounts
+    },
+  }
+}

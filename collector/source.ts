@@ -16,8 +16,10 @@ import { openCpu } from './sources/cpu.ts'
 import { openDisk } from './sources/disk.ts'
 import { openFilesystem } from './sources/filesystem.ts'
 import { openLoad } from './sources/load.ts'
+import { openLustre } from './sources/lustre.ts'
 import { openMemory } from './sources/memory.ts'
 import { openNetwork } from './sources/network.ts'
+import { openNfs } from './sources/nfs.ts'
 import { openPaging } from './sources/paging.ts'
 import { openPortableCpu, openPortableDevices, openPortableLoad } from './sources/portable.ts'
 import { openPressure } from './sources/pressure.ts'
@@ -82,6 +84,8 @@ export const SOURCES: readonly { name: string; open: OpenSource }[] = [
   { name: 'disk', open: openDisk },
   { name: 'network', open: openNetwork },
   { name: 'filesystem', open: openFilesystem },
+  { name: 'nfs', open: openNfs },
+  { name: 'lustre', open: openLustre },
 ]
 
 /** Where there is no /proc. */

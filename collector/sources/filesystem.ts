@@ -10,8 +10,8 @@
  */
 import { statfs } from 'node:fs/promises'
 import { openBeside } from '../beside.ts'
-import { type KernelFile, PartError } from '../kernelfile.ts'
-import { chooseMounts, hostPath, type Mount, type MountKind, mountinfoPath, parseMountinfo } from '../mounts.ts'
+import { PartError } from '../kernelfile.ts'
+import { hostPath, type MountKind, type Mounts, mountinfoPath, openMounts, type Shown } from '../mounts.ts'
 import { Commands } from '../schedulers/command.ts'
 import type { Absent, Reading, Roots, Source, SourceOptions, Tick } from '../source.ts'
 
@@ -24,11 +24,9 @@ export interface Space {
   inodesFree: number
 }
 
-const MOUNTS_EVERY_MS = 60_000
 const LOCAL_EVERY_MS = 30_000
 const NETWORK_EVERY_MS = 60_000
 const USUAL_WITHIN_MS = 10_000
-const MOST_MOUNTS = 64
 /** `%S` is the size of the blocks that are counted; where it differs from the one for transfers (FUSE), it is the right one. */
 const FORMAT = '%S %b %f %a %c %d %n'
 const STANDARD_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
@@ -159,14 +157,14 @@ class NetworkMounts {
 }
 
 export function openFilesystem(options: SourceOptions, withinMs = USUAL_WITHIN_MS): Source | Absent {
-  const { files, roots, env } = options
-  const file = files.find(mountinfoPath(roots))
-  if (!file) return { absent: `no /${mountinfoPath(roots)}` }
+  const { roots, env } = options
+  const mounts = openMounts(options)
+  if (!mounts) return { absent: `no /${mountinfoPath(roots)}` }
   const commands = new Commands({ env: { PATH: STANDARD_PATH, ...env }, timeoutMs: withinMs })
   const program = commands.find('stat')
   const local = new LocalMounts(roots)
   const network = new NetworkMounts(roots, commands, program ?? 'stat', withinMs)
-  return new Filesystems(file, program !== undefined, { local, network, withinMs, ended: () => commands.close() })
+  return new Filesystems(mounts, program !== undefined, { local, network, withinMs, ended: () => commands.close() })
 }
 
 interface Parts {
@@ -178,17 +176,17 @@ interface Parts {
 
 class Filesystems implements Source {
   readonly name = 'filesystem'
-  private readonly file: KernelFile
+  private readonly mounts: Mounts
   private readonly canAskServers: boolean
   private readonly local: LocalMounts
   private readonly network: NetworkMounts
   private readonly ended: () => void
   private readonly localLooks
   private readonly networkLooks
-  private mountsMs = Number.NEGATIVE_INFINITY
+  private shown: readonly Shown[] = []
 
-  constructor(file: KernelFile, canAskServers: boolean, { local, network, withinMs, ended }: Parts) {
-    this.file = file
+  constructor(mounts: Mounts, canAskServers: boolean, { local, network, withinMs, ended }: Parts) {
+    this.mounts = mounts
     this.canAskServers = canAskServers
     this.local = local
     this.network = network
@@ -200,7 +198,7 @@ class Filesystems implements Source {
   }
 
   read(tick: Tick): Reading[] {
-    if (tick.monotonicMs - this.mountsMs >= MOUNTS_EVERY_MS) this.readMounts(tick)
+    this.choose(this.mounts.read(tick))
     const readings: Reading[] = []
     const problems: string[] = []
     const take = (paths: readonly string[], newest: () => Answers | undefined, asking?: () => string | undefined) => {
@@ -223,13 +221,12 @@ class Filesystems implements Source {
     return readings
   }
 
-  private readMounts(tick: Tick): void {
-    const chosen = chooseMounts(parseMountinfo(this.file.read(tick)), MOST_MOUNTS)
-    const pathsOf = (wanted: MountKind) =>
-      chosen.filter(({ kind }) => kind === wanted).map(({ mount }: { mount: Mount }) => mount.path)
+  private choose(shown: readonly Shown[]): void {
+    if (shown === this.shown) return
+    this.shown = shown
+    const pathsOf = (wanted: MountKind) => shown.filter(({ kind }) => kind === wanted).map(({ mount }) => mount.path)
     this.local.paths = pathsOf('local')
     this.network.paths = this.canAskServers ? pathsOf('network') : []
-    this.mountsMs = tick.monotonicMs
   }
 
   detail(): string | undefined {
