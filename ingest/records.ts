@@ -65,6 +65,8 @@ export const Job = Type.Object({
   reason: Type.Optional(Type.String({ maxLength: 1024 })),
   /** What the kernel's evidence names (cgroup job_4713): for an array task it is not the id that users type. */
   rawId: Type.Optional(Type.String({ maxLength: 255 })),
+  /** Slurm 26.05 and newer: what its control groups are named by, in place of rawId. */
+  sluid: Type.Optional(Type.String({ maxLength: 32 })),
   arrayId: Type.Optional(Type.String({ maxLength: 255 })),
   arrayTask: Type.Optional(Type.String({ maxLength: 1024, description: 'one index, or the pending rest: 2-5%2' })),
   name: Type.Optional(Type.String({ maxLength: 4096, description: 'any characters' })),

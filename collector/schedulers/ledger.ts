@@ -58,7 +58,7 @@ export class Ledger {
   readonly #options: LedgerOptions
   readonly #runs = new Map<string, Run>()
   readonly #nodes = new Map<string, KnownNode>()
-  readonly #byRawId = new Map<string, string>()
+  readonly #byKernelName = new Map<string, string>()
   #polledMs = 0
   /** Runs that ended in a way nobody could tell. */
   unknown = 0
@@ -94,7 +94,7 @@ export class Ledger {
   #add(key: string, job: PolledJob, nowMs: number): Run {
     const run = { job, seenMs: nowMs, missedMs: undefined, final: false, sentHash: '', sentMs: 0 }
     this.#runs.set(key, run)
-    if (job.rawId !== undefined) this.#byRawId.set(job.rawId, key)
+    for (const name of kernelNames(job)) this.#byKernelName.set(name, key)
     return run
   }
 
@@ -177,12 +177,12 @@ export class Ledger {
       const listed = run.seenMs === this.#polledMs
       if (isLive(run.job) || listed || run.sentHash !== hashOf(run.job) || (run.job.endMs ?? 0) >= accountedMs) continue
       this.#runs.delete(key)
-      if (run.job.rawId !== undefined && this.#byRawId.get(run.job.rawId) === key) this.#byRawId.delete(run.job.rawId)
+      for (const name of kernelNames(run.job)) if (this.#byKernelName.get(name) === key) this.#byKernelName.delete(name)
     }
   }
 
-  hint(rawId: string): JobHint | undefined {
-    const run = this.#runs.get(this.#byRawId.get(rawId) ?? '')
+  hint(kernelName: string): JobHint | undefined {
+    const run = this.#runs.get(this.#byKernelName.get(kernelName) ?? '')
     // What has not started of an array has the raw id that its last task will have.
     if (run?.job.startMs === undefined) return undefined
     return { id: run.job.id, startMs: run.job.startMs, live: isLive(run.job) }
@@ -204,6 +204,11 @@ export class Ledger {
   counts(): { jobs: number; nodes: number } {
     return { jobs: [...this.#runs.values()].filter(run => isLive(run.job)).length, nodes: this.#nodes.size }
   }
+}
+
+/** What control groups and environments call a job. */
+function kernelNames(job: PolledJob): string[] {
+  return [job.rawId, job.sluid].filter(name => name !== undefined)
 }
 
 function isMissing(run: Run): boolean {

@@ -7,6 +7,8 @@ import { cut, present } from '../values.ts'
 export interface SlurmJob {
   /** What cgroups and SLURM_JOB_ID name. */
   jobId: number
+  /** 26.05 on: what control groups name instead. */
+  sluid?: string | undefined
   arrayJobId: number | undefined
   arrayTaskId: number | undefined
   /** Tasks that have not started, all in this one record: 2-5%2. */
@@ -105,6 +107,7 @@ export function jobOf(job: SlurmJob, state = jobState(job.states, job.reason)): 
     schedulerState: cut(job.states.join('+'), 255),
     reason: cut(job.reason, 1024),
     rawId: String(job.jobId),
+    sluid: job.sluid,
     arrayId: job.arrayJobId ? String(job.arrayJobId) : undefined,
     arrayTask: cut(job.arrayTaskId === undefined ? job.arrayTasks : String(job.arrayTaskId), 1024),
     name: cut(job.name, 4096),

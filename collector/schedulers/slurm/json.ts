@@ -54,6 +54,7 @@ function slurmJob(json: Json, jobId: number): SlurmJob {
   const pending = asText(json.tres_alloc_str) === undefined
   return {
     jobId,
+    sluid: asText(asRecord(json.step_id)?.sluid),
     arrayJobId: asNumber(json.array_job_id) || undefined,
     arrayTaskId: asNumber(json.array_task_id),
     arrayTasks: asText(json.array_task_string),

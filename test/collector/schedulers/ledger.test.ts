@@ -184,6 +184,12 @@ describe('accounting', () => {
   })
 })
 
+it('knows a job by each name that the kernel may have for it', () => {
+  const ledger = open()
+  ledger.seen({ jobs: [job('4_1', 'r', { rawId: '14', sluid: 'sEKNKTV3WPV500' })], nodes: [] }, at(0))
+  expect(['14', 'sEKNKTV3WPV500', '4_1'].map(name => ledger.hint(name)?.id)).toEqual(['4_1', '4_1', undefined])
+})
+
 it('remembers live jobs over a restart', () => {
   const before = open()
   play(before, { A: 'rr', B: 'rc', C: 'qq' })

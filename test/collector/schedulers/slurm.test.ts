@@ -121,7 +121,13 @@ describe('JSON of other releases (synthesised after their schemas)', () => {
     ['24.05 on', as2405],
   ])('%s says the same', (_, shape) => {
     const jobs = jobsOf(Buffer.from(JSON.stringify({ ...capture22, jobs: capture22.jobs.map(shape) })))
-    expect(byId(jobs)).toEqual(fromJson)
+    const told = jobs.map(({ sluid, ...job }) => job)
+    expect(byId(told)).toEqual(fromJson)
+  })
+
+  it('26.05 tells what control groups are named by', () => {
+    const [job] = jobsOf(Buffer.from(JSON.stringify({ jobs: capture22.jobs.slice(0, 1).map(as2405) })))
+    expect(job?.sluid).toBe('sEKNKTV3WPV500')
   })
 
   it('reads GPUs of each node and state flags', () => {
