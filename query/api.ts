@@ -269,6 +269,10 @@ export const Categories = Type.Object({
 })
 export type Categories = Static<typeof Categories>
 
+/** GET /stacks?scope&format=folded|speedscope|pprof: a file with every stack, unpruned, for other tools. */
+export const Stacks = Type.Unsafe<Uint8Array>({ type: 'string', format: 'binary' })
+export type Stacks = Static<typeof Stacks>
+
 /** A row of the job list. */
 export const JobRow = Type.Object({
   id: Type.String(),

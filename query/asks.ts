@@ -68,6 +68,11 @@ export const FunctionsAsk = ask({
   search: Type.Optional(Type.String({ maxLength: 1000, description: 'part of the name of a function or module' })),
   idle,
 })
+export const StacksAsk = ask({
+  ...scope,
+  format: Type.Optional(Type.Union([Type.Literal('folded'), Type.Literal('speedscope'), Type.Literal('pprof')])),
+  idle,
+})
 export const CategoriesAsk = ask({
   ...scope,
   buckets: Type.Optional(Type.Integer({ minimum: 1, maximum: 4000, description: 'also over time' })),
@@ -111,6 +116,7 @@ export type ProcessesAsk = Static<typeof ProcessesAsk>
 export type ProcessAsk = Static<typeof ProcessAsk>
 export type FlameAsk = Static<typeof FlameAsk>
 export type FunctionsAsk = Static<typeof FunctionsAsk>
+export type StacksAsk = Static<typeof StacksAsk>
 export type CategoriesAsk = Static<typeof CategoriesAsk>
 export type JobsAsk = Static<typeof JobsAsk>
 export type JobNodesAsk = Static<typeof JobNodesAsk>

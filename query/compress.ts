@@ -1,6 +1,6 @@
 /** gzip for readers that take it: an answer of numbers shrinks to a fifth. Small ones are not worth the round trip to zlib. */
 
-import { Readable } from 'node:stream'
+import { pipeline, Readable } from 'node:stream'
 import { promisify } from 'node:util'
 import { createGzip, gzip } from 'node:zlib'
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
@@ -14,13 +14,13 @@ const gzipped = promisify(gzip)
 export function addCompression(app: FastifyInstance): void {
   app.addHook('onSend', async (request, reply, payload: unknown) => {
     if (!wanted(request, reply)) return payload
-    if (typeof payload === 'string' && Buffer.byteLength(payload) >= MIN_BYTES) {
+    if ((typeof payload === 'string' || Buffer.isBuffer(payload)) && Buffer.byteLength(payload) >= MIN_BYTES) {
       announce(reply)
       return gzipped(payload, OPTIONS)
     }
     if (payload instanceof Readable && Number(reply.getHeader('content-length') ?? MIN_BYTES) >= MIN_BYTES) {
       announce(reply)
-      return payload.pipe(createGzip())
+      return pipeline(payload, createGzip(), () => undefined)
     }
     return payload
   })

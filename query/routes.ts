@@ -7,6 +7,7 @@ import * as asks from './asks.ts'
 import { readCategories } from './categories.ts'
 import { readCatalogue, readClusters } from './clusters.ts'
 import type { Room } from './desk.ts'
+import { readStacks } from './export.ts'
 import { readFlame } from './flame.ts'
 import { readFunctions } from './functions.ts'
 import { readHeatmap } from './heatmap.ts'
@@ -80,6 +81,14 @@ function addStackRoutes(app: FastifyInstance, { desk }: Room): void {
   route.get('/categories', question('CPU time by what it was spent on', asks.CategoriesAsk, api.Categories), r =>
     readCategories(desk(r.signal), r.query),
   )
+  const file = question('Every stack of any scope as a file: folded, speedscope or pprof', asks.StacksAsk, api.Stacks)
+  route.get('/stacks', file, async (r, reply) => {
+    const { contentType, fileName, body } = await readStacks(desk(r.signal), r.query)
+    return reply
+      .header('content-type', contentType)
+      .header('content-disposition', `attachment; filename="${fileName}"`)
+      .send(body)
+  })
 }
 
 function addJobRoutes(app: FastifyInstance, { desk }: Room): void {

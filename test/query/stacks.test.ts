@@ -1,3 +1,5 @@
+import { gunzipSync } from 'node:zlib'
+import { Profile as Pprof } from 'pprof-format'
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Categories, Flame, Functions } from '../../query/api.ts'
 import { openAsker } from '../../query/asker.ts'
@@ -299,6 +301,49 @@ describe('the function table', () => {
   it('by the path of a job as by its scope', async () => {
     expect(await place.ask('/jobs/7/functions')).toEqual(await functions({ job: '7' }))
     expect(await place.ask('/jobs/7/flame', { nodes: 10 })).toEqual(await flame({ job: '7', nodes: 10 }))
+  })
+})
+
+describe('stacks as a file', () => {
+  const file = (params: Record<string, string>) =>
+    place.app.inject({ url: '/api/v1/stacks', query: { job: '7', ...params } })
+
+  it('folded: microseconds, what is the same but for lines added up', async () => {
+    const answer = await file({})
+    expect(answer.headers['content-type']).toMatch(/^text\/plain/)
+    expect(answer.headers['content-disposition']).toBe('attachment; filename="job-7.folded"')
+    expect(answer.body.trim().split('\n').sort()).toEqual([
+      '[truncated];c 2000000',
+      'a;b 7000000',
+      'a;b;a;b 10000000',
+      'a;b;c 5000000',
+      'a;d 1000000',
+    ])
+  })
+
+  it('speedscope', async () => {
+    const answer = (await file({ format: 'speedscope' })).json()
+    const [profile] = answer.profiles
+    expect(profile).toMatchObject({ type: 'sampled', unit: 'nanoseconds', endValue: 25 * S })
+    const stacks = profile.samples.map((stack: number[], i: number) => [
+      stack.map(f => answer.shared.frames[f].name).join(';'),
+      profile.weights[i] / S,
+    ])
+    expect(Object.fromEntries(stacks)).toEqual({ 'a;b;c': 5, 'a;b': 7, 'a;d': 1, 'a;b;a;b': 10, '[truncated];c': 2 })
+  })
+
+  it('pprof', async () => {
+    const answer = await file({ format: 'pprof' })
+    const pprof = Pprof.decode(gunzipSync(answer.rawPayload))
+    const text = (i: number | bigint) => pprof.stringTable.strings[Number(i)]
+    expect(pprof.sampleType.map(t => `${text(t.type)}/${text(t.unit)}`)).toEqual(['samples/count', 'cpu/nanoseconds'])
+    const nameOf = (location: number | bigint) => {
+      const line = pprof.location.find(l => Number(l.id) === Number(location))?.line[0]
+      return text(pprof.function.find(f => Number(f.id) === Number(line?.functionId))?.name ?? 0)
+    }
+    const stacks = pprof.sample.map(s => [s.locationId.map(nameOf).reverse().join(';'), Number(s.value[1]) / S])
+    expect(Object.fromEntries(stacks)).toEqual({ 'a;b;c': 5, 'a;b': 7, 'a;d': 1, 'a;b;a;b': 10, '[truncated];c': 2 })
+    expect(Number(pprof.durationNanos)).toBe(600 * S)
   })
 })
 
