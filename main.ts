@@ -19,6 +19,8 @@ import type { Send } from './collector/outbox.ts'
 import { IngestConfig, StoreConfig } from './ingest/config.ts'
 import type { Ingest } from './ingest/index.ts'
 
+const VERSION = '0.1.0'
+
 const Config = Type.Object(
   {
     cluster: Type.String({ default: 'local', minLength: 1, description: 'name of this cluster' }),
@@ -31,6 +33,15 @@ const Config = Type.Object(
       Type.String({ pattern: '^https?://', description: 'where collect, import and job send to' }),
     ),
     log: Type.String({ default: 'info', description: 'debug, info, warn, error' }),
+    telemetry: Type.Object(
+      {
+        endpoint: Type.Optional(
+          Type.String({ pattern: '^https?://', description: "OTLP/HTTP server for this server's own figures" }),
+        ),
+        everyMs: Type.Integer({ minimum: 1000, default: 60_000 }),
+      },
+      { additionalProperties: false, default: {} },
+    ),
     store: StoreConfig,
     ingest: IngestConfig,
     collector: CollectorConfig,
@@ -140,7 +151,7 @@ function readConfigFile(file: string | undefined): Tree {
 
 /** File, then environment, then flags; the last one that names a key wins. Errors name the key. */
 function loadConfig(flags: Flags, environment: NodeJS.ProcessEnv): Config {
-  const tree: Tree = { store: {}, ingest: {}, collector: {} }
+  const tree: Tree = { store: {}, ingest: {}, telemetry: {}, collector: {} }
   for (const [key, value] of Object.entries(readConfigFile(flags.config))) tree[key] = value ?? {}
   for (const path of keysOf(Config)) {
     const value = environment[environmentName(path)]
@@ -198,6 +209,7 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
     { log },
   )
   const ingest = await openIngest({ store, log, defaultCluster: config.cluster, config: config.ingest })
+  const telemetry = await openTelemetry(config, ingest)
   const app = fastify({
     loggerInstance: log.child({}, { level: config.log === 'debug' ? 'debug' : 'warn' }),
     forceCloseConnections: true,
@@ -215,6 +227,7 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
       url,
       close: async () => {
         await app.close()
+        await telemetry?.stop()
         await ingest.close()
         await store.close()
       },
@@ -226,6 +239,13 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
       `cannot listen on ${config.listen}: ${error instanceof Error ? error.message : error}; choose another with --listen 127.0.0.1:PORT`,
     )
   }
+}
+
+async function openTelemetry(config: Config, ingest: Ingest): Promise<{ stop: Stop } | undefined> {
+  const { endpoint, everyMs } = config.telemetry
+  if (endpoint === undefined) return undefined
+  const { startTelemetry } = await import('./ingest/telemetry.ts')
+  return startTelemetry({ endpoint, everyMs, version: VERSION }, ingest)
 }
 
 /** The collector's way into an ingest in this process: the same bytes by a call instead of a socket. */
