@@ -24,7 +24,7 @@ import { shortName } from './schedulers/contract.ts'
 import { PORTABLE_SOURCES, type Reading, SOURCES, type Tick } from './source.ts'
 import { type Stacks, samplersOf, startStacks } from './stacks.ts'
 import { type Boot, readBoot } from './starttime.ts'
-import { startTicks, type Ticks } from './ticks.ts'
+import { spanStart, startTicks, type Ticks } from './ticks.ts'
 import { openUsers } from './users.ts'
 
 export type { CollectorConfig } from './config.ts'
@@ -62,12 +62,16 @@ export interface Collector {
 
 const FIRST_TICK_AFTER_MS = 1000
 const INVENTORY_EVERY_MS = 3_600_000
-const CHANGES_EVERY_MS = 60_000
 const DRAIN_WITHIN_MS = 5000
 
 export async function startCollector(config: CollectorConfig, deps: CollectorDeps): Promise<Collector> {
   const collector = new NodeCollector(config, deps)
-  await collector.start()
+  try {
+    await collector.start()
+  } catch (error) {
+    await collector.stop()
+    throw error
+  }
   return collector
 }
 
@@ -110,6 +114,7 @@ class NodeCollector implements Collector {
       roots: this.config.roots,
       perCore: this.config.perCore,
       log: this.log,
+      ...(this.deps.env ? { env: this.deps.env } : {}),
       sources: isLinux ? SOURCES : PORTABLE_SOURCES,
       onChange: () => inventory.update(),
     })
@@ -196,36 +201,22 @@ class NodeCollector implements Collector {
     return stacks
   }
 
-  /** Returns what to call when a source changed; that is told at most once a minute. */
+  /** Returns what to call when a source changed. */
   private startInventory(boot: Boot | undefined): () => void {
+    const { cluster, intervalMs, roots } = this.config
+    const { node, now, log } = this
     const inventory = startInventory(
+      { cluster, node, intervalMs, bootMs: boot?.bootMs, version: this.deps.version, everyMs: INVENTORY_EVERY_MS },
       {
-        cluster: this.config.cluster,
-        node: this.node,
-        intervalMs: this.config.intervalMs,
-        bootMs: boot?.bootMs,
-        version: this.deps.version,
-        everyMs: INVENTORY_EVERY_MS,
-      },
-      {
-        read: () => readInventory(this.config.roots),
+        read: () => readInventory(roots),
         sources: () => this.sourceWords(),
         put: body => this.outbox.put('jobs', body),
-        now: this.now,
-        log: this.log,
+        now,
+        log,
       },
     )
-    let timer: NodeJS.Timeout | undefined
-    this.closing.push(() => {
-      clearTimeout(timer)
-      return inventory.stop()
-    })
-    return () => {
-      timer ??= setTimeout(() => {
-        timer = undefined
-        inventory.update()
-      }, CHANGES_EVERY_MS)
-    }
+    this.closing.push(() => inventory.stop())
+    return () => inventory.update()
   }
 
   private sourceWords(): Record<string, string> {
@@ -277,26 +268,25 @@ class NodeCollector implements Collector {
     }
   }
 
+  /** Those that make something first, then the outbox, then what they read from. One that fails holds up none of the others. */
   async stop(): Promise<void> {
-    await this.ticks?.stop()
-    for (const close of this.closing.reverse()) await close()
-    await this.stacks?.stop()
-    await this.polling?.stop()
-    await this.outbox.close(DRAIN_WITHIN_MS)
-    await this.meter?.close()
-    this.processes?.close()
-    this.attribution?.close()
-    this.panel?.close()
+    const parts: (() => Promise<void> | void | undefined)[] = [
+      () => this.ticks?.stop(),
+      ...this.closing,
+      () => this.stacks?.stop(),
+      () => this.polling?.stop(),
+      () => this.outbox.close(DRAIN_WITHIN_MS),
+      () => this.meter?.close(),
+      () => this.processes?.close(),
+      () => this.attribution?.close(),
+      () => this.panel?.close(),
+    ]
+    for (const stop of parts) {
+      try {
+        await stop()
+      } catch (error) {
+        this.log.error({ err: error }, 'a part of the collector did not stop as it should')
+      }
+    }
   }
-}
-
-/**
- * Start of the interval that a tick speaks for: the tick before it, on the grid. Where the clock was stepped in between, or
- * the one before was the look at the start, it is as far back as the monotonic clock says, so that rate x seconds is right.
- */
-export function spanStart(before: Tick | undefined, tick: Tick): number {
-  const elapsedMs = tick.monotonicMs - (before?.monotonicMs ?? tick.monotonicMs - tick.intervalMs)
-  const onGrid = before !== undefined && Math.abs(tick.timeMs - before.timeMs - elapsedMs) < tick.intervalMs / 2
-  const startMs = onGrid ? before.timeMs : tick.timeMs - Math.round(elapsedMs)
-  return Math.min(startMs, tick.timeMs - 1)
 }

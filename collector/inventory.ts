@@ -32,6 +32,7 @@ export interface Found {
 /** A board's own display chip, or a virtual one, computes nothing. */
 const NO_GPU = /aspeed|matrox|qemu|vmware|virtio|red hat|cirrus|bochs|microsoft|^$/i
 const MIB = 1 << 20
+const CHANGES_EVERY_MS = 60_000
 
 const positive = (value: number | null | undefined) =>
   value !== undefined && value !== null && value > 0 ? value : undefined
@@ -132,7 +133,7 @@ export interface InventoryOptions {
 }
 
 export interface Inventory {
-  /** Something else is true of the node now: send it again. */
+  /** Something else is true of the node now: it is sent again, once for all that changes within a minute. */
   update(): void
   stop(): Promise<void>
 }
@@ -171,10 +172,17 @@ export function startInventory(
   round()
   const timer = setInterval(round, options.everyMs)
   timer.unref()
+  let changed: NodeJS.Timeout | undefined
   return {
-    update: tell,
+    update() {
+      changed ??= setTimeout(() => {
+        changed = undefined
+        tell()
+      }, CHANGES_EVERY_MS)
+    },
     stop() {
       clearInterval(timer)
+      clearTimeout(changed)
       return running
     },
   }

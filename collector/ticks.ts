@@ -6,6 +6,8 @@
  *
  * Each timer is set anew to what is left to the next multiple, so lateness never adds up, and a clock that is stepped is followed.
  */
+import type { Tick } from './source.ts'
+
 export interface Ticks {
   /** Multiples that passed without a tick. */
   readonly skipped: number
@@ -58,4 +60,15 @@ export function startTicks(
       return running
     },
   }
+}
+
+/**
+ * Start of the interval that a tick speaks for: the tick before it, on the grid. Where the clock was stepped in between, or
+ * the one before was the look at the start, it is as far back as the monotonic clock says, so that rate x seconds is right.
+ */
+export function spanStart(before: Tick | undefined, tick: Tick): number {
+  const elapsedMs = tick.monotonicMs - (before?.monotonicMs ?? tick.monotonicMs - tick.intervalMs)
+  const onGrid = before !== undefined && Math.abs(tick.timeMs - before.timeMs - elapsedMs) < tick.intervalMs / 2
+  const startMs = onGrid ? before.timeMs : tick.timeMs - Math.round(elapsedMs)
+  return Math.min(startMs, tick.timeMs - 1)
 }

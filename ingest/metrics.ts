@@ -9,6 +9,7 @@
  * OTLP names are OpenTelemetry's semantic conventions where they exist, system.linux.* / jobsight.* where they do not.
  */
 import { FILESYSTEM_METRICS } from './catalogue/filesystem.ts'
+import { POWER_METRICS } from './catalogue/power.ts'
 import { type Entity, gauge, type Metric, rate, summed, whole } from './metric.ts'
 
 export { type Arrival, ENTITIES, type Entity, type Metric, type Unit } from './metric.ts'
@@ -399,14 +400,14 @@ export const METRICS: readonly Metric[] = [
     unit: '1',
     scale: 10_000,
     full: 'cpu_count',
-    meaning: 'cores used by the collector itself',
+    meaning: 'cores used by the process the collector runs in (with `jobsight start`: store and page too)',
     source: 'getrusage of the collector',
   }),
   gauge('node', 'jobsight.collector.memory', undefined, {
     column: 'collector_memory',
     unit: 'bytes',
     full: 'memory_total',
-    meaning: 'resident memory of the collector itself',
+    meaning: 'resident memory of the process the collector runs in (with `jobsight start`: store and page too)',
     source: '/proc/self/statm',
   }),
 
@@ -442,6 +443,7 @@ export const METRICS: readonly Metric[] = [
   ...networkIo('transmit'),
 
   ...FILESYSTEM_METRICS,
+  ...POWER_METRICS,
 ]
 
 const columnsOf = (entity: Entity): readonly Metric[] => METRICS.filter(m => m.entity === entity)
@@ -453,6 +455,7 @@ export const COLUMNS: Readonly<Record<Entity, readonly Metric[]>> = {
   disk: columnsOf('disk'),
   interface: columnsOf('interface'),
   filesystem: columnsOf('filesystem'),
+  socket: columnsOf('socket'),
 }
 
 /** A metric by entity and column; undefined for a name that is not in the catalogue. */

@@ -1,8 +1,9 @@
+import { readdirSync } from 'node:fs'
 import type { Static } from 'typebox'
 import { Value } from 'typebox/value'
 import { afterEach, beforeEach, describe, expect, it, onTestFinished, vi } from 'vitest'
 import { CollectorConfig } from '../../collector/config.ts'
-import { spanStart, startCollector } from '../../collector/index.ts'
+import { startCollector } from '../../collector/index.ts'
 import type { Sent } from '../../collector/outbox.ts'
 import { captured, type Machine, makeMachine } from './machine.ts'
 import { type DecodedResource, decodeRequest } from './otlp.ts'
@@ -156,24 +157,18 @@ describe('collector', () => {
     expect(receiver.metrics).toHaveLength(4)
   })
 
+  it('leaves nothing running where it cannot start', async () => {
+    const machine = makeMachine({ 'proc/loadavg': '1 1 1 1/1 1\n' }) // no stat, so nobody knows when it booted
+    const spool = `${machine.options.roots.sys}/spool`
+    await expect(start(machine, { spool: { path: spool } })).rejects.toThrow(/stat/)
+    expect(readdirSync(spool)).toEqual([])
+    expect(vi.getTimerCount()).toBe(0)
+  })
+
   it('says no more of processes than it is asked for', async () => {
     const machine = makeMachine({ ...capturedMachine('before'), 'proc/1/stat': INIT })
     const { receiver } = await start(machine, { processes: { topByCpu: 0, topByMemory: 0 } })
     await vi.advanceTimersByTimeAsync(8000)
     expect(receiver.metrics[0]).toHaveLength(1)
-  })
-})
-
-describe('spanStart', () => {
-  const tick = (timeMs: number, monotonicMs: number) => ({ timeMs, monotonicMs, intervalMs: 10_000 })
-  it.each([
-    ['the tick before', tick(10_000, 500), tick(20_000, 10_503), 10_000],
-    ['the tick before the ones that were skipped', tick(10_000, 500), tick(40_000, 30_500), 10_000],
-    ['the look at the start', tick(13_200, 500), tick(20_000, 7300), 13_200],
-    ['as far back as was measured, where the clock was set back', tick(90_000, 500), tick(20_000, 10_500), 10_000],
-    ['as far back as was measured, where the machine slept', tick(10_000, 500), tick(990_000, 9500), 981_000],
-    ['an interval ago, where there is none before', undefined, tick(20_000, 500), 10_000],
-  ])('is %s', (_, before, now, startMs) => {
-    expect(spanStart(before, now)).toBe(startMs)
   })
 })

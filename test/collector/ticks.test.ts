@@ -1,5 +1,5 @@
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest'
-import { startTicks, type Ticks } from '../../collector/ticks.ts'
+import { spanStart, startTicks, type Ticks } from '../../collector/ticks.ts'
 
 const START = 1_700_000_003_000 // 3 s after a multiple of 10 s
 let ticks: Ticks
@@ -104,5 +104,19 @@ describe('ticks', () => {
     await stopping
     await vi.advanceTimersByTimeAsync(60_000)
     expect(seconds()).toEqual([10])
+  })
+})
+
+describe('spanStart', () => {
+  const tick = (timeMs: number, monotonicMs: number) => ({ timeMs, monotonicMs, intervalMs: 10_000 })
+  it.each([
+    ['the tick before', tick(10_000, 500), tick(20_000, 10_503), 10_000],
+    ['the tick before the ones that were skipped', tick(10_000, 500), tick(40_000, 30_500), 10_000],
+    ['the look at the start', tick(13_200, 500), tick(20_000, 7300), 13_200],
+    ['as far back as was measured, where the clock was set back', tick(90_000, 500), tick(20_000, 10_500), 10_000],
+    ['as far back as was measured, where the machine slept', tick(10_000, 500), tick(990_000, 9500), 981_000],
+    ['an interval ago, where there is none before', undefined, tick(20_000, 500), 10_000],
+  ])('is %s', (_, before, now, startMs) => {
+    expect(spanStart(before, now)).toBe(startMs)
   })
 })
