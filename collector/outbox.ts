@@ -11,7 +11,8 @@
  * is on its way, or none. A batch whose receipt got lost is sent twice.
  */
 import type { Logger } from 'pino'
-import { openSpool, type Spool, type Spooled } from './spool.ts'
+import { type Batch, Lane } from './lane.ts'
+import { openSpool, type Spool } from './spool.ts'
 
 export { httpSend } from './httpsend.ts'
 
@@ -59,11 +60,6 @@ export interface Outbox {
   counters(): OutboxCounters
   /** Sends what waits, as long as the receiver takes it and for at most so long; the rest stays on disk. */
   close(withinMs: number): Promise<void>
-}
-
-interface Batch extends Spooled {
-  body: Uint8Array | undefined
-  onDisk: boolean
 }
 
 const FIRST_RETRY_MS = 1000
@@ -273,42 +269,5 @@ class Lanes implements Outbox {
     if (this.said.has(key) || this.said.size > 100) return
     this.said.add(key)
     this.log.error(message)
-  }
-}
-
-/** The batches of one door, oldest first (a Set keeps the order in which they came). */
-class Lane {
-  readonly door: Door
-  readonly batches = new Set<Batch>()
-  isDraining = false
-  drained: Promise<void> = Promise.resolve()
-  inFlight: Batch | undefined
-  failures = 0
-  closing = false
-  private wake: (() => void) | undefined
-
-  constructor(door: Door) {
-    this.door = door
-  }
-
-  head(): Batch | undefined {
-    return this.batches.values().next().value
-  }
-
-  sleep(ms: number): Promise<void> {
-    if (this.closing) return Promise.resolve()
-    return new Promise(resolve => {
-      const timer = setTimeout(resolve, ms)
-      this.wake = () => {
-        clearTimeout(timer)
-        resolve()
-      }
-    })
-  }
-
-  /** No more waiting between attempts; the first failure from now on ends the lane. */
-  hurry(): void {
-    this.closing = true
-    this.wake?.()
   }
 }
