@@ -3,7 +3,7 @@ import { COLUMNS, METRICS, type Metric } from '../ingest/metrics.ts'
 import type { Catalogue, Clusters } from './api.ts'
 import type { Desk } from './desk.ts'
 import { readNodeRecords } from './inventory.ts'
-import { isUp, newestOf, readLastSeen } from './newest.ts'
+import { isUp, newestOf } from './newest.ts'
 import { coresOf } from './nodes.ts'
 import { ENTITY_NAMES, tableOf } from './points.ts'
 import { resolveCluster } from './scope.ts'
@@ -24,7 +24,7 @@ async function readCluster(desk: Desk, cluster: string, heardMs: number): Promis
   const { asker } = desk
   const newest = newestOf(desk, cluster)
   const [lastSeen, records, jobs] = await Promise.all([
-    readLastSeen(asker, cluster),
+    desk.known.lastSeen(asker, cluster),
     readNodeRecords(asker, cluster),
     readJobCounts(desk, cluster),
   ])

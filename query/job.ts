@@ -5,7 +5,6 @@ import type { Desk } from './desk.ts'
 import { allocatedSeconds, jobRow } from './jobs.ts'
 import { readKernelShare, readNodeMeasures, readNodeUse, readWaits } from './jobuse.ts'
 import type { KnownJob } from './known.ts'
-import { readFirst } from './measured.ts'
 import { resolveCluster, resolveJob, resolveScope, spanOf, type Target } from './scope.ts'
 import { ROWS_OF_ONE_JOB, readUsage, type Usage } from './usage.ts'
 
@@ -16,7 +15,7 @@ export async function readJob(desk: Desk, id: string, asked: string | undefined)
   const target = await resolveScope(asker, desk.known, { cluster, job: job.record.id })
   const [[usage], first] = await Promise.all([
     readUsage(asker, cluster, [job], ROWS_OF_ONE_JOB),
-    readFirst(asker, cluster),
+    desk.known.first(asker, cluster),
   ])
   const allocated = allocatedSeconds(job, first, asker.nowMs)
   const started = job.record.startMs !== undefined

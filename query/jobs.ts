@@ -5,7 +5,6 @@ import type { BandsAsk, JobsAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { badRequest, hint, notFound } from './errors.ts'
 import { type KnownJob, knownJob } from './known.ts'
-import { readFirst } from './measured.ts'
 import { MAX_NAMES, resolveCluster, resolveScope, spanOf } from './scope.ts'
 import { and, type Sql, sql } from './sql.ts'
 import type { Usage } from './usage.ts'
@@ -94,8 +93,8 @@ function parseCursor(cursor: string): { sorted: number; id: string } {
   throw badRequest('cursor is not one of ours: give `next` of the page before, or leave it out for the first page')
 }
 
-async function jobRows({ asker, usage }: Desk, cluster: string, jobs: readonly KnownJob[]): Promise<JobRow[]> {
-  const [used, first] = await Promise.all([usage(asker, cluster, jobs), readFirst(asker, cluster)])
+async function jobRows({ asker, known, usage }: Desk, cluster: string, jobs: readonly KnownJob[]): Promise<JobRow[]> {
+  const [used, first] = await Promise.all([usage(asker, cluster, jobs), known.first(asker, cluster)])
   return jobs.map((job, i) => jobRow(job, used[i], first, asker.nowMs))
 }
 

@@ -2,6 +2,7 @@
 import type { Latest } from '../ingest/latest.ts'
 import type { Job } from '../ingest/records.ts'
 import type { Asker } from './asker.ts'
+import { readFirst, readLastSeen } from './measured.ts'
 import { sql } from './sql.ts'
 
 export interface Known {
@@ -9,53 +10,55 @@ export interface Known {
   clusters(asker: Asker): Promise<Map<string, number>>
   /** Name or alias -> node. */
   nodes(asker: Asker, cluster: string): Promise<Map<string, string>>
+  /** node -> when it was last heard of, to the hour: memory knows the nodes of the last hour exactly. */
+  lastSeen(asker: Asker, cluster: string): Promise<Map<string, number>>
+  /** First moment that the cluster was measured; null before. */
+  first(asker: Asker, cluster: string): Promise<number | null>
 }
 
-/** Names change rarely and every question needs them. */
-const KEPT_MS = 5000
+/** Every question needs names, and they change rarely: what the store says of them is kept so long. */
+const KEPT_MS = 30_000
+/** Older nodes are known by their records, not by their points any more. */
+const POINTS_BACK_SECONDS = 60 * 86_400
 
 /** Memory knows what came in the last hour, the store the rest: rollups of an hour come some minutes later. */
 export function openKnown(latest: Latest): Known {
-  const clusters = keep(asker => readClusters(asker, latest))
-  const nodes = new Map<string, (asker: Asker) => Promise<Map<string, string>>>()
+  const clusters = keep(readClusters)
+  const nodes = keep(readNodes)
   return {
-    clusters,
-    nodes: (asker, cluster) => {
-      const kept = nodes.get(cluster) ?? keep(a => readNodes(a, latest, cluster))
-      nodes.set(cluster, kept)
-      return kept(asker)
+    clusters: async asker => withMemory(await clusters(asker, ''), latest),
+    nodes: async (asker, cluster) => {
+      const names = new Map(await nodes(asker, cluster))
+      for (const node of latest.nodes(cluster)) names.set(node, node)
+      return names
     },
+    lastSeen: keep(readLastSeen),
+    first: keep(readFirst),
   }
 }
 
-/** The last answer for a while; a failed one is asked again at once. The question outlives its first reader. */
-function keep<T>(read: (asker: Asker) => Promise<T>): (asker: Asker) => Promise<T> {
-  let at = Number.NEGATIVE_INFINITY
-  let answer: Promise<T> | undefined
-  return asker => {
-    if (answer && asker.nowMs - at < KEPT_MS && asker.nowMs >= at) return answer
-    at = asker.nowMs
-    const asked = read(asker.until(undefined))
-    answer = asked
-    asked.catch(() => {
-      if (answer === asked) answer = undefined
-    })
-    return asked
+type Read<T> = (asker: Asker, cluster: string) => Promise<T>
+
+/** The last answer of each cluster for a while; a failed or empty one is asked again. It outlives its first reader. */
+function keep<T>(read: Read<T>): Read<T> {
+  const kept = new Map<string, { at: number; answer: Promise<T> }>()
+  return (asker, cluster) => {
+    const known = kept.get(cluster)
+    if (known && asker.nowMs >= known.at && asker.nowMs - known.at < KEPT_MS) return known.answer
+    const asked = { at: asker.nowMs, answer: read(asker.until(undefined), cluster) }
+    kept.set(cluster, asked)
+    const forget = () => {
+      if (kept.get(cluster) === asked) kept.delete(cluster)
+    }
+    asked.answer.then(answer => {
+      if (answer === null || (answer instanceof Map && answer.size === 0)) forget()
+    }, forget)
+    return asked.answer
   }
 }
 
-async function readClusters(asker: Asker, latest: Latest): Promise<Map<string, number>> {
-  const rows = await asker.rows<{ cluster: string; ms: number }>(
-    'clusters',
-    sql`SELECT cluster, max(heard) AS ms FROM (
-          SELECT toString(cluster) AS cluster, max(toUnixTimestamp(time) - 3600) * 1000. AS heard FROM node_points_1h GROUP BY cluster
-          UNION ALL
-          SELECT toString(cluster) AS cluster, toFloat64(max(updated_ms)) AS heard FROM nodes GROUP BY cluster
-          UNION ALL
-          SELECT toString(cluster) AS cluster, toFloat64(max(updated_ms)) AS heard FROM jobs GROUP BY cluster
-        ) GROUP BY cluster`,
-  )
-  const heard = new Map(rows.map(row => [row.cluster, row.ms]))
+function withMemory(stored: Map<string, number>, latest: Latest): Map<string, number> {
+  const heard = new Map(stored)
   for (const cluster of latest.clusters()) {
     const newest = latest.nodes(cluster).reduce((ms, node) => Math.max(ms, latest.node(cluster, node)?.timeMs ?? 0), 0)
     heard.set(cluster, Math.max(heard.get(cluster) ?? 0, newest))
@@ -63,11 +66,28 @@ async function readClusters(asker: Asker, latest: Latest): Promise<Map<string, n
   return new Map([...heard].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)))
 }
 
-async function readNodes(asker: Asker, latest: Latest, cluster: string): Promise<Map<string, string>> {
+const back = (asker: Asker) => sql`time > toDateTime(${Math.floor(asker.nowMs / 1000) - POINTS_BACK_SECONDS}, 'UTC')`
+
+async function readClusters(asker: Asker): Promise<Map<string, number>> {
+  const rows = await asker.rows<{ cluster: string; ms: number }>(
+    'clusters',
+    sql`SELECT cluster, max(heard) AS ms FROM (
+          SELECT toString(cluster) AS cluster, max(toUnixTimestamp(time) - 3600) * 1000. AS heard FROM node_points_1h
+            WHERE ${back(asker)} GROUP BY cluster
+          UNION ALL
+          SELECT toString(cluster) AS cluster, toFloat64(max(updated_ms)) AS heard FROM nodes GROUP BY cluster
+          UNION ALL
+          SELECT toString(cluster) AS cluster, toFloat64(max(updated_ms)) AS heard FROM jobs GROUP BY cluster
+        ) GROUP BY cluster`,
+  )
+  return new Map(rows.map(row => [row.cluster, row.ms]))
+}
+
+async function readNodes(asker: Asker, cluster: string): Promise<Map<string, string>> {
   const rows = await asker.rows<{ node: string; names: string[] }>(
     'node names',
     sql`SELECT node, arrayDistinct(groupArrayArray(aliases)) AS names FROM (
-          SELECT toString(node) AS node, [] AS aliases FROM node_points_1h WHERE cluster = ${cluster} GROUP BY node
+          SELECT toString(node) AS node, [] AS aliases FROM node_points_1h WHERE cluster = ${cluster} AND ${back(asker)} GROUP BY node
           UNION ALL
           SELECT node, JSONExtract(record, 'aliases', 'Array(String)') AS aliases FROM nodes WHERE cluster = ${cluster}
         ) GROUP BY node ORDER BY node`,
@@ -75,7 +95,6 @@ async function readNodes(asker: Asker, latest: Latest, cluster: string): Promise
   const names = new Map<string, string>()
   for (const row of rows) for (const alias of row.names) names.set(alias, row.node)
   for (const row of rows) names.set(row.node, row.node)
-  for (const node of latest.nodes(cluster)) names.set(node, node)
   return names
 }
 

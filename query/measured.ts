@@ -1,4 +1,4 @@
-/** When and how much of a job was measured at all. */
+/** Since when a cluster was measured, and until when each node. */
 import type { Asker } from './asker.ts'
 import { sql } from './sql.ts'
 
@@ -18,4 +18,12 @@ export async function readFirst(asker: Asker, cluster: string): Promise<number |
   )
   if (tick && tick.rows > 0) return tick.ms
   return row && row.rows > 0 ? from * 1000 : null
+}
+
+export async function readLastSeen(asker: Asker, cluster: string): Promise<Map<string, number>> {
+  const rows = await asker.rows<{ node: string; ms: number }>(
+    'last seen',
+    sql`SELECT node, toUnixTimestamp(max(time)) * 1000. AS ms FROM node_points_1h WHERE cluster = ${cluster} GROUP BY node`,
+  )
+  return new Map(rows.map(row => [row.node, Math.min(row.ms, asker.nowMs)]))
 }

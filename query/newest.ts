@@ -1,8 +1,6 @@
-/** The newest values of each node, from memory, and when the nodes that fell silent were last heard of, from the store. */
+/** The newest values of each node, from memory. */
 import { COLUMNS } from '../ingest/metrics.ts'
-import type { Asker } from './asker.ts'
 import type { Desk } from './desk.ts'
-import { nothing, type Sql, sql } from './sql.ts'
 
 export interface Newest {
   node: string
@@ -24,17 +22,6 @@ export function newestOf({ latest }: Desk, cluster: string, node?: string): Newe
     })
     return [{ node: name, timeMs: point.timeMs, intervalMs: point.intervalMs, values }]
   })
-}
-
-const only = (node: string | undefined): Sql => (node === undefined ? nothing : sql`AND node = ${node}`)
-
-/** To the hour: memory knows the nodes of the last hours exactly. */
-export async function readLastSeen(asker: Asker, cluster: string, node?: string): Promise<Map<string, number>> {
-  const rows = await asker.rows<{ node: string; ms: number }>(
-    'last seen',
-    sql`SELECT node, toUnixTimestamp(max(time)) * 1000. AS ms FROM node_points_1h WHERE cluster = ${cluster} ${only(node)} GROUP BY node`,
-  )
-  return new Map(rows.map(row => [row.node, Math.min(row.ms, asker.nowMs)]))
 }
 
 /** Heard from within three of its intervals, and what a batch may take on its way. */

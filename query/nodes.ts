@@ -6,7 +6,7 @@ import type { NodesAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { natural } from './heatmap.ts'
 import { type JobOnNode, readJobsOnNodes, readNodeRecords } from './inventory.ts'
-import { isUp, type Newest, newestOf, readLastSeen } from './newest.ts'
+import { isUp, type Newest, newestOf } from './newest.ts'
 import { ENTITY_NAMES, metricNamed, tableOf } from './points.ts'
 import { resolveCluster, resolveScope, type Target, within } from './scope.ts'
 import { sql } from './sql.ts'
@@ -26,7 +26,7 @@ export async function readNodes(desk: Desk, ask: NodesAsk): Promise<Nodes> {
   const cluster = await resolveCluster(asker, desk.known, ask.cluster)
   const newest = newestOf(desk, cluster)
   const [lastSeen, records, jobs] = await Promise.all([
-    readLastSeen(asker, cluster),
+    desk.known.lastSeen(asker, cluster),
     readNodeRecords(asker, cluster),
     readJobsOnNodes(asker, cluster),
   ])
@@ -100,7 +100,7 @@ export async function readNode(
   const name = target.namedNodes?.[0] ?? node
   const newest = newestOf(desk, target.cluster, name)
   const [lastSeen, records, jobs, instances] = await Promise.all([
-    readLastSeen(asker, target.cluster, name),
+    desk.known.lastSeen(asker, target.cluster),
     readNodeRecords(asker, target.cluster, name),
     readJobsOnNodes(asker, target.cluster, name),
     readInstances(desk, target),
