@@ -35,6 +35,9 @@ export interface Scope {
 }
 const scoped = (s: Scope): Parameters => ({ ...s })
 
+/** Boxes of a flame graph; the server puts what is smaller into (other). */
+const FLAME_NODES = 10_000
+
 /** Every question the page has. */
 export const ask = {
   clusters: () => question<api.Clusters>('clusters', {}, 'ask.clusters'),
@@ -55,7 +58,7 @@ export const ask = {
   process: (s: Scope, buckets: number) =>
     question<api.ProcessDetail>('process', { ...scoped(s), buckets }, 'ask.process'),
   flame: (s: Scope, direction: 'topdown' | 'bottomup', fn?: string) =>
-    question<api.Flame>('flame', { ...scoped(s), direction, nodes: 4000, function: fn }, 'ask.flame'),
+    question<api.Flame>('flame', { ...scoped(s), direction, nodes: FLAME_NODES, function: fn }, 'ask.flame'),
   functions: (s: Scope, sort: string, search: string, limit: number) =>
     question<api.Functions>('functions', { ...scoped(s), sort, search, limit }, 'ask.functions'),
   categories: (s: Scope) => question<api.Categories>('categories', scoped(s), 'ask.flame'),

@@ -53,9 +53,9 @@ const IDLE = 0.12
 /** 0..1 -> colour of the load ramp. */
 export function rampColour(share: number): string {
   const s = Math.max(0, Math.min(1, share))
-  if (shownTheme.get() === 'light') return interpolateYlGnBu(0.02 + 0.96 * s)
-  const bright = (x: number) => interpolateYlGnBu(1 - (1 - PALE) * x)
-  return s < IDLE ? interpolateRgb('#151c33', bright(IDLE))(s / IDLE) : bright(s)
+  const light = shownTheme.get() === 'light'
+  const ramp = (x: number) => interpolateYlGnBu(light ? 0.96 * x : 1 - (1 - PALE) * x)
+  return s < IDLE ? interpolateRgb(light ? '#f1f4ef' : '#151c33', ramp(IDLE))(s / IDLE) : ramp(s)
 }
 
 const tables = new Map<string, Uint32Array>()
@@ -117,7 +117,7 @@ const FAMILIES: readonly (readonly [RegExp, hue: number, chroma: number])[] = [
 
 export function moduleColour(module: string, kind: string): string {
   const dark = shownTheme.get() === 'dark'
-  if (kind === 'other') return palette()['flame-grey']
+  if (kind === 'other' || kind === 'truncated' || kind === 'root') return palette()['flame-grey']
   if (kind === 'kernel') return hcl(72, dark ? 40 : 52, dark ? 46 : 80).formatHex()
   const base = module.slice(module.lastIndexOf('/') + 1)
   const step = (hash(base) % 3) - 1
@@ -128,7 +128,7 @@ export function moduleColour(module: string, kind: string): string {
 const KIND_HUES: Record<string, number> = { native: 254, python: 155, jit: 190, java: 135, javascript: 215 }
 
 export function kindColour(kind: string): string {
-  if (kind === 'kernel' || kind === 'other') return moduleColour('', kind)
+  if (['kernel', 'other', 'truncated', 'root'].includes(kind)) return moduleColour('', kind)
   const dark = shownTheme.get() === 'dark'
   return hcl(KIND_HUES[kind] ?? 300, dark ? 30 : 34, dark ? 41 : 81).formatHex()
 }

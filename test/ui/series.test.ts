@@ -5,6 +5,7 @@ import {
   absent,
   bucketAt,
   columns,
+  firstKnown,
   layoutLine,
   meanIn,
   niceMax,
@@ -59,6 +60,21 @@ describe('stack', () => {
       [1, 1, 0, _],
       [3, 1, 2, _],
     ])
+  })
+  it('knows when measuring began', () => {
+    expect(
+      firstKnown(100, 10, [
+        [_, _, 1],
+        [_, 2, _],
+      ]),
+    ).toBe(110)
+    expect(
+      firstKnown(100, 10, [
+        [1, _],
+        [_, _],
+      ]),
+    ).toBeUndefined()
+    expect(firstKnown(100, 10, [[_, _]])).toBeUndefined()
   })
   it('tells what to hatch', () => {
     expect(

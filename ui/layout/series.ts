@@ -160,6 +160,16 @@ export function columns(values: Values, count: number): { min: (number | null)[]
   return { min, max }
 }
 
+/** Start of the first bucket that anything is known of; undefined where that is the first one, or none. */
+export function firstKnown(from: number, bucketMs: number, all: readonly Values[]): number | undefined {
+  let first = Number.POSITIVE_INFINITY
+  for (const values of all) {
+    const i = values.findIndex(v => v !== null)
+    if (i >= 0 && i < first) first = i
+  }
+  return first > 0 && Number.isFinite(first) ? from + first * bucketMs : undefined
+}
+
 /** Mean of what lies in a window; null where nothing does. */
 export function meanIn(s: Sampled, from: number, to: number): number | null {
   let sum = 0

@@ -1,13 +1,14 @@
 /** The cluster: is anything wrong, where is it hot, whose job is that, and what does it run. */
-import { useMemo } from 'preact/hooks'
+import { useEffect, useMemo } from 'preact/hooks'
 import { ask, useAnswer } from '../client.ts'
+import { firstKnown } from '../layout/series.ts'
 import { DEFAULT_METRIC, fullOf } from '../metrics.ts'
 import { t } from '../words.ts'
 import { ClusterLine } from './facts.tsx'
 import { Hottest } from './hottest.tsx'
 import { indexJobs } from './nodejobs.ts'
 import { heatRows, NodeMap, ORDERS } from './nodemap.tsx'
-import { bucketsFor, type Page, scopeOf } from './scope.ts'
+import { bucketsFor, type Page, scopeOf, tellBeginning } from './scope.ts'
 import { Stacks } from './stacks.tsx'
 import { Empty, Shown } from './states.tsx'
 import { TopFunctions } from './topfunctions.tsx'
@@ -53,6 +54,9 @@ function useCluster(page: Page) {
   const at = page.focus?.to ?? 0
   const rows = useMemo(() => heatRows(heat.data, nodes.data, jobOn, at), [heat.data, nodes.data, jobOn, at])
   const scale = useMemo(() => fullOf(heat.data?.unit ?? '', heat.data?.full, rows), [heat.data, rows])
+  useEffect(() => {
+    if (heat.data) tellBeginning(cluster, '', firstKnown(heat.data.from, heat.data.bucketMs, heat.data.rows))
+  }, [heat.data])
   const common = {
     page,
     metric,

@@ -4,7 +4,7 @@ import { moduleColour } from '../colour.ts'
 import { formatRatio } from '../format.ts'
 import { type Boxes, boxWithPath, matchStrings } from '../layout/flame.ts'
 import { formatTransform, type Transform } from '../layout/transform.ts'
-import { kindName, moduleShares, totalOf } from '../layout/tree.ts'
+import { moduleShares, totalOf } from '../layout/tree.ts'
 import { useTheme } from '../prefs.ts'
 import { go, place, placeWith, useStore } from '../state.ts'
 import { t } from '../words.ts'
@@ -81,14 +81,15 @@ function Modules({ boxes }: { boxes: Boxes }) {
           <button
             key={module}
             type="button"
-            title={t('stacks.findModule', { module })}
+            title={module === '' ? t('stacks.prunedWhy') : t('stacks.findModule', { module })}
+            disabled={module === ''}
             onClick={() => {
               const here = place.get()
               go(placeWith(here, { find: here.query.find === module ? undefined : module }))
             }}
           >
             <i class="dot" style={{ background: moduleColour(module, tree.kinds[s.kind] ?? '') }} />
-            {module || kindName(tree, 0)} <span class="dim">{formatRatio(s.seconds / totalOf(tree, 0))}</span>
+            {module || t('stacks.pruned')} <span class="dim">{formatRatio(s.seconds / totalOf(tree, 0))}</span>
           </button>
         )
       })}

@@ -1,5 +1,5 @@
 /** `/`: any node, job, user or function, by a few letters. */
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useState } from 'preact/hooks'
 import type { Search } from '../../query/api.ts'
 import { ask, useAnswer } from '../client.ts'
 import { formatPlace, NOWHERE } from '../state.ts'
@@ -32,25 +32,32 @@ function useSettled(text: string): string {
   return asked
 }
 
+/** Enter takes the chosen hit of what stands in the box: pressed before its answer is there, it waits for it. */
 export function Jump({ cluster, close }: { cluster: string; close: () => void }) {
   const [text, setText] = useState('')
   const [at, setAt] = useState(0)
+  const [entered, setEntered] = useState(false)
   const asked = useSettled(text)
   const answer = useAnswer(asked === '' ? undefined : ask.search(cluster, asked))
   const hits = asked === '' ? [] : (answer.data?.hits ?? [])
+  const current = answer.fresh && asked === text.trim()
+  const hit = hits[at]
+  useEffect(() => {
+    if (!entered || !current || !hit) return
+    location.hash = hrefOf(hit)
+    close()
+  }, [entered, current, hit])
   const keys = (event: KeyboardEvent) => {
     const step = event.key === 'ArrowDown' ? 1 : event.key === 'ArrowUp' ? -1 : 0
-    const hit = hits[at]
     if (step !== 0) setAt(Math.max(0, Math.min(hits.length - 1, at + step)))
-    else if (event.key === 'Enter' && hit) {
-      location.hash = hrefOf(hit)
-      close()
-    } else return
+    else if (event.key === 'Enter') setEntered(true)
+    else return
     event.preventDefault()
   }
   const type = (typed: string) => {
     setText(typed)
     setAt(0)
+    setEntered(false)
   }
   return (
     <Modal label={t('jump.label')} close={close}>
@@ -65,14 +72,12 @@ export function Jump({ cluster, close }: { cluster: string; close: () => void })
 }
 
 function JumpInput({ text, type, open }: { text: string; type: (typed: string) => void; open: boolean }) {
-  const input = useRef<HTMLInputElement>(null)
-  useEffect(() => input.current?.focus(), [])
   return (
     <input
-      ref={input}
       value={text}
       placeholder={t('jump.placeholder')}
       aria-label={t('jump.label')}
+      autofocus
       role="combobox"
       aria-expanded={open}
       aria-controls="hits"

@@ -1,5 +1,5 @@
 /** Keys of the whole page, and the list of all of them. */
-import { useEffect, useRef } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
 import { shownTheme, theme } from '../prefs.ts'
 import { go, placeWith } from '../state.ts'
 import { moved, zoomedOut } from '../time.ts'
@@ -108,7 +108,8 @@ export function Keys({ close }: { close: () => void }) {
 /** A dialog over the page: Escape or a click beside it closes it, the focus stays inside and goes back after. */
 export function Modal(props: { label: string; close: () => void; children: preact.ComponentChildren }) {
   const ref = useRef<HTMLDialogElement>(null)
-  useEffect(() => {
+  // Before the next key: what is typed right after `/` belongs to the dialog.
+  useLayoutEffect(() => {
     const before = document.activeElement
     ref.current?.showModal()
     return () => {

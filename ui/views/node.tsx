@@ -1,8 +1,9 @@
 /** A node: what it is, whose jobs it runs, how full it is on one time axis; the brush asks what ran then. */
-import { useMemo } from 'preact/hooks'
+import { useEffect, useMemo } from 'preact/hooks'
 import type { Catalogue, JobBands, NodeDetail, Series } from '../../query/api.ts'
 import { ask, useAnswer } from '../client.ts'
 import { palette } from '../colour.ts'
+import { firstKnown } from '../layout/series.ts'
 import { useTheme } from '../prefs.ts'
 import { t } from '../words.ts'
 import { Chart, type Layer } from './chart.tsx'
@@ -25,7 +26,7 @@ import { type Overlay, OverlayChoice, useOverlay } from './overlay.tsx'
 import { Panel, type Sheet } from './panel.tsx'
 import { PanelChoice } from './panelchoice.tsx'
 import { ProcessTable } from './processes.tsx'
-import { bucketsFor, type Page, scopeOf } from './scope.ts'
+import { bucketsFor, type Page, scopeOf, tellBeginning } from './scope.ts'
 import { type Frame, TimeStack } from './stack.tsx'
 import { Stacks } from './stacks.tsx'
 import { Failed } from './states.tsx'
@@ -62,6 +63,15 @@ function Saturation({ page, detail }: { page: Page; detail: NodeDetail | undefin
   )
   const bands = useAnswer(page.span && ask.bands(scope), node)
   const measured = series.data
+  useEffect(() => {
+    if (!measured) return
+    const known = firstKnown(
+      measured.from,
+      measured.bucketMs,
+      measured.series.map(s => s.values),
+    )
+    tellBeginning(page.cluster, node, known)
+  }, [measured])
   return (
     <Panel
       title={t('node.charts')}

@@ -145,13 +145,14 @@ export function metricsOf(panels: readonly NodePanel[]): string[] {
 
 export type OneSeries = Series['series'][number]
 
-/** Instances of a panel by what they carried, most first, those that were quiet left out past the second. */
+/** Instances of a panel by what they carried, most first, those that were quiet left out; lo last. */
 export function instancesOf(panel: NodePanel, series: readonly OneSeries[]): string[] {
   const sums = new Map<string, number>()
   for (const s of series)
     if (panel.parts.some(p => p.metric === s.metric) && s.instance !== '')
       sums.set(s.instance, (sums.get(s.instance) ?? 0) + s.values.reduce((a: number, v) => a + (v ?? 0), 0))
-  const sorted = [...sums].sort((a, b) => b[1] - a[1] || a[0].localeCompare(b[0]))
+  const last = (name: string) => (name === 'lo' ? 1 : 0)
+  const sorted = [...sums].sort((a, b) => last(a[0]) - last(b[0]) || b[1] - a[1] || a[0].localeCompare(b[0]))
   return sorted.filter(([, sum], i) => i === 0 || sum > 0).map(([name]) => name)
 }
 

@@ -1,5 +1,5 @@
 import type { ComponentChildren } from 'preact'
-import { useEffect, useRef, useState } from 'preact/hooks'
+import { useEffect, useLayoutEffect, useRef, useState } from 'preact/hooks'
 import { t } from '../words.ts'
 
 interface Props {
@@ -72,7 +72,7 @@ export function Options(props: { options: readonly Option[]; close: () => void; 
   const [needle, setNeedle] = useState('')
   const input = useRef<HTMLInputElement>(null)
   const list = useRef<HTMLDivElement>(null)
-  useEffect(() => input.current?.focus(), [])
+  useLayoutEffect(() => input.current?.focus(), [])
   const text = needle.toLowerCase()
   const shown = props.options.filter(o => `${o.name} ${o.hint ?? ''}`.toLowerCase().includes(text)).slice(0, 60)
   const keys = (event: KeyboardEvent) => moveFocus(event, list.current, input.current)

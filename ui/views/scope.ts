@@ -2,10 +2,42 @@
 import { useEffect } from 'preact/hooks'
 import type { Clusters } from '../../query/api.ts'
 import { type Answer, ask, type Scope, useAnswer } from '../client.ts'
-import { formatPlace, go, NOWHERE, type Place, place, placeAt, type Query, useStore } from '../state.ts'
+import {
+  formatPlace,
+  go,
+  NOWHERE,
+  openStore,
+  type Place,
+  place,
+  placeAt,
+  type Query,
+  type Store,
+  useStore,
+} from '../state.ts'
 import { brushOf, followed, now, RANGES, type Span, spanOf } from '../time.ts'
 
 export type ClusterFacts = Clusters['clusters'][number]
+
+/**
+ * When measuring began inside the window, by cluster and node: questions for a mean over the window are asked from there on,
+ * so that the first minutes of a cluster are not told as an idle hour.
+ */
+const beginnings: Store<ReadonlyMap<string, number>> = openStore(new Map())
+const keyOf = (cluster: string, node: string) => `${cluster}/${node}`
+
+export function tellBeginning(cluster: string, node: string, ms: number | undefined): void {
+  const key = keyOf(cluster, node)
+  const known = beginnings.get()
+  if (known.get(key) === ms) return
+  const next = new Map(known)
+  if (ms === undefined) next.delete(key)
+  else next.set(key, ms)
+  beginnings.set(next)
+}
+
+function begun(span: Span, began: number | undefined): Span {
+  return began !== undefined && began > span.from && began < span.to ? { from: began, to: span.to } : span
+}
 
 export interface Page {
   readonly place: Place
@@ -29,6 +61,7 @@ const tickMs = (lengthMs: number) => Math.max(10_000, lengthMs / 240)
 export function usePage(): { clusters: Answer<Clusters>; page: Page | undefined } {
   const here = useStore(place)
   const at = useStore(now)
+  const began = useStore(beginnings)
   const clusters = useAnswer(ask.clusters(), '', at)
   const facts = choose(clusters.data, here.cluster)
   const range = followed(here)
@@ -46,16 +79,26 @@ export function usePage(): { clusters: Answer<Clusters>; page: Page | undefined 
   if (!facts) return { clusters, page: undefined }
   const span = own ?? (job.data && job.data.to > job.data.from ? { from: job.data.from, to: job.data.to } : undefined)
   const brush = span && within(brushOf(here), span)
-  const calm = brush ?? (range === undefined ? span : span && calmed(span))
-  const page = { place: here, cluster: facts.cluster, facts, now: at, span, focus: brush ?? span, brush, calm, tick }
+  const measured = span && begun(span, began.get(keyOf(facts.cluster, here.node)))
+  const calm = brush ?? (range === undefined ? measured : measured && calmed(measured))
+  const page = {
+    place: here,
+    cluster: facts.cluster,
+    facts,
+    now: at,
+    span,
+    focus: brush ?? measured,
+    brush,
+    calm,
+    tick,
+  }
   return { clusters, page }
 }
 
-/** Ends rounded up, so that the newest samples are in, and the question changes only every 120th of the window. */
+/** Ends rounded outwards, so that the newest samples are in, and the question changes only every 120th of the window. */
 function calmed({ from, to }: Span): Span {
   const step = Math.max(10_000, (to - from) / 120)
-  const end = Math.ceil(to / step) * step
-  return { from: end - (to - from), to: end }
+  return { from: Math.floor(from / step) * step, to: Math.ceil(to / step) * step }
 }
 
 /** The cluster of the address, else the one heard from last. */

@@ -106,6 +106,11 @@ export const VIEWS = {
   'stacks.ways': ['Ways to look at the stacks', '查看方式'],
   'stacks.find': ['search functions and modules', '搜索函数和模块'],
   'stacks.findModule': ['Highlight {module}', '高亮 {module}'],
+  'stacks.pruned': ['smaller boxes', '更小的方块'],
+  'stacks.prunedWhy': [
+    'Boxes too small for this picture, put together as (other); zoom the time or look at one process to see them',
+    '此图中过小的方块合并为 (other)；缩小时间范围或查看单个进程可看到它们',
+  ],
   'stacks.matched': ['{share} matched', '匹配 {share}'],
   'stacks.none': ['No stacks were sampled in this scope and window', '此范围和时段没有采样到调用栈'],
   'stacks.noneWhy': [
