@@ -173,9 +173,13 @@ function wiresOf(entity: Entity): Map<string, Wire> {
 const ENTITY_NAMES = Object.keys(ENTITIES).filter((name): name is Entity => name in ENTITIES)
 const WIRES = new Map(ENTITY_NAMES.map(entity => [entity, wiresOf(entity)]))
 
+const MAX_KEPT = 10_000
+
 function attributesOf(wire: Wire, instance: string): Attributes {
   let attributes = wire.attributes.get(instance)
   if (!attributes) {
+    // devices of containers come and go under new names for months
+    if (wire.attributes.size >= MAX_KEPT) wire.attributes.clear()
     attributes = wire.instanceAttribute ? { ...wire.fixed, [wire.instanceAttribute]: instance } : wire.fixed
     wire.attributes.set(instance, attributes)
   }
