@@ -32,19 +32,28 @@ async function open(options: readonly string[], format: 'json' | 'text'): Promis
   const bed = upTestbed('slurm', options)
   if ('absent' in bed) return bed.absent
   writeFileSync(`${bed.directory}/out/tree.sh`, TREE, { mode: 0o755 })
-  const scheduler = await openScheduler({ kind: 'auto', log, env: bed.env, timeoutMs: 20_000, format })
-  if ('absent' in scheduler) throw new Error(scheduler.absent)
   const [jobs, nodes] = [new Map<string, Job>(), new Map<string, Node>()]
+  const poller = await startPolling(bed, format, jobs, nodes)
+  const hints = { schedulerHints: (rawId: string) => poller.hint(rawId) }
+  const attribution = openAttribution({ roots: { proc: '/proc' }, log, env: bed.env, boot, refreshMs: 1000, ...hints })
+  return { bed, poller, attribution, jobs, nodes }
+}
+
+async function startPolling(
+  { env }: Testbed,
+  format: 'json' | 'text',
+  jobs: Map<string, Job>,
+  nodes: Map<string, Node>,
+): Promise<Poller> {
+  const scheduler = await openScheduler({ kind: 'auto', log, env, timeoutMs: 20_000, format })
+  if ('absent' in scheduler) throw new Error(scheduler.absent)
   const send = async (_: string, body: Uint8Array) => {
     const told = JSON.parse(Buffer.from(body).toString()) as { jobs: Job[]; nodes: Node[] }
     for (const job of told.jobs) jobs.set(runKey(job), job)
     for (const node of told.nodes) nodes.set(node.node, node)
     return { ok: true } as const
   }
-  const poller = await startPoller(scheduler, { cluster: 'lab', pollEveryMs: 1000 }, { log, send })
-  const hints = { schedulerHints: (rawId: string) => poller.hint(rawId) }
-  const attribution = openAttribution({ roots: { proc: '/proc' }, log, env: bed.env, boot, refreshMs: 1000, ...hints })
-  return { bed, poller, attribution, jobs, nodes }
+  return startPoller(scheduler, { cluster: 'lab', pollEveryMs: 1000 }, { log, send })
 }
 
 const submit = (bed: Testbed, args: string, user?: string) =>
@@ -182,6 +191,22 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
       if (job.state !== 'cancelled') expect(`${job.exitCode ?? 0}:${job.signal ?? 0}`, id).toBe(exit)
     }
   })
+
+  it('knows of a hundred short jobs that came and went while nobody looked', async ({ skip }) => {
+    const { bed, jobs } = use(skip)
+    if (!options.includes('--accounting' as never)) return
+    const opened = use(skip)
+    await opened.poller.stop()
+    const id = await submit(bed, '-J short -a 1-100 --wrap "exit \\$((SLURM_ARRAY_TASK_ID % 2))"', 'labuser1')
+    const ended = () => bed.run(`sacct -a -X -n -P -j ${id} -s CD,F -o JobID | sort -u | wc -l`)
+    await expect.poll(ended, { timeout: 120_000, interval: 1000 }).toBe('100')
+    opened.poller = await startPolling(bed, format, jobs, opened.nodes)
+    await expect
+      .poll(() => [...jobs.values()].filter(job => job.arrayId === id && job.endMs).length, { timeout: 30_000 })
+      .toBe(100)
+    expect(first(jobs, `${id}_7`)).toMatchObject({ state: 'failed', exitCode: 1, user: 'labuser1', name: 'short' })
+    expect(first(jobs, `${id}_8`)).toMatchObject({ state: 'completed', exitCode: 0 })
+  }, 200_000)
 
   it('says that the controller is down, and ends no job for it', async ({ skip }) => {
     const { bed, poller, jobs } = use(skip)

@@ -92,7 +92,7 @@ SlurmdTimeout=30
 InactiveLimit=0
 KillWait=2
 UnkillableStepTimeout=10
-MinJobAge=300
+MinJobAge=$([ $ACCOUNTING = 1 ] && echo 5 || echo 300)
 MaxArraySize=10001
 MaxJobCount=20000
 MpiDefault=none
