@@ -61,6 +61,14 @@ const SchedulerConfig = Type.Object(
       default: 15_000,
       description: 'how often it is asked',
     }),
+    format: Type.Enum(['auto', 'json', 'text'], {
+      default: 'auto',
+      description:
+        'of Slurm. auto: JSON where there is one; text is half the work, without what a job holds on each node',
+    }),
+    accountingPath: Type.Optional(
+      Type.String({ description: 'PBS: directory, Grid Engine: file of the accounting; absent: the usual place' }),
+    ),
   },
   closed,
 )

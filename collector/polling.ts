@@ -75,9 +75,10 @@ async function findPoller(
     }
   }
   try {
-    const scheduler = await openScheduler({ kind: config.kind, log: deps.log, env, timeoutMs: ANSWER_WITHIN_MS })
+    const { kind, format, accountingPath, pollEveryMs } = config
+    const options = { kind, format, log: deps.log, env, timeoutMs: ANSWER_WITHIN_MS }
+    const scheduler = await openScheduler({ ...options, ...(accountingPath ? { accountingPath } : {}) })
     if ('absent' in scheduler) return scheduler
-    const { pollEveryMs } = config
     return await startPoller(scheduler, { cluster, pollEveryMs, ...(statePath ? { statePath } : {}) }, deps)
   } catch (error) {
     return { absent: error instanceof Error ? error.message : String(error) }
