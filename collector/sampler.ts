@@ -65,6 +65,8 @@ export interface SamplerCounters {
   samples?: number
   /** Samples whose stack copy was too short to reach a root. */
   truncated?: number
+  /** Samples whose stack copy was too short, completed from the process itself. */
+  extended?: number
   /** Samples whose stack ends where nothing says who called. */
   unfinished?: number
   /** Frames of all samples, and how many of them have a name. */

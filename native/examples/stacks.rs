@@ -52,18 +52,21 @@ fn main() {
     let first_window_ns = window_ns;
     let options = SessionOptions { wanted, window_ns, first_window_ns, burst: String::new(), duration_ns: None };
     let (_session, clock) = sampler.open_session(options).expect("a session");
-    let end = Instant::now() + Duration::from_secs(u64::from(seconds)) + Duration::from_millis(1500);
-    while Instant::now() < end {
+    let (start, mut seen_ms) = (Instant::now(), 0.0);
+    // Names come later than samples on a busy machine.
+    while seen_ms < f64::from(seconds) * 1e3 && start.elapsed() < Duration::from_secs(u64::from(seconds) + 30) {
         std::thread::sleep(Duration::from_millis(100));
         for window in sampler.drain() {
+            seen_ms += window.end_ms - window.start_ms;
             print(&window, only);
             let c = window.counters;
             eprintln!(
-                "{clock} {hz} Hz: {} samples, {} lost, {} truncated, {} unfinished, {:.2} % of frames named, \
+                "{clock} {hz} Hz: {} samples, {} lost, {} truncated, {} extended, {} unfinished, {:.2} % of frames named, \
                  {:.2} us a sample, {}, {}",
                 c.samples,
                 c.lost,
                 c.truncated,
+                c.extended,
                 c.unfinished,
                 100.0 * c.named_frames as f64 / c.frames.max(1) as f64,
                 c.own_cpu_ns as f64 / 1e3 / c.samples.max(1) as f64,

@@ -44,6 +44,8 @@ pub struct Counters {
     pub throttled: u64,
     pub samples: u64,
     pub truncated: u64,
+    /// Stacks whose copy was too short, completed from the process itself.
+    pub extended: u64,
     /// Stacks that end where nothing says who called.
     pub unfinished: u64,
     pub frames: u64,

@@ -3,6 +3,7 @@ use crate::elf::{Elf, parse_elf};
 use crate::image::{Identity, Image, open_regular};
 use crate::maps::{Map, MappedFile, Resolved};
 use crate::perf::record::FileHint;
+use crate::unwind::live::Live;
 use crate::unwind::load::{Cfi, Loader};
 use crate::unwind::steps::Steps;
 use rustc_hash::FxHashMap;
@@ -63,6 +64,7 @@ pub struct Modules {
     by_id: FxHashMap<u32, Arc<Binary>>,
     pub loader: Loader,
     pub steps: Steps,
+    pub live: Live,
     vdso: Option<Rc<Module>>,
     next_id: u32,
     /// Counts calls of `tidy`.
@@ -77,8 +79,8 @@ const ROUNDS_UNUSED: u64 = 30;
 
 impl Default for Modules {
     fn default() -> Self {
-        let (by_key, by_id, loader, steps) = Default::default();
-        let mut modules = Modules { by_key, by_id, loader, steps, vdso: None, next_id: FIRST_FILE, round: 0 };
+        let (by_key, by_id, loader, steps, live) = Default::default();
+        let mut modules = Modules { by_key, by_id, loader, steps, live, vdso: None, next_id: FIRST_FILE, round: 0 };
         modules.vdso = read_vdso().map(|image| modules.module("[vdso]".into(), image));
         modules
     }

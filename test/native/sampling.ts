@@ -102,11 +102,12 @@ async function drainUntil(sampler: Sampler, timeMs: number, bursts: string[]): P
 }
 
 function sumOf(windows: readonly StackWindow[]): SamplerCounters {
-  const total: SamplerCounters = { lost: 0, throttled: 0, samples: 0 }
+  const total = { lost: 0, throttled: 0, samples: 0, extended: 0 }
   for (const { counters } of windows) {
     total.lost += counters.lost
     total.throttled += counters.throttled
-    total.samples = (total.samples ?? 0) + (counters.samples ?? 0)
+    total.samples += counters.samples ?? 0
+    total.extended += counters.extended ?? 0
   }
   return total
 }

@@ -51,6 +51,8 @@ pub struct State {
     pub processes: Processes,
     pub modules: Modules,
     places: Vec<Place>,
+    /// The last stack was completed from the process itself.
+    extended: bool,
 }
 
 impl Engine {
@@ -116,6 +118,7 @@ impl Engine {
     /// Takes every record written until now, of all rings, oldest first: a fork is seen before its child's samples.
     fn drain(&mut self) {
         let until = clock_ns(libc::CLOCK_MONOTONIC);
+        self.state.modules.live.start_drain();
         let mut heads = BinaryHeap::new();
         for (s, session) in self.sessions.iter_mut().enumerate() {
             for (c, event) in session.events.per_cpu.iter_mut().enumerate() {
@@ -216,7 +219,8 @@ impl State {
             self.places.push(Place { binary: CUT, address });
         }
         self.name_runtime_code(pid);
-        let State { processes, modules, places } = self;
+        let State { processes, modules, places, extended } = self;
+        fold.counters().extended += u64::from(std::mem::take(extended));
         let serial = processes.sampled(pid, sample.time_ns).serial;
         let cgroup = processes.cgroup_path(pid, sample.cgroup);
         let process = fold.process(serial, || SampledProcess { serial, pid, cgroup, ..SampledProcess::default() });
@@ -236,7 +240,14 @@ impl State {
         let ending = self.walk(&frame, sample, pid);
         if ending == Ending::Lost && self.processes.refresh_maps(pid, sample.time_ns) {
             self.places.truncate(kernel_frames);
-            return self.walk(&frame, sample, pid);
+            let ending = self.walk(&frame, sample, pid);
+            let pc_is_gone = matches!(self.places[kernel_frames..], [Place { binary: RUNTIME, .. }]);
+            if !(kernel_frames > 0 && pc_is_gone) {
+                return ending;
+            }
+            // Inside exec, after the new program took the place of the one these registers belong to.
+            self.places.truncate(kernel_frames);
+            return Ending::Root;
         }
         ending
     }
@@ -248,7 +259,10 @@ impl State {
             return Ending::Root;
         }
         let stack = StackCopy { start: frame.stack_pointer(), bytes: sample.stack, full: sample.stack_full };
-        Walk { modules: &mut self.modules, maps: &maps, pid, stack }.run(frame.clone(), &mut self.places)
+        let mut walk = Walk { modules: &mut self.modules, maps: &maps, pid, stack, copied_frames: None, beyond: false };
+        let ending = walk.run(frame.clone(), &mut self.places);
+        self.extended = walk.copied_frames.is_some();
+        ending
     }
 
     /// Code made at run time belongs to its process: the same address in another is other code.

@@ -106,6 +106,14 @@ impl Table {
         }
     }
 
+    /// Start of the function an address belongs to, if it was read.
+    pub fn start_of(&self, pc: u64) -> Option<u64> {
+        let index = self.functions.partition_point(|function| function.start <= pc).checked_sub(1)?;
+        Some(self.functions[index])
+            .filter(|function| pc < function.end && function.rows > 0)
+            .map(|function| function.start)
+    }
+
     /// Adds a function (or a gap: without rows). Where it overlaps what is known, what is known stays.
     pub fn add(&mut self, start: u64, end: u64, signal: bool, rows: &[Row]) {
         let index = self.functions.partition_point(|function| function.start <= start);

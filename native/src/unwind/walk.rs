@@ -1,5 +1,6 @@
 //! The walk up one stack.
 use super::cfi::{Cfa, Expression, Found, Row, Rule};
+use super::live::{Call, call_before};
 use super::steps::Step;
 use crate::arch::{self, DWARF_REGISTERS, FP, PC, RA, SP};
 use crate::maps::{Map, Maps};
@@ -33,12 +34,17 @@ pub enum Ending {
 
 /// Deeper stacks are cut here: a runaway recursion must not fill the window.
 const MOST_FRAMES: usize = 1024;
+const LARGEST_STACK: u64 = 1 << 32;
 
 pub struct Walk<'a> {
     pub modules: &'a mut Modules,
     pub maps: &'a Maps,
     pub pid: u32,
     pub stack: StackCopy<'a>,
+    /// Frames found in the copy, once the walk has gone beyond it.
+    pub copied_frames: Option<usize>,
+    /// A word beyond the copy was read.
+    pub beyond: bool,
 }
 
 #[derive(Clone)]
@@ -56,11 +62,31 @@ impl Frame {
     pub fn stack_pointer(&self) -> u64 {
         self.registers[SP]
     }
+
+    /// Of a caller only the stack and frame pointer are known.
+    fn register(&self, number: u8) -> Result<u64, Ending> {
+        let known = self.exact || number as usize == SP || number as usize == FP;
+        known.then(|| self.registers[number as usize]).ok_or(Ending::Lost)
+    }
 }
 
 impl Walk<'_> {
     /// Appends the stack to `places`, leaf first.
-    pub fn run(&mut self, mut frame: Frame, places: &mut Vec<Place>) -> Ending {
+    pub fn run(&mut self, frame: Frame, places: &mut Vec<Place>) -> Ending {
+        self.modules.live.start_stack();
+        let ending = self.climb(frame, places);
+        match self.copied_frames {
+            // What was read from the process in place of the copy led nowhere: only the copy counts.
+            Some(copied) if ending != Ending::Root => {
+                places.truncate(copied);
+                self.copied_frames = None;
+                if self.stack.full { Ending::Truncated } else { Ending::Lost }
+            }
+            _ => ending,
+        }
+    }
+
+    fn climb(&mut self, mut frame: Frame, places: &mut Vec<Place>) -> Ending {
         for _ in 0..MOST_FRAMES {
             // A return address may be the first byte behind a function that never returns, so look one byte before.
             let pc = frame.registers[PC].wrapping_sub(u64::from(!frame.exact));
@@ -75,9 +101,13 @@ impl Walk<'_> {
                 None => self.step_anew(&frame, pc, places),
             };
             frame = match step {
+                Ok(caller) if self.left_the_copy() && !self.calls(&caller, pc) => return Ending::Truncated,
                 Ok(caller) => caller,
                 Err(ending) => return ending,
             };
+            if self.beyond {
+                self.copied_frames.get_or_insert(places.len());
+            }
         }
         Ending::Truncated
     }
@@ -112,51 +142,99 @@ impl Walk<'_> {
         }
     }
 
-    fn step_row(&self, frame: &Frame, row: &Row, expressions: &[Expression]) -> Result<Frame, Ending> {
-        let register = |number: u8| {
-            let known = frame.exact || number as usize == SP || number as usize == FP;
-            known.then(|| frame.registers[number as usize]).ok_or(Ending::Lost)
+    fn left_the_copy(&self) -> bool {
+        self.beyond && self.copied_frames.is_none()
+    }
+
+    /// Whether the instruction before the caller's address is a call of the function around `callee_pc`.
+    fn calls(&mut self, caller: &Frame, callee_pc: u64) -> bool {
+        let pc = caller.registers[PC];
+        let callee = self.located(callee_pc);
+        let (Some((callee, callee_address)), Some((module, address))) = (callee, self.located(pc.wrapping_sub(1)))
+        else {
+            return false;
         };
-        let evaluate = |index: u16| -> Result<u64, Ending> {
-            let expression = expressions.get(index as usize).ok_or(Ending::Lost)?;
-            let mut value = register(expression.register)?.wrapping_add_signed(expression.offset);
-            if expression.dereference {
-                value = self.read(value)?;
+        let BinaryKind::Elf { image, elf } = &module.binary.kind else { return false };
+        let mut code = [0; 8];
+        let offset = elf.offset_of(address.wrapping_sub(7)).map(|(offset, _)| offset);
+        if offset.and_then(|offset| image.read_exact_at(offset, &mut code)).is_none() {
+            return false;
+        }
+        match call_before(address.wrapping_add(1), &code) {
+            Call::Indirect => true,
+            // Into another file the call goes by a stub.
+            Call::Direct(_) if module.binary.id != callee.binary.id => true,
+            // Without CFI (Go) nobody knows where the function below begins.
+            Call::Direct(target) => {
+                callee.cfi.borrow().table.start_of(callee_address).is_none_or(|start| start == target)
             }
-            Ok(value.wrapping_add_signed(expression.add))
-        };
+            Call::None => false,
+        }
+    }
+
+    fn located(&mut self, pc: u64) -> Option<(Rc<Module>, u64)> {
+        let map = self.maps.find(pc)?;
+        let module = self.modules.resolve(map, self.pid)?;
+        let address = place(map, Some(&module), pc).address;
+        Some((module, address))
+    }
+
+    fn step_row(&mut self, frame: &Frame, row: &Row, expressions: &[Expression]) -> Result<Frame, Ending> {
         let cfa = match row.cfa {
-            Cfa::Register(number, offset) => register(number)?.wrapping_add_signed(i64::from(offset)),
-            Cfa::Expression(index) => evaluate(index)?,
+            Cfa::Register(number, offset) => frame.register(number)?.wrapping_add_signed(i64::from(offset)),
+            Cfa::Expression(index) => self.evaluate(frame, expressions, index)?,
             Cfa::Plt(threshold) => {
                 let pushed = frame.registers[PC] & 15 >= u64::from(threshold);
                 frame.registers[SP].wrapping_add(if pushed { 16 } else { 8 })
             }
             Cfa::Unsupported => return Err(Ending::Lost),
         };
-        let value = |rule: Rule, own: usize| match rule {
-            Rule::Same => Ok(frame.registers[own]),
-            Rule::Offset(offset) => self.read(cfa.wrapping_add_signed(i64::from(offset))),
-            Rule::Register(number) => register(number),
-            Rule::Expression(index) => self.read(evaluate(index)?),
-            Rule::Undefined | Rule::Unsupported => Err(Ending::Lost),
-        };
         let pc = match row.ra {
             Rule::Undefined => return Err(Ending::Root),
             Rule::Same if !arch::RA_IN_REGISTER => self.read(cfa.wrapping_sub(8))?,
             Rule::Same if !frame.exact => return Err(Ending::Lost),
-            rule => value(rule, RA)?,
+            rule => self.value(frame, expressions, cfa, rule, RA)?,
         };
         // A frame pointer that is lost matters only when the caller needs it; 0 is one that leads nowhere.
-        let fp = match value(row.fp, FP) {
+        let fp = match self.value(frame, expressions, cfa, row.fp, FP) {
             Err(Ending::Truncated) => return Err(Ending::Truncated),
             fp => fp.unwrap_or(0),
         };
         self.caller(frame, pc, cfa, fp)
     }
 
+    fn evaluate(&mut self, frame: &Frame, expressions: &[Expression], index: u16) -> Result<u64, Ending> {
+        let expression = expressions.get(index as usize).ok_or(Ending::Lost)?;
+        let mut value = frame.register(expression.register)?.wrapping_add_signed(expression.offset);
+        if expression.dereference {
+            value = self.read(value)?;
+        }
+        Ok(value.wrapping_add_signed(expression.add))
+    }
+
+    /// The caller's value of register `own`.
+    fn value(
+        &mut self,
+        frame: &Frame,
+        expressions: &[Expression],
+        cfa: u64,
+        rule: Rule,
+        own: usize,
+    ) -> Result<u64, Ending> {
+        match rule {
+            Rule::Same => Ok(frame.registers[own]),
+            Rule::Offset(offset) => self.read(cfa.wrapping_add_signed(i64::from(offset))),
+            Rule::Register(number) => frame.register(number),
+            Rule::Expression(index) => {
+                let address = self.evaluate(frame, expressions, index)?;
+                self.read(address)
+            }
+            Rule::Undefined | Rule::Unsupported => Err(Ending::Lost),
+        }
+    }
+
     /// Without CFI: the convention that a frame pointer points at the caller's, with the return address above.
-    fn step_frame_pointer(&self, frame: &Frame) -> Result<Frame, Ending> {
+    fn step_frame_pointer(&mut self, frame: &Frame) -> Result<Frame, Ending> {
         let fp = frame.registers[FP];
         if fp == 0 {
             return Err(Ending::Root);
@@ -168,7 +246,7 @@ impl Walk<'_> {
         self.caller(frame, pc, fp.wrapping_add(16), caller_fp)
     }
 
-    fn step_signal(&self, frame: &Frame) -> Result<Frame, Ending> {
+    fn step_signal(&mut self, frame: &Frame) -> Result<Frame, Ending> {
         let context = frame.registers[SP].wrapping_add(arch::SIGNAL_CONTEXT_OFFSET);
         let mut interrupted = Frame { registers: [0; DWARF_REGISTERS], exact: true };
         for (index, &number) in arch::SIGNAL_CONTEXT.iter().enumerate() {
@@ -195,14 +273,20 @@ impl Walk<'_> {
         Ok(caller)
     }
 
-    fn read(&self, address: u64) -> Result<u64, Ending> {
-        let beyond = if self.stack.full { Ending::Truncated } else { Ending::Lost };
+    fn read(&mut self, address: u64) -> Result<u64, Ending> {
         let at = address.checked_sub(self.stack.start).ok_or(Ending::Lost)?;
-        let at = usize::try_from(at).map_err(|_| Ending::Lost)?;
+        let word = usize::try_from(at).ok().and_then(|at| self.stack.bytes.get(at..at.checked_add(8)?));
+        if let Some(word) = word {
+            return Ok(u64::from_le_bytes(word.try_into().unwrap_or_default()));
+        }
         // What lies far above the copy is no stack that was cut but an address that is none.
-        let beyond = if at < (1 << 30) { beyond } else { Ending::Lost };
-        let word = at.checked_add(8).and_then(|end| self.stack.bytes.get(at..end)).ok_or(beyond)?;
-        Ok(u64::from_le_bytes(word.try_into().unwrap_or_default()))
+        if at > LARGEST_STACK {
+            return Err(Ending::Lost);
+        }
+        // A copy that is short met a page that is not in memory: the end of the stack, or an array nobody wrote to yet.
+        self.beyond = true;
+        let cut = if self.stack.full { Ending::Truncated } else { Ending::Lost };
+        self.modules.live.word(self.pid, address).ok_or(cut)
     }
 }
 
