@@ -5,7 +5,7 @@
  */
 import { existsSync, readFileSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
-import { homedir } from 'node:os'
+import { homedir, hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 import { fileURLToPath } from 'node:url'
@@ -57,7 +57,8 @@ const USAGE = `jobsight: where the time went on a cluster: cluster -> job/node -
   jobsight collect            the collector of one node; sends to --endpoint
   jobsight demo               a simulated cluster through the real ingest, then the page
   jobsight import FILE...     perf script, folded, pprof or speedscope files into --endpoint's store
-  jobsight job start|stop ID  tells --endpoint of a job, for schedulers without an adapter
+  jobsight job start|update|stop ID [key=value ...]
+                              tells --endpoint of a job, for schedulers without an adapter
   jobsight doctor             what can be read on this machine, what not, why, and what to run
 
   --config FILE     YAML (default: ./jobsight.yaml, then /etc/jobsight.yaml)
@@ -71,7 +72,7 @@ const USAGE = `jobsight: where the time went on a cluster: cluster -> job/node -
   --set KEY=VALUE   any key of the YAML file: --set collector.stacks.hz=49
   demo:   --nodes 64 --jobs 12 --hours 2 --seed 1 --once (history only)
   import: --job ID
-  job:    --user --name --nodes n1,n2 --cores --queue --state --exit-code
+  job:    jobsight job start 4711 name=relax user=ann queue=long nodes=n[01-04] cores=256; job stop 4711 exit=3
 
 Every key can come from the environment too: collector.intervalMs is JOBSIGHT_COLLECTOR_INTERVAL_MS.
 `
@@ -92,12 +93,6 @@ const OPTIONS = {
   seed: { type: 'string' },
   once: { type: 'boolean' },
   job: { type: 'string' },
-  user: { type: 'string' },
-  name: { type: 'string' },
-  cores: { type: 'string' },
-  queue: { type: 'string' },
-  state: { type: 'string' },
-  'exit-code': { type: 'string' },
   help: { type: 'boolean', short: 'h' },
 } as const
 
@@ -339,6 +334,14 @@ async function demo(config: Config, flags: Flags, log: Logger): Promise<Stop> {
   }
 }
 
+async function tellOfJob(args: string[], config: Config): Promise<void> {
+  const { tellJob } = await import('./collector/schedulers/manual.ts')
+  const node = config.collector.node ?? hostname()
+  const told = { cluster: config.cluster, node, nowMs: Date.now(), endpoint: endpointOf(config), fetch }
+  const job = await tellJob(args, told)
+  say(`job ${job.id} of ${job.cluster}: ${job.state}`)
+}
+
 /** Opens everything a collector would, without sending, and tells what works, what not, and what to run. */
 async function doctor(config: Config, log: Logger): Promise<void> {
   const { startCollector } = await import('./collector/index.ts')
@@ -383,7 +386,7 @@ async function runUntilSignal(stop: Stop, log: Logger): Promise<void> {
 
 async function main(): Promise<void> {
   const { values: flags, positionals } = parseCommandLine()
-  const [role] = positionals
+  const [role, ...rest] = positionals
   if (flags.help || role === undefined) {
     say(USAGE)
     return
@@ -399,6 +402,8 @@ async function main(): Promise<void> {
       return runUntilSignal(await collect(config, log), log)
     case 'demo':
       return runUntilSignal(await demo(config, flags, log), log)
+    case 'job':
+      return tellOfJob(rest, config)
     case 'doctor':
       return doctor(config, log)
     default:
