@@ -213,7 +213,7 @@ class ProcAttribution implements Attribution {
         return this.#bySession(files, startMs)
       case 'environment': {
         const claim = claimOf(files.variables())
-        return claim !== undefined && this.#isAlive(claim, startMs) ? claim : undefined
+        return claim !== undefined && this.#isAlive(claim, startMs) && this.#isOwners(claim, files) ? claim : undefined
       }
       case 'parent':
         return shepherdOf(files) ?? this.#byParent(files, startMs, depth)
@@ -254,6 +254,13 @@ class ProcAttribution implements Attribution {
     if (hint !== undefined && (!hint.live || startMs < hint.startMs - SLACK_MS)) return false
     const sinceMs = this.#sinceMs(claim)
     return sinceMs === undefined || startMs >= sinceMs - SLACK_MS
+  }
+
+  /** Anybody can write the number of somebody else's job into an environment. */
+  #isOwners(claim: Claim, files: ProcessFiles): boolean {
+    const owner = this.#hint(claim.job)?.uid
+    const uid = files.identity()?.uid
+    return owner === undefined || uid === undefined || uid === 0 || uid === owner
   }
 
   /** Since when the job is on this machine: Infinity where it is not, undefined where that cannot be told. */

@@ -23,6 +23,8 @@ export interface JobHint {
   id: string
   startMs: number
   live: boolean
+  /** Whose it is, where the scheduler tells. */
+  uid?: number
 }
 
 interface Run {
@@ -185,7 +187,8 @@ export class Ledger {
     const run = this.#runs.get(this.#byKernelName.get(kernelName) ?? '')
     // What has not started of an array has the raw id that its last task will have.
     if (run?.job.startMs === undefined) return undefined
-    return { id: run.job.id, startMs: run.job.startMs, live: isLive(run.job) }
+    const { id, startMs, uid } = run.job
+    return { id, startMs, live: isLive(run.job), ...(uid === undefined ? {} : { uid }) }
   }
 
   /** Live runs, for the file that outlives the poller. */

@@ -120,6 +120,14 @@ describe('an environment is believed only of a job that lives here', () => {
     expect(charge(50, SOON)).toBe('18 0 - environment')
   })
 
+  it('of a process of somebody else: no, where the scheduler tells whose the job is', () => {
+    open({ 50: { environ, start: SOON, uid: 1001 }, 51: { environ, start: SOON, uid: 1002 } })
+    tree.sockets(['n1_18.0'])
+    reopen({ schedulerHints: () => ({ id: '18', live: true, startMs: tree.startMs(900), uid: 1001 }) })
+    expect(charge(50, SOON)).toBe('18 0 - environment')
+    expect(charge(51, SOON)).toBe('- - - none')
+  })
+
   it('and no longer when it ends', () => {
     open({ 50: { environ, start: SOON } })
     tree.sockets(['n1_18.0'])
