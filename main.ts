@@ -172,15 +172,23 @@ function loadConfig(flags: Flags, environment: NodeJS.ProcessEnv): Config {
   return parseConfig(tree)
 }
 
+/** ` (tick, on the wall clock; default 10000)`: what the schema says of a key. */
+function meaningOf(schema: TSchema, path: readonly string[]): string {
+  let at: unknown = schema
+  for (const key of path) at = isTree(at) && isTree(at.properties) ? at.properties[key] : undefined
+  if (!isTree(at) || at.description === undefined) return ''
+  return ` (${at.description}${at.default === undefined ? '' : `; default ${at.default}`})`
+}
+
 function parseConfig(tree: Tree): Config {
   const config = Value.Default(Config, Value.Convert(Config, JSON.parse(JSON.stringify(tree))))
   const wrong = Value.Errors(Config, config).filter(e => e.keyword !== 'boolean')
   if (wrong.length === 0) return config as Config
   const told = wrong.slice(0, 5).map(e => {
-    const key = e.instancePath.slice(1).replaceAll('/', '.') || '(top level)'
-    const unknown =
-      e.keyword === 'additionalProperties' ? ` (unknown: ${[e.params.additionalProperties].flat().join(', ')})` : ''
-    return `${key} ${e.message}${unknown}`
+    const path = e.instancePath.split('/').slice(1)
+    const unknown = e.keyword === 'additionalProperties' ? [e.params.additionalProperties].flat().join(', ') : ''
+    if (unknown !== '') return `there is no key ${[...path, unknown].join('.')}`
+    return `${path.join('.')} ${e.message}${meaningOf(Config, path)}`
   })
   throw new UsageError(`configuration: ${told.join('; ')}`)
 }
@@ -337,7 +345,12 @@ async function demo(config: Config, flags: Flags, log: Logger): Promise<Stop> {
 async function tellOfJob(args: string[], config: Config): Promise<void> {
   const { tellJob } = await import('./collector/schedulers/manual.ts')
   const node = config.collector.node ?? hostname()
-  const told = { cluster: config.cluster, node, nowMs: Date.now(), endpoint: endpointOf(config), fetch }
+  const endpoint = endpointOf(config)
+  const reach: typeof fetch = (...request) =>
+    fetch(...request).catch(error => {
+      throw new UsageError(`cannot reach ${endpoint} (${error.cause ?? error}); name the server with --endpoint`)
+    })
+  const told = { cluster: config.cluster, node, nowMs: Date.now(), endpoint, fetch: reach }
   const job = await tellJob(args, told)
   say(`job ${job.id} of ${job.cluster}: ${job.state}`)
 }
