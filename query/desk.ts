@@ -8,12 +8,15 @@ import { type Known, openKnown } from './known.ts'
 import { readProfile } from './profile.ts'
 import type { Target } from './scope.ts'
 import { bytesOf, type Profile } from './stacks.ts'
+import { openTops, type ReadTops } from './tops.ts'
 import { openUsage, type ReadUsage } from './usage.ts'
 
 export interface Desk {
   readonly asker: Asker
   readonly known: Known
   readonly latest: Latest
+  /** What burns these nodes now. */
+  readonly tops: ReadTops
   /** What jobs of a list used. */
   readonly usage: ReadUsage
   /** The samples of a target, read once for all its views. */
@@ -33,13 +36,14 @@ export interface Room {
 
 export function openRoom(store: Store, latest: Latest, now: () => number): Room {
   const known = openKnown(latest)
+  const tops = openTops()
   const usage = openUsage()
   const profiles = openCache<Profile>(PROFILE_BYTES, bytesOf)
   const bodies = openBodies(BODY_BYTES)
   return {
     desk: signal => {
       const asker = openAsker(store, now(), signal)
-      return { asker, known, latest, usage, profile: target => cachedProfile(profiles, bodies, asker, target) }
+      return { asker, known, latest, tops, usage, profile: target => cachedProfile(profiles, bodies, asker, target) }
     },
   }
 }

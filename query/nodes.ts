@@ -10,7 +10,6 @@ import { isUp, type Newest, newestOf } from './newest.ts'
 import { ENTITY_NAMES, metricNamed, tableOf } from './points.ts'
 import { resolveCluster, resolveScope, type Target, within } from './scope.ts'
 import { sql } from './sql.ts'
-import { readTopFunctions, readTopProcesses } from './tops.ts'
 
 interface Known {
   newest: Map<string, Newest>
@@ -35,25 +34,17 @@ export async function readNodes(desk: Desk, ask: NodesAsk): Promise<Nodes> {
   const heat = heatOf(known, sort, asker.nowMs)
   const sorted = names.sort((a, b) => heat(b) - heat(a) || natural(a, b)).slice(0, ask.limit ?? 20_000)
   const hottest = sorted.slice(0, ask.top ?? 50)
-  const [processes, functions] = await readTops(desk, cluster, hottest, jobs)
+  const tops = await desk.tops(asker, cluster, hottest, idsOn(jobs, hottest))
   const nodes = sorted.map(node => ({
     ...summaryOf(node, known, columns, asker.nowMs),
-    topProcess: processes.get(node) ?? null,
-    topFunction: functions.get(node) ?? null,
+    topProcess: tops.get(node)?.process ?? null,
+    topFunction: tops.get(node)?.function ?? null,
   }))
   return { cluster, nodes }
 }
 
-const readTops = (desk: Desk, cluster: string, nodes: readonly string[], jobs: Map<string, JobOnNode[]>) =>
-  Promise.all([
-    readTopProcesses(desk.asker, cluster, nodes),
-    readTopFunctions(
-      desk.asker,
-      cluster,
-      nodes,
-      nodes.flatMap(node => (jobs.get(node) ?? []).flatMap(job => job.ids)),
-    ),
-  ])
+const idsOn = (jobs: ReadonlyMap<string, JobOnNode[]>, nodes: readonly string[]): string[] =>
+  nodes.flatMap(node => (jobs.get(node) ?? []).flatMap(job => job.ids))
 
 /** How full the column is; silent nodes last. */
 function heatOf(known: Known, sort: string, nowMs: number): (node: string) => number {
@@ -106,7 +97,7 @@ export async function readNode(
     readInstances(desk, target),
   ])
   const known = { newest: new Map(newest.map(n => [n.node, n])), lastSeen, records, jobs }
-  const [processes, functions] = await readTops(desk, target.cluster, [name], jobs)
+  const tops = await desk.tops(asker, target.cluster, [name], idsOn(jobs, [name]))
   return {
     ...summaryOf(
       name,
@@ -114,8 +105,8 @@ export async function readNode(
       COLUMNS.node.map(m => m.column),
       asker.nowMs,
     ),
-    topProcess: processes.get(name) ?? null,
-    topFunction: functions.get(name) ?? null,
+    topProcess: tops.get(name)?.process ?? null,
+    topFunction: tops.get(name)?.function ?? null,
     record: records.get(name) ?? null,
     instances,
   }

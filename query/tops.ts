@@ -11,7 +11,7 @@ const FUNCTION_SECONDS = 300
 const since = (asker: Asker, seconds: number): number => Math.floor(asker.nowMs / 1000) - seconds
 
 /** Of the last tick that each node told. */
-export async function readTopProcesses(
+async function readTopProcesses(
   asker: Asker,
   cluster: string,
   nodes: readonly string[],
@@ -29,7 +29,7 @@ export async function readTopProcesses(
 }
 
 /** Of the last minutes. Jobs are named since the table is ordered by job; '' is what belongs to none. */
-export async function readTopFunctions(
+async function readTopFunctions(
   asker: Asker,
   cluster: string,
   nodes: readonly string[],
@@ -49,4 +49,41 @@ export async function readTopFunctions(
                     WHERE function_id IN (SELECT hottest FROM tops) GROUP BY function_id) AS names ON names.function_id = tops.hottest`,
   )
   return new Map(rows.map(({ node, ...top }) => [node, top]))
+}
+
+export interface Tops {
+  process: TopProcess | null
+  function: TopFunction | null
+}
+
+/** A page asks every few seconds, and several readers ask the same: what burned a node some seconds ago still does. */
+const KEPT_MS = 10_000
+const MAX_KEPT = 20_000
+
+export type ReadTops = (
+  asker: Asker,
+  cluster: string,
+  nodes: readonly string[],
+  jobs: readonly string[],
+) => Promise<Map<string, Tops>>
+
+export function openTops(): ReadTops {
+  const kept = new Map<string, { tops: Tops; atMs: number }>()
+  return async (asker, cluster, nodes, jobs) => {
+    const keyOf = (node: string) => `${cluster}\0${node}`
+    const old = nodes.filter(node => {
+      const at = kept.get(keyOf(node))?.atMs ?? Number.NEGATIVE_INFINITY
+      return asker.nowMs - at >= KEPT_MS || at > asker.nowMs
+    })
+    const [processes, functions] = await Promise.all([
+      readTopProcesses(asker, cluster, old),
+      readTopFunctions(asker, cluster, old, jobs),
+    ])
+    if (kept.size > MAX_KEPT) kept.clear()
+    for (const node of old) {
+      const tops = { process: processes.get(node) ?? null, function: functions.get(node) ?? null }
+      kept.set(keyOf(node), { tops, atMs: asker.nowMs })
+    }
+    return new Map(nodes.map(node => [node, kept.get(keyOf(node))?.tops ?? { process: null, function: null }]))
+  }
 }
