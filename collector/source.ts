@@ -15,6 +15,7 @@ import type { KernelFiles } from './kernelfile.ts'
 import { openCpu } from './sources/cpu.ts'
 import { openDisk } from './sources/disk.ts'
 import { openFilesystem } from './sources/filesystem.ts'
+import { openHostPower } from './sources/hostpower.ts'
 import { openLoad } from './sources/load.ts'
 import { openLustre } from './sources/lustre.ts'
 import { openMemory } from './sources/memory.ts'
@@ -22,7 +23,9 @@ import { openNetwork } from './sources/network.ts'
 import { openNfs } from './sources/nfs.ts'
 import { openPaging } from './sources/paging.ts'
 import { openPortableCpu, openPortableDevices, openPortableLoad } from './sources/portable.ts'
+import { openPower } from './sources/power.ts'
 import { openPressure } from './sources/pressure.ts'
+import { openTemperature } from './sources/temperature.ts'
 
 /** Where the kernel's files are; a container sees the host's under another root. */
 export interface Roots {
@@ -83,9 +86,12 @@ export const SOURCES: readonly { name: string; open: OpenSource }[] = [
   { name: 'pressure', open: openPressure },
   { name: 'disk', open: openDisk },
   { name: 'network', open: openNetwork },
-  { name: 'filesystem', open: openFilesystem },
+  { name: 'filesystem', open: options => openFilesystem(options) },
   { name: 'nfs', open: openNfs },
   { name: 'lustre', open: openLustre },
+  { name: 'power', open: openPower },
+  { name: 'host power', open: options => openHostPower(options) },
+  { name: 'temperature', open: openTemperature },
 ]
 
 /** Where there is no /proc. */

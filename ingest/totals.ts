@@ -100,7 +100,9 @@ const BUSY_MODES = ['cpu_user', 'cpu_nice', 'cpu_system', 'cpu_irq', 'cpu_softir
 const MEMORY_PARTS = ['memory_used', 'memory_free', 'memory_cached', 'memory_buffers'].map(nodeColumn)
 const [USER, SYSTEM] = [nodeColumn('cpu_user'), nodeColumn('cpu_system')]
 
-/** What follows from other columns of the node: busy from the modes, all memory from its parts. */
+const POWER_PARTS = ['power_cpu_watts', 'power_memory_watts'].map(nodeColumn)
+
+/** What follows from other columns of the node: busy from the modes, all memory from its parts, power from what is measured. */
 function fillDerived(gather: Gather, node: Row): void {
   const value = (column: number): number => gather.arena[node.offset + column] ?? Number.NaN
   if (!Number.isNaN(value(USER) + value(SYSTEM))) {
@@ -109,6 +111,9 @@ function fillDerived(gather: Gather, node: Row): void {
   }
   const memory = MEMORY_PARTS.reduce((sum, column) => sum + value(column), 0)
   if (!Number.isNaN(memory)) fill(gather, node, 'memory_total', memory)
+  const parts = POWER_PARTS.map(value).filter(watts => !Number.isNaN(watts))
+  const watts = parts.reduce((sum, part) => sum + part, 0)
+  if (parts.length > 0) fill(gather, node, 'power_parts_watts', watts)
 }
 
 function fill(gather: Gather, node: Row, name: string, value: number): void {

@@ -12,7 +12,8 @@ import { statfs } from 'node:fs/promises'
 import { openBeside } from '../beside.ts'
 import { PartError } from '../kernelfile.ts'
 import { hostPath, type MountKind, type Mounts, mountinfoPath, openMounts, type Shown } from '../mounts.ts'
-import { Commands } from '../schedulers/command.ts'
+import { openCommands } from '../programs.ts'
+import type { Commands } from '../schedulers/command.ts'
 import type { Absent, Reading, Roots, Source, SourceOptions, Tick } from '../source.ts'
 
 export interface Space {
@@ -29,7 +30,6 @@ const NETWORK_EVERY_MS = 60_000
 const USUAL_WITHIN_MS = 10_000
 /** `%S` is the size of the blocks that are counted; where it differs from the one for transfers (FUSE), it is the right one. */
 const FORMAT = '%S %b %f %a %c %d %n'
-const STANDARD_PATH = '/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin'
 
 /** Output of `stat -f -c FORMAT`: a line a path. */
 export function parseStatLines(text: string): Map<string, Space> {
@@ -157,10 +157,10 @@ class NetworkMounts {
 }
 
 export function openFilesystem(options: SourceOptions, withinMs = USUAL_WITHIN_MS): Source | Absent {
-  const { roots, env } = options
+  const { roots } = options
   const mounts = openMounts(options)
   if (!mounts) return { absent: `no /${mountinfoPath(roots)}` }
-  const commands = new Commands({ env: { PATH: STANDARD_PATH, ...env }, timeoutMs: withinMs })
+  const commands = openCommands(options, withinMs)
   const program = commands.find('stat')
   const local = new LocalMounts(roots)
   const network = new NetworkMounts(roots, commands, program ?? 'stat', withinMs)

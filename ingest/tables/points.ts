@@ -35,6 +35,7 @@ export const perEntity = <T>(make: (entity: Entity) => T): Readonly<Record<Entit
   disk: make('disk'),
   interface: make('interface'),
   filesystem: make('filesystem'),
+  socket: make('socket'),
 })
 
 export const pointsTable = (entity: Entity): string => `${entity}_points`

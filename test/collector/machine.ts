@@ -3,8 +3,8 @@ import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'nod
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
 import { type Logger, pino } from 'pino'
-import { onTestFinished } from 'vitest'
-import { type KernelFiles, openKernelFiles } from '../../collector/kernelfile.ts'
+import { onTestFinished, vi } from 'vitest'
+import { type KernelFiles, openKernelFiles, PartError } from '../../collector/kernelfile.ts'
 import type { Absent, Reading, Source, SourceOptions, Tick } from '../../collector/source.ts'
 
 export interface Machine {
@@ -57,6 +57,21 @@ export function table(readings: readonly Reading[]): Record<string, number> {
   return Object.fromEntries(
     readings.map(r => [[r.entity, r.instance, r.column].filter(word => word !== '').join(' '), round(r.value)]),
   )
+}
+
+/** What a source could read and, where that was not all of it, what it says of the rest. */
+export function partsOf(source: Source, tick: Tick): { told: Record<string, number>; problem: string | undefined } {
+  try {
+    return { told: table(source.read(tick)), problem: undefined }
+  } catch (error) {
+    if (!(error instanceof PartError)) throw error
+    return { told: table(error.readings), problem: error.message }
+  }
+}
+
+/** Reads until it is told: what is looked at beside the ticks comes with a later one. */
+export function toldIn<T>(read: () => T): Promise<T> {
+  return vi.waitFor(read, { timeout: 20_000, interval: 20 })
 }
 
 const round = (value: number) => Math.round(value * 1e6) / 1e6

@@ -10,7 +10,7 @@ const untilMs = Date.UTC(2026, 10, 23, 14)
 const GIB = 1024 ** 3
 
 /** What the simulated nodes do not have. */
-const NOT_SIMULATED = /^filesystem\./
+const NOT_SIMULATED = /^(filesystem|socket)\.|^node\.(power_|temperature_max)/
 
 async function all(options: Partial<SimulateOptions>): Promise<Traffic[]> {
   const traffic: Traffic[] = []
