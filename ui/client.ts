@@ -61,7 +61,8 @@ export const ask = {
     question<api.Flame>('flame', { ...scoped(s), direction, nodes: FLAME_NODES, function: fn }, 'ask.flame'),
   functions: (s: Scope, sort: string, search: string, limit: number) =>
     question<api.Functions>('functions', { ...scoped(s), sort, search, limit }, 'ask.functions'),
-  categories: (s: Scope) => question<api.Categories>('categories', scoped(s), 'ask.flame'),
+  categories: (s: Scope, buckets: number) =>
+    question<api.Categories>('categories', { ...scoped(s), buckets }, 'ask.flame'),
   jobs: (cluster: string, filter: Parameters) => question<api.Jobs>('jobs', { cluster, ...filter }, 'ask.jobs'),
   job: (cluster: string, id: string) => question<api.JobDetail>(`jobs/${part(id)}`, { cluster }, 'ask.job'),
   jobNodes: (s: Scope, id: string, metric: string, buckets: number) =>
@@ -73,6 +74,10 @@ export const ask = {
   bands: (s: Scope) => question<api.JobBands>('bands', scoped(s), 'ask.bands'),
   search: (cluster: string, q: string) => question<api.Search>('search', { cluster, q }, 'ask.search'),
 }
+
+/** Address of a file with every stack of a scope, for other tools. */
+export const stacksFile = (s: Scope, format: 'folded' | 'speedscope' | 'pprof'): string =>
+  question<never>('stacks', { ...scoped(s), format }, 'ask.flame').url
 
 export class AskError extends Error {
   readonly code: string

@@ -1,8 +1,13 @@
 /** CPU time by what the stacks were doing: one bar. */
+import { useMemo } from 'preact/hooks'
+import type { Categories } from '../../query/api.ts'
 import { categoryColour } from '../colour.ts'
 import { formatRatio, formatSeconds } from '../format.ts'
-import { useTheme } from '../prefs.ts'
-import { term } from '../words.ts'
+import { language, useTheme } from '../prefs.ts'
+import { t, term } from '../words.ts'
+
+import { Chart } from './chart.tsx'
+import type { Frame } from './stack.tsx'
 
 export interface CategoryShare {
   category: string
@@ -41,5 +46,33 @@ export function CategoryBar({ categories }: { categories: readonly CategoryShare
         ))}
       </div>
     </div>
+  )
+}
+
+/** Mean cores by what the stacks were doing, over time: compute that turns into waiting is seen here first. */
+export function CategoryChart({ frame, over }: { frame: Frame; over: NonNullable<Categories['over']> }) {
+  const theme = useTheme()
+  const layers = useMemo(
+    () =>
+      over.categories.map(c => ({
+        name: nameOf(c.category),
+        colour: categoryColour(c.category),
+        values: c.seconds.map(v => (v === null ? null : (v * 1000) / over.bucketMs)),
+      })),
+    [over, theme, language.get()],
+  )
+  return (
+    <Chart
+      frame={frame}
+      title={t('categories.over')}
+      unit="cores"
+      from={over.from}
+      bucketMs={over.bucketMs}
+      layers={layers}
+      how="stack"
+      full={null}
+      height={Math.max(64, 22 + layers.length * 15)}
+      why={t('stacks.none')}
+    />
   )
 }

@@ -1,16 +1,17 @@
 /** A job: what it asked and used, what stands out, its nodes against each other, its stacks from all nodes as one. */
-import type { JobDetail } from '../../query/api.ts'
-import { ask, useAnswer } from '../client.ts'
+import type { Categories, JobDetail } from '../../query/api.ts'
+import { type Answer, ask, useAnswer } from '../client.ts'
 import { jobColour } from '../colour.ts'
 import { formatTime } from '../format.ts'
 import { t } from '../words.ts'
-import { CategoryBar } from './categories.tsx'
+import { CategoryBar, CategoryChart } from './categories.tsx'
 import { Compare } from './compare.tsx'
 import { StateWord } from './jobs.tsx'
 import { JobUsed } from './jobused.tsx'
 import { Panel } from './panel.tsx'
 import { ProcessTable } from './processes.tsx'
-import { linkTo, type Page, scopeOf } from './scope.ts'
+import { bucketsFor, linkTo, type Page, scopeOf } from './scope.ts'
+import { TimeStack } from './stack.tsx'
 import { Stacks } from './stacks.tsx'
 import { Empty, Shown } from './states.tsx'
 
@@ -24,7 +25,7 @@ function Job({ page, data }: { page: Page; data: JobDetail }) {
   const { id } = data.job
   const only = page.place.query.nodes
   const scope = scopeOf(page, page.calm, { job: id, node: only })
-  const categories = useAnswer(page.calm && ask.categories(scope), id)
+  const categories = useAnswer(page.calm && ask.categories(scope, bucketsFor(0.8)), id)
   return (
     <>
       <Identity page={page} data={data} />
@@ -36,13 +37,7 @@ function Job({ page, data }: { page: Page; data: JobDetail }) {
         <div class="column">
           <JobUsed page={page} data={data} />
           <Findings page={page} data={data} />
-          {categories.data && categories.data.categories.length > 0 && (
-            <Panel title={t('categories.title')} name={`${id}-categories`} answers={[categories]}>
-              <div class="pad">
-                <CategoryBar categories={categories.data.categories} />
-              </div>
-            </Panel>
-          )}
+          {categories.data && <Spent page={page} answer={categories} spent={categories.data} />}
           <Compare page={page} id={id} />
           <Stacks
             scope={scope}
@@ -54,6 +49,32 @@ function Job({ page, data }: { page: Page; data: JobDetail }) {
         </div>
       )}
     </>
+  )
+}
+
+/** What the CPU time was, in all and over time. */
+function Spent({ page, answer, spent }: { page: Page; answer: Answer<Categories>; spent: Categories }) {
+  const { over, categories } = spent
+  if (categories.length === 0) return null
+  return (
+    <Panel
+      title={t('categories.title')}
+      name={`${page.place.job}-categories`}
+      answers={[answer]}
+      sheet={() => ({
+        columns: ['category', 'CPU seconds', 'samples'],
+        rows: categories.map(c => [c.category, c.seconds, c.samples]),
+      })}
+    >
+      <div class="pad">
+        <CategoryBar categories={categories} />
+      </div>
+      {over && page.span && (
+        <TimeStack span={page.span} gutter={168} stepMs={over.bucketMs} label={t('categories.title')}>
+          {frame => <CategoryChart frame={frame} over={over} />}
+        </TimeStack>
+      )}
+    </Panel>
   )
 }
 

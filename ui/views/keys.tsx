@@ -1,5 +1,5 @@
 /** Keys of the whole page, and the list of all of them. */
-import { useEffect, useLayoutEffect, useRef } from 'preact/hooks'
+import { useLayoutEffect, useRef } from 'preact/hooks'
 import { shownTheme, theme } from '../prefs.ts'
 import { go, placeWith } from '../state.ts'
 import { moved, zoomedOut } from '../time.ts'
@@ -29,7 +29,8 @@ const LIST: readonly [string, Key][] = [
 ]
 
 export function useKeys(page: Page | undefined, dialog: Dialog, open: (dialog: Dialog) => void): void {
-  useEffect(() => {
+  // Before the next key too: it is judged by the dialog that is open when it comes.
+  useLayoutEffect(() => {
     const listen = (event: KeyboardEvent) => {
       const typing = event.target instanceof HTMLElement && event.target.closest('input, select, textarea') !== null
       if (typing || dialog !== 'none' || event.ctrlKey || event.metaKey || event.altKey || event.defaultPrevented)

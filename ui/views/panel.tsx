@@ -14,12 +14,10 @@ export interface Sheet {
   rows: readonly (readonly Cell[])[]
 }
 
-export interface File {
-  label: string
-  name: string
-  type: string
-  make: () => string
-}
+/** A file made here, or one that the server makes. */
+export type File =
+  | { label: string; name: string; type: string; make: () => string }
+  | { label: string; name: string; href: string }
 
 interface Props {
   title: ComponentChildren
@@ -124,17 +122,7 @@ function Export(props: Props & { canvasIn: { current: HTMLElement | null } }) {
       {close => (
         <>
           {files.map(f => (
-            <button
-              key={f.label}
-              type="button"
-              class="option"
-              onClick={() => {
-                save(f.name, new Blob([f.make()], { type: f.type }))
-                close()
-              }}
-            >
-              {f.label}
-            </button>
+            <FileOption key={f.label} file={f} close={close} />
           ))}
           <button type="button" class="option" onClick={() => savePictures(props.canvasIn.current, name, close)}>
             PNG
@@ -142,6 +130,24 @@ function Export(props: Props & { canvasIn: { current: HTMLElement | null } }) {
         </>
       )}
     </Popover>
+  )
+}
+
+function FileOption({ file, close }: { file: File; close: () => void }) {
+  if ('href' in file)
+    return (
+      <a class="option" href={file.href} download={`jobsight-${file.name}`} onClick={close}>
+        {file.label}
+      </a>
+    )
+  const make = () => {
+    save(file.name, new Blob([file.make()], { type: file.type }))
+    close()
+  }
+  return (
+    <button type="button" class="option" onClick={make}>
+      {file.label}
+    </button>
   )
 }
 

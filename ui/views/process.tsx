@@ -1,12 +1,12 @@
 /** A process: what it is, its life on the axis, what its time went into, and its stacks four ways. */
 import { useMemo } from 'preact/hooks'
-import type { ProcessDetail } from '../../query/api.ts'
+import type { Categories, ProcessDetail } from '../../query/api.ts'
 import { ask, useAnswer } from '../client.ts'
 import { jobColour, palette } from '../colour.ts'
 import { formatSpan, formatTime } from '../format.ts'
 import { useTheme } from '../prefs.ts'
 import { t } from '../words.ts'
-import { CategoryBar } from './categories.tsx'
+import { CategoryBar, CategoryChart } from './categories.tsx'
 import { Chart, type Layer } from './chart.tsx'
 import { Panel, type Sheet } from './panel.tsx'
 import { bucketsFor, linkTo, OWN_SPAN, type Page, scopeOf } from './scope.ts'
@@ -16,15 +16,12 @@ import { Shown } from './states.tsx'
 
 export function ProcessView({ page }: { page: Page }) {
   const { node, pid, query } = page.place
-  const start = query.start === undefined ? undefined : Number(query.start)
-  const who = { node, pid, start }
-  const detail = useAnswer(
-    page.span && ask.process(scopeOf(page, page.span, who), bucketsFor(0.8)),
-    `${node} ${pid} ${start}`,
-  )
-  const found = detail.data
+  const who = { node, pid, start: query.start === undefined ? undefined : Number(query.start) }
+  const key = `${node} ${pid} ${query.start}`
+  const detail = useAnswer(page.span && ask.process(scopeOf(page, page.span, who), bucketsFor(0.8)), key)
   const scope = scopeOf(page, page.calm, who)
-  const categories = useAnswer(page.calm && ask.categories(scope), `${node} ${pid} ${start}`)
+  const spent = useAnswer(page.calm && ask.categories(scope, bucketsFor(0.8)), key)
+  const found = detail.data
   return (
     <>
       <Shown answer={detail}>{data => <Identity page={page} data={data} />}</Shown>
@@ -35,19 +32,32 @@ export function ProcessView({ page }: { page: Page }) {
           answers={[detail]}
           sheet={found && (() => sheetOf(found))}
         >
-          {page.span && found && (
-            <TimeStack span={page.span} gutter={168} stepMs={found.bucketMs} label={t('process.series')}>
-              {frame => <Charts frame={frame} data={found} />}
-            </TimeStack>
-          )}
-          {categories.data && categories.data.categories.length > 0 && (
-            <div class="pad" style={{ borderTop: '1px solid var(--line)' }}>
-              <CategoryBar categories={categories.data.categories} />
-            </div>
-          )}
+          {found && <Life page={page} data={found} spent={spent.data} />}
         </Panel>
         <Stacks scope={scope} title={t('stacks.process')} name={`${node}-${pid}`} height={560} />
       </div>
+    </>
+  )
+}
+
+/** Its life on the axis, and what its time was. */
+function Life({ page, data, spent }: { page: Page; data: ProcessDetail; spent: Categories | undefined }) {
+  if (!page.span) return null
+  return (
+    <>
+      <TimeStack span={page.span} gutter={168} stepMs={data.bucketMs} label={t('process.series')}>
+        {frame => (
+          <>
+            <Charts frame={frame} data={data} />
+            {spent?.over && spent.categories.length > 1 && <CategoryChart frame={frame} over={spent.over} />}
+          </>
+        )}
+      </TimeStack>
+      {spent && spent.categories.length > 0 && (
+        <div class="pad" style={{ borderTop: '1px solid var(--line)' }}>
+          <CategoryBar categories={spent.categories} />
+        </div>
+      )}
     </>
   )
 }

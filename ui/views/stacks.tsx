@@ -1,7 +1,7 @@
 /** Where the CPU time went, four ways: flame graph, bottom-up tree, function table, sandwich of one function. */
 import { useMemo } from 'preact/hooks'
 import type { Coverage, Flame } from '../../query/api.ts'
-import { type Answer, ask, type Scope, useAnswer } from '../client.ts'
+import { type Answer, ask, type Scope, stacksFile, useAnswer } from '../client.ts'
 import { formatCount, formatRatio } from '../format.ts'
 import { layoutFlame, type Tree } from '../layout/flame.ts'
 import { formatFolded, formatSpeedscope } from '../layout/folded.ts'
@@ -49,7 +49,7 @@ export function Stacks(props: StacksProps) {
       head={<Ways way={way} />}
       note={answer.data && <CoverageBadge coverage={answer.data.coverage} short={props.narrow ?? false} />}
       sheet={shown && (() => functionSheet(shown))}
-      files={shown ? stackFiles(shown, props.name) : []}
+      files={shown ? stackFiles(shown, props.name, scope, here.transforms.length > 0) : []}
     >
       <Chips place={here} tree={shown} looks={way === 'flame'} />
       <Shown answer={answer}>
@@ -151,12 +151,22 @@ function functionSheet(tree: Tree): Sheet {
   }
 }
 
-const stackFiles = (tree: Tree, name: string): File[] => [
-  { label: t('export.folded'), name: `${name}.folded`, type: 'text/plain', make: () => formatFolded(tree) },
-  {
-    label: t('export.speedscope'),
-    name: `${name}.speedscope.json`,
-    type: 'application/json',
-    make: () => formatSpeedscope(tree, name),
-  },
-]
+/** Every stack of the scope, from the server; of a transformed tree what is shown, made here. */
+function stackFiles(tree: Tree, name: string, scope: Scope, transformed: boolean): File[] {
+  const [folded, speedscope] = [t('export.folded'), t('export.speedscope')]
+  if (!transformed)
+    return [
+      { label: folded, name: `${name}.folded`, href: stacksFile(scope, 'folded') },
+      { label: speedscope, name: `${name}.speedscope.json`, href: stacksFile(scope, 'speedscope') },
+      { label: 'pprof', name: `${name}.pb.gz`, href: stacksFile(scope, 'pprof') },
+    ]
+  return [
+    { label: folded, name: `${name}.folded`, type: 'text/plain', make: () => formatFolded(tree) },
+    {
+      label: speedscope,
+      name: `${name}.speedscope.json`,
+      type: 'application/json',
+      make: () => formatSpeedscope(tree, name),
+    },
+  ]
+}

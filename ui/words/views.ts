@@ -183,6 +183,7 @@ export const VIEWS = {
   'act.module': ['{module} as one box', '{module} 合为一块'],
   'act.recursion': ['Fold recursion', '折叠递归'],
   'act.copy': ['Copy the name', '复制名称'],
+  'categories.over': ['Sampled time', '采样时间'],
   'categories.title': ['What the CPU time was', 'CPU 时间构成'],
 
   'jobs.total': ['{count} jobs', '{count} 个作业'],

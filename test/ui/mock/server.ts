@@ -36,16 +36,17 @@ const ROUTES: Record<string, Answerer> = {
   search: jobAnswers.search,
 }
 
-function answerApi(world: World, url: URL, response: ServerResponse): void {
+/** The answer to a question, undefined where there is none. */
+export function answerTo(world: World, url: URL): unknown {
   const path = url.pathname.replace('/api/v1/', '').split('/').map(decodeURIComponent)
-  const body = ROUTES[path[0] ?? '']?.({ world, path, query: url.searchParams })
-  const found = body !== undefined
-  response.writeHead(found ? 200 : 404, { 'content-type': 'application/json' })
-  response.end(
-    JSON.stringify(
-      found ? body : { error: { code: 'not_found', message: `nothing at ${url.pathname}; go back to the list` } },
-    ),
-  )
+  return ROUTES[path[0] ?? '']?.({ world, path, query: url.searchParams })
+}
+
+function answerApi(world: World, url: URL, response: ServerResponse): void {
+  const body = answerTo(world, url)
+  const error = { code: 'not_found', message: `nothing at ${url.pathname}; go back to the list` }
+  response.writeHead(body === undefined ? 404 : 200, { 'content-type': 'application/json' })
+  response.end(JSON.stringify(body ?? { error }))
 }
 
 function answerFile(root: string, url: URL, response: ServerResponse): void {

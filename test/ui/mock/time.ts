@@ -91,8 +91,16 @@ export function categories(asked: Asked): api.Categories {
     const sum = sums.get(category) ?? { seconds: 0, samples: 0 }
     sums.set(category, { seconds: sum.seconds + s.self, samples: sum.samples + s.samples })
   }
+  const axis = axisOf(asked)
+  const wave = (i: number) => 1 + 0.3 * Math.sin(i / 9)
+  const share = (seconds: number, i: number) => (seconds / axis.count) * wave(i)
+  const over = [...sums].map(([category, s]) => ({
+    category,
+    seconds: Array.from({ length: axis.count }, (_, i) => share(s.seconds, i)),
+  }))
   return {
     cluster: CLUSTER,
+    over: { from: axis.from, to: axis.to, bucketMs: axis.bucketMs, categories: over },
     categories: [...sums].map(([category, s]) => ({ category, ...s })).sort((a, b) => b.seconds - a.seconds),
   }
 }
