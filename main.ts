@@ -256,7 +256,9 @@ const sendTo =
   (ingest: Ingest): Send =>
   async (door, body) => {
     const receipt = await ingest.receive(door, body)
-    if (receipt.status === 200) return { ok: true }
+    if (receipt.status === 200) {
+      return { ok: true, rejected: receipt.rejected, ...(receipt.message ? { message: receipt.message } : {}) }
+    }
     const retry = receipt.status === 429 || receipt.status === 503
     return {
       ok: false,
