@@ -2,13 +2,13 @@
  * Stacks by perf(1): the sampler of machines on which the addon cannot be built. It runs one pair `perf record | perf script`
  * (perfpair.ts), parses its text, and rolls the samples into windows.
  *
- * perf script never forgets a process it has seen: a storm of short-lived ones made it grow by 25 MB a second. So a pair
- * that has become large is followed by a fresh one. Both sample for a moment; the cut is at the first sample of the new one:
+ * perf script keeps the symbols and unwinding tables of everything it has seen, so a pair that has become large is followed
+ * by a fresh one. Both sample for a moment; the cut is at the first sample of the new one:
  *
  *   old   ──x──x──x──x──x──╎··x···x    samples after the cut are dropped here …
  *   new              start ╎──x──x──x  … since they are here too: none is lost, none is counted twice
  */
-import { availableParallelism, release } from 'node:os'
+import { cpus, release } from 'node:os'
 import type { Logger } from 'pino'
 import { reachesRoot } from './formats/perfframe.ts'
 import { type PerfSample, PerfScriptParser } from './formats/perfscript.ts'
@@ -34,6 +34,8 @@ const RING_BYTES = 64 << 20
 const PULSE_MS = 1000
 const LARGE_BYTES = 384 << 20
 const TOO_LARGE_BYTES = 1024 << 20
+const BEHIND_BYTES = 1 << 20
+const BEHIND_MS = 30_000
 const YOUNG_MS = 20_000
 const OLD_MS = 3_600_000
 const BACKOFF_MS = { first: 1000, last: 60_000 }
@@ -41,16 +43,16 @@ const BACKOFF_MS = { first: 1000, last: 60_000 }
 export const perfSampler =
   (deps: PerfDeps): StartSampler =>
   async options => {
-    const command = commandFor(options, availableParallelism())
+    const command = commandFor(options, cpus().length)
     const sampler = new PerfSampler(command, options, deps)
     const absent = await sampler.start()
     return absent === undefined ? sampler : { absent }
   }
 
-export function commandFor(options: SamplerOptions, cpus: number): PerfCommand {
-  const pages = RING_BYTES / 4096 / cpus
+export function commandFor(options: SamplerOptions, cores: number): PerfCommand {
+  const pages = RING_BYTES / 4096 / cores
   return {
-    hz: Math.max(1, Math.min(options.hz, Math.floor(SAMPLES_A_SECOND / cpus))),
+    hz: Math.max(1, Math.min(options.hz, Math.floor(SAMPLES_A_SECOND / cores))),
     stackBytes: Math.max(512, Math.min(65_528, options.stackBytes & ~7)),
     pages: Math.max(64, Math.min(512, 2 ** Math.floor(Math.log2(pages)))),
     control: true,
@@ -63,8 +65,9 @@ interface Generation {
   pair: PerfPair
   parser: PerfScriptParser
   untilMs: number
+  /** What was told to the windows already. */
   lost: number
-  samples: number
+  throttled: number
 }
 
 class PerfSampler implements Sampler {
@@ -81,13 +84,19 @@ class PerfSampler implements Sampler {
   private timer: NodeJS.Timeout | undefined
   private backoffMs = BACKOFF_MS.first
   private stopped = false
+  private lastMs = 0
+  private endedCpuSeconds = 0
 
   constructor(command: PerfCommand, options: SamplerOptions, deps: PerfDeps) {
     this.command = command
     this.options = options
     this.deps = deps
     this.status = { kind: 'perf', hz: command.hz, clock: 'cpu-clock' }
-    this.roll = new WindowRoll({ startMs: deps.now(), windowMs: options.windowMs })
+    this.roll = new WindowRoll({
+      startMs: deps.now(),
+      windowMs: options.windowMs,
+      ownCpuNs: () => 1e9 * (this.endedCpuSeconds + this.running().reduce((sum, g) => sum + g.pair.cpuSeconds(), 0)),
+    })
     this.identities = new Identities(deps.proc, deps.now)
   }
 
@@ -110,28 +119,36 @@ class PerfSampler implements Sampler {
 
   drain(): StackWindow[] {
     this.identities.prune()
-    return this.roll.drain(this.deps.now())
+    const nowMs = this.deps.now()
+    // Where perf script is behind, windows wait for their samples instead of the clock.
+    const behind = (this.current?.pair.waitingBytes() ?? 0) > BEHIND_BYTES
+    return this.roll.drain(behind ? Math.max(this.lastMs, nowMs - BEHIND_MS) : nowMs)
   }
 
   async stop(): Promise<void> {
     this.stopped = true
     clearInterval(this.timer)
-    const all = [this.current, this.successor, ...this.leaving].filter(g => g !== undefined)
-    await Promise.all(all.map(g => g.pair.stop()))
+    await Promise.all(this.running().map(generation => generation.pair.stop()))
     this.roll.end(this.deps.now())
+  }
+
+  private running(): Generation[] {
+    return [this.current, this.successor, ...this.leaving].filter(generation => generation !== undefined)
   }
 
   private open(): Generation {
     const parser = new PerfScriptParser(sample => this.take(generation, sample))
-    const pair = new PerfPair(this.command, line => parser.line(line), this.deps.now())
-    const generation: Generation = { pair, parser, untilMs: Number.POSITIVE_INFINITY, lost: 0, samples: 0 }
+    const pair = new PerfPair(
+      this.command,
+      { line: text => parser.line(text), process: pid => this.identities.of(pid) },
+      this.deps.now(),
+    )
+    const generation: Generation = { pair, parser, untilMs: Number.POSITIVE_INFINITY, lost: 0, throttled: 0 }
     return generation
   }
 
   private take(generation: Generation, sample: PerfSample): void {
-    const { parser } = generation
-    if (parser.counters.lost > generation.lost) this.roll.lose(parser.counters.lost - generation.lost)
-    generation.lost = parser.counters.lost
+    this.countLost(generation)
     if (sample.timeMs === undefined || sample.timeMs >= generation.untilMs) return
     if (generation === this.successor) this.handOver(sample.timeMs)
     if (sample.pid <= 0 && !this.options.includeIdle) return
@@ -140,8 +157,8 @@ class PerfSampler implements Sampler {
     const process = known?.name ?? (comm.startsWith(':') ? '' : comm)
     const frames =
       sample.frames.length === 0 || !reachesRoot(sample.frames) ? [...sample.frames, TRUNCATED] : sample.frames
-    const epochMs = sample.timeMs + this.deps.now() - this.deps.monotonic()
-    this.roll.add(epochMs, {
+    this.lastMs = sample.timeMs + this.deps.now() - this.deps.monotonic()
+    this.roll.add(this.lastMs, {
       pid: Math.max(0, pid),
       startMs: known?.startMs ?? 0,
       process,
@@ -153,6 +170,14 @@ class PerfSampler implements Sampler {
     })
   }
 
+  private countLost(generation: Generation): void {
+    const { lost, throttled } = generation.pair.stream
+    if (lost > generation.lost || throttled > generation.throttled)
+      this.roll.lose(lost - generation.lost, throttled - generation.throttled)
+    generation.lost = lost
+    generation.throttled = throttled
+  }
+
   private handOver(cutMs: number): void {
     const old = this.current
     this.current = this.successor
@@ -160,13 +185,18 @@ class PerfSampler implements Sampler {
     if (!old) return
     old.untilMs = cutMs
     this.leaving.add(old)
-    old.pair.stop().then(() => this.leaving.delete(old))
+    const cpuSeconds = old.pair.cpuSeconds()
+    old.pair.stop().then(() => {
+      this.leaving.delete(old)
+      this.endedCpuSeconds += cpuSeconds
+    })
   }
 
   private pulse(): void {
     for (const generation of [this.current, this.successor]) generation?.pair.pulse()
     const { current } = this
     if (!current) return
+    this.countLost(current)
     const ageMs = this.deps.now() - current.pair.startedMs
     const bytes = current.pair.residentBytes()
     if (ageMs > BACKOFF_MS.last) this.backoffMs = BACKOFF_MS.first

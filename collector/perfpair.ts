@@ -1,11 +1,13 @@
 /**
- * `perf record | perf script`, two processes and a pipe between them that does not pass through us:
+ * `perf record | perf script`, with us in between:
  *
- *   perf record -o -  ──pipe──▶  perf script -i -  ──text──▶  lines
+ *   perf record -o - ──▶ PerfStream mends ──▶ up to 32 MiB wait here ──▶ perf script -i - ──text──▶ lines
  *        ▲ control: "ping" each second. perf record sleeps until a ring is half full, on a quiet machine for minutes; any
  *          word on its control descriptor makes it read all rings, so that samples arrive within about two seconds.
  *
- * Choices, each measured with test/bench/stacks:
+ * What waits is for the moments in which perf script reads the symbols of a large program, seconds of CPU on a busy machine;
+ * beyond it perf record is no longer read, its rings fill, and the kernel counts what is lost. Choices, measured with
+ * test/bench/stacks:
  * - cpu-clock and no other event: its period is in ns on every machine, virtual or not.
  * - a copy of the user stack, unwound by perf script: frame pointers alone give right stacks for almost nothing.
  * - --no-inline: resolving inlined names starts addr2line for each module, minutes of CPU.
@@ -13,8 +15,8 @@
  */
 import { type ChildProcess, type IOType, spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
-import type { Stream } from 'node:stream'
 import { LineSplitter } from './formats/lines.ts'
+import { PerfStream } from './perfstream.ts'
 
 export interface PerfCommand {
   hz: number
@@ -26,9 +28,16 @@ export interface PerfCommand {
   includeIdle: boolean
 }
 
+export interface PerfEvents {
+  line(text: string): void
+  /** A process that forked or exec'd a moment ago. */
+  process(pid: number): void
+}
+
 /** perf 6.1 writes ack to ping within milliseconds once its rings are mapped; older ones are taken for ready when they still live. */
 const READY_MS = 2500
 const STDERR_LIMIT = 4096
+const WAITING_BYTES = 32 << 20
 /** More than perf_event_max_stack, since dwarf unwinding is not bound by it. */
 const MAX_STACK = 1024
 const NICE = 5
@@ -64,19 +73,20 @@ export class PerfPair {
   /** Resolves with what perf said last, when both processes have ended. */
   readonly ended: Promise<string>
   readonly startedMs: number
+  readonly stream: PerfStream
   private readonly record: ChildProcess
   private readonly script: ChildProcess
   private readonly said = new Map<ChildProcess, string>()
   private running = 2
   private answered = true
 
-  constructor(command: PerfCommand, onLine: (line: string) => void, nowMs: number) {
+  constructor(command: PerfCommand, on: PerfEvents, nowMs: number) {
     this.startedMs = nowMs
+    this.stream = new PerfStream(on.process)
     this.record = spawnLow(recordArguments(command), ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'])
-    const { stdout } = this.record
-    this.script = spawnLow(scriptArguments(), [stdout ?? 'ignore', 'pipe', 'pipe'])
-    stdout?.destroy()
-    this.readText(onLine)
+    this.script = spawnLow(scriptArguments(), ['pipe', 'pipe', 'pipe'])
+    this.passOn()
+    this.readText(on.line)
     this.ended = new Promise(resolve => {
       for (const child of [this.record, this.script]) this.watch(child, resolve)
     })
@@ -89,6 +99,11 @@ export class PerfPair {
     if (!this.answered || !control || !('write' in control) || !control.writable) return
     this.answered = false
     control.write('ping\n')
+  }
+
+  /** Bytes on their way to perf script. */
+  waitingBytes(): number {
+    return this.script.stdin?.writableLength ?? 0
   }
 
   /** Resident bytes of perf script, which holds maps, symbols and unwinding tables of all it has seen. */
@@ -116,6 +131,19 @@ export class PerfPair {
   kill(): void {
     this.record.kill('SIGKILL')
     this.script.kill('SIGKILL')
+  }
+
+  private passOn(): void {
+    const { stdout: from } = this.record
+    const { stdin: to } = this.script
+    if (!from || !to) return
+    from.on('data', (chunk: Buffer) => {
+      for (const piece of this.stream.push(chunk)) to.write(piece)
+      if (to.writableLength > WAITING_BYTES) from.pause()
+    })
+    from.on('end', () => to.end())
+    to.on('drain', () => from.resume())
+    to.on('error', () => from.resume())
   }
 
   private readText(onLine: (line: string) => void): void {
@@ -165,7 +193,7 @@ export class PerfPair {
 }
 
 /** Low priority for CPU and disk where the tool for it is there. All of these exec, so the pid is perf's. */
-function spawnLow(args: string[], stdio: (IOType | Stream)[]): ChildProcess {
+function spawnLow(args: string[], stdio: IOType[]): ChildProcess {
   const idleDisk = existsSync('/usr/bin/ionice') ? ['ionice', '-t', '-c', '3'] : []
   const environment = ['LC_ALL=C', 'PERF_CONFIG=/dev/null', 'DEBUGINFOD_URLS=', 'PAGER=cat']
   return spawn('env', [...environment, ...idleDisk, 'nice', '-n', String(NICE), 'perf', ...args], { stdio })

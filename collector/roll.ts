@@ -19,12 +19,21 @@ const KEPT = 16
 export class WindowRoll {
   private readonly windowMs: number
   private readonly limits: Partial<WindowLimits>
+  private readonly ownCpuNs: () => number
+  private ownCpuBefore = 0
   private readonly closed: StackWindow[] = []
   private builder: WindowBuilder
   private startMs: number
   private endMs: number
 
-  constructor(options: { startMs: number; windowMs: number; limits?: Partial<WindowLimits> }) {
+  /** `ownCpuNs`: what the sampler itself has used so far. */
+  constructor(options: {
+    startMs: number
+    windowMs: number
+    limits?: Partial<WindowLimits>
+    ownCpuNs?: () => number
+  }) {
+    this.ownCpuNs = options.ownCpuNs ?? (() => 0)
     this.windowMs = options.windowMs
     this.limits = options.limits ?? {}
     this.builder = new WindowBuilder(this.limits)
@@ -37,8 +46,8 @@ export class WindowRoll {
     this.builder.add(sample)
   }
 
-  lose(lost: number): void {
-    this.builder.lose(lost)
+  lose(lost: number, throttled: number): void {
+    this.builder.lose(lost, throttled)
   }
 
   /** Windows that have ended. */
@@ -61,12 +70,15 @@ export class WindowRoll {
   }
 
   private close(endMs: number): void {
-    if (!this.builder.empty) this.closed.push(this.builder.build({ startMs: this.startMs, endMs }))
-    this.builder = new WindowBuilder(this.limits)
-    while (this.closed.length > KEPT) {
-      const dropped = this.closed.shift()
-      const samples = dropped?.samples.count.reduce((sum, count) => sum + count, 0) ?? 0
-      this.builder.lose(samples + (dropped?.counters.lost ?? 0))
+    const { startMs, builder } = this
+    while (this.closed.length >= KEPT) {
+      const { counters } = this.closed.shift() ?? {}
+      builder.lose((counters?.samples ?? 0) + (counters?.lost ?? 0), counters?.throttled)
     }
+    const ownCpu = this.ownCpuNs()
+    const ownCpuNs = Math.max(0, ownCpu - this.ownCpuBefore)
+    this.ownCpuBefore = ownCpu
+    if (!builder.empty) this.closed.push(builder.build({ startMs, endMs, ownCpuNs }))
+    this.builder = new WindowBuilder(this.limits)
   }
 }

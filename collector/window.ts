@@ -42,6 +42,10 @@ const LIMITS: WindowLimits = { stacks: 50_000, samples: 200_000, depth: 1024 }
 /** The root of a stack that was cut before it reached one. */
 export const TRUNCATED: Frame = { function: '[truncated]', module: '', file: '', line: 0, kind: 'truncated' }
 
+const CUT = FRAME_KINDS.indexOf('truncated')
+/** `libx.so+0x1f3`, `[unknown]`, `[kernel]`: what stands where nobody knew a name. */
+const NAMELESS = /\+0x[0-9a-f]+$|^\[.*\]$|^$/
+
 export class WindowBuilder {
   private readonly limits: WindowLimits
   private readonly strings = new Index()
@@ -68,6 +72,7 @@ export class WindowBuilder {
     periodNs: column(),
     count: column(),
   }
+  private readonly named: boolean[] = []
   private lost = 0
   private throttled = 0
 
@@ -108,7 +113,7 @@ export class WindowBuilder {
     this.throttled += throttled
   }
 
-  build(time: { startMs: number; endMs: number; event?: string; burst?: string }): StackWindow {
+  build(time: { startMs: number; endMs: number; event?: string; burst?: string; ownCpuNs?: number }): StackWindow {
     const { function: names, module, file, line, kind } = this.frameColumns
     const { process, thread, stack, periodNs, count } = this.sampleColumns
     return {
@@ -133,8 +138,30 @@ export class WindowBuilder {
         periodNs: Float64Array.from(periodNs),
         count: Uint32Array.from(count),
       },
-      counters: { lost: this.lost, throttled: this.throttled },
+      counters: {
+        lost: this.lost,
+        throttled: this.throttled,
+        ...this.quality(),
+        ...(time.ownCpuNs === undefined ? {} : { ownCpuNs: time.ownCpuNs }),
+      },
     }
+  }
+
+  /** How much of the truth the window covers, counted by samples. */
+  private quality(): { samples: number; unfinished: number; frames: number; namedFrames: number } {
+    const sums = { samples: 0, unfinished: 0, frames: 0, namedFrames: 0 }
+    const { stack, count } = this.sampleColumns
+    for (const [at, samples] of count.entries()) {
+      const from = this.offsets[stack[at] ?? 0] ?? 0
+      const to = this.offsets[(stack[at] ?? 0) + 1] ?? 0
+      const cut = this.frameColumns.kind[this.stackFrames[to - 1] ?? 0] === CUT
+      const frames = this.stackFrames.slice(from, cut ? to - 1 : to)
+      sums.samples += samples
+      sums.unfinished += cut ? samples : 0
+      sums.frames += samples * frames.length
+      sums.namedFrames += samples * frames.filter(frame => this.named[frame]).length
+    }
+    return sums
   }
 
   private processOf(sample: Sample): number {
@@ -199,6 +226,7 @@ export class WindowBuilder {
       columns.file.push(file ?? 0)
       columns.line.push(frame.line)
       columns.kind.push(Math.max(0, FRAME_KINDS.indexOf(frame.kind)))
+      this.named.push(!NAMELESS.test(frame.function))
     }
     return at
   }

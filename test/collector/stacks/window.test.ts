@@ -21,7 +21,7 @@ describe('a window', () => {
     expect(undrawn(window)).toEqual(['1 app fft<step<main 7 2', '1 app out<main 5 1', '1 app step<main 2 1'])
     expect(window.strings[0]).toBe('')
     expect(window.frames.function.length).toBe(4)
-    expect(window).toMatchObject({ ...TIME, event: 'cpu', burst: '', counters: { lost: 0, throttled: 0 } })
+    expect(window).toMatchObject({ ...TIME, event: 'cpu', burst: '', counters: { lost: 0, throttled: 0, samples: 4 } })
   })
 
   it('keeps processes, restarted pids and threads apart', () => {
@@ -60,6 +60,15 @@ describe('a window', () => {
     const window = windowOf([...drawn('x\n1', { frames }), ...drawn('x\n1', { frames: frames.map(f => ({ ...f })) })])
     expect(window.frames.function.length).toBe(5)
     expect(window.samples.count).toEqual(Uint32Array.of(2))
+  })
+
+  it('says how much of the truth it covers', () => {
+    const window = windowOf(
+      drawn(`main [truncated] [truncated]
+             step a+0x1f      [unknown]
+             1    2           3`),
+    )
+    expect(window.counters).toMatchObject({ samples: 3, unfinished: 2, frames: 4, namedFrames: 2 })
   })
 
   it('counts stacks beyond its bounds as lost, and goes on with those it knows', () => {
