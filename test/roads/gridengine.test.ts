@@ -11,6 +11,8 @@ import { processesOf, TREE } from '../testbeds/processes.ts'
 import { type Testbed, upTestbed } from '../testbeds/testbed.ts'
 
 const log = pino({ level: 'silent' })
+/** Roads run side by side: each knows its own processes. */
+const road = (tag: string) => `${tag}-${process.pid}`
 const boot = readBoot({ proc: '/proc' })
 
 interface Bed {
@@ -65,9 +67,9 @@ describe('Grid Engine', () => {
     ids.fail = await submit(bed, '-N fail fail.sh', 'labuser1')
     ids.segv = await submit(bed, '-N segv segv.sh', 'labuser1')
     ids.odd = await submit(bed, `-N 'lt<gt>&"q' -b y sleep 20`, 'labuser1')
-    ids.one = await submit(bed, '-N one -v ROAD=one tree.sh', 'labuser1')
-    ids.two = await submit(bed, '-N two -pe smp 2 -l h_rt=3600 -v ROAD=two tree.sh', 'labuser2')
-    ids.array = await submit(bed, '-N array -t 1-7:2 -tc 2 -v ROAD=array tree.sh', 'labuser2')
+    ids.one = await submit(bed, `-N one -v ROAD=${road('one')} tree.sh`, 'labuser1')
+    ids.two = await submit(bed, `-N two -pe smp 2 -l h_rt=3600 -v ROAD=${road('two')} tree.sh`, 'labuser2')
+    ids.array = await submit(bed, `-N array -t 1-7:2 -tc 2 -v ROAD=${road('array')} tree.sh`, 'labuser2')
     ids.deleted = await submit(bed, '-N deleted -b y sleep 300', 'labuser1')
     ids.held = await submit(bed, '-N held -h -b y true', 'labuser1')
   }, 300_000)
@@ -117,12 +119,12 @@ describe('Grid Engine', () => {
       ['two', 7],
       ['array', 14],
     ] as const)
-      await expect.poll(() => processesOf(tag, boot).length, { timeout: 30_000 }).toBeGreaterThanOrEqual(atLeast)
+      await expect.poll(() => processesOf(road(tag), boot).length, { timeout: 30_000 }).toBeGreaterThanOrEqual(atLeast)
     for (const tag of ['one', 'two']) {
-      const charges = processesOf(tag, boot).map(p => attribution.charge(p.pid, p.startMs))
+      const charges = processesOf(road(tag), boot).map(p => attribution.charge(p.pid, p.startMs))
       expect(new Set(charges.map(c => `${c.job} ${c.evidence}`))).toEqual(new Set([`${ids[tag]} gid`]))
     }
-    const tasks = new Set(processesOf('array', boot).map(p => attribution.charge(p.pid, p.startMs).job))
+    const tasks = new Set(processesOf(road('array'), boot).map(p => attribution.charge(p.pid, p.startMs).job))
     expect(tasks).toEqual(new Set([`${ids.array}.1`, `${ids.array}.3`]))
     expect(attribution.charge(process.pid, startMsOf(boot, 0) + 1).job).toBe('')
   })
@@ -133,7 +135,7 @@ describe('Grid Engine', () => {
   ] as const)('with what is better switched off, by %s', ([evidence, searched], { skip }) => {
     const { poller } = use(skip)
     const attribution = attributionOf(poller, [...searched])
-    const charges = processesOf('two', boot).map(p => attribution.charge(p.pid, p.startMs))
+    const charges = processesOf(road('two'), boot).map(p => attribution.charge(p.pid, p.startMs))
     attribution.close()
     const found = charges.filter(c => c.evidence === evidence)
     // The daemon's parent is init: only what it was started with still tells.

@@ -12,6 +12,8 @@ import { processesOf, TREE } from '../testbeds/processes.ts'
 import { type Testbed, upTestbed } from '../testbeds/testbed.ts'
 
 const log = pino({ level: 'silent' })
+/** Roads run side by side: each knows its own processes. */
+const road = (tag: string) => `${tag}-${process.pid}`
 const boot = readBoot({ proc: '/proc' })
 const ODD = 'new\nline=x | "quo\'te" JobState=FAKE \\ 日本'
 
@@ -75,10 +77,10 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
     ids.fail = await submit(bed, `-J fail --wrap 'exit 3'`)
     ids.killed = await submit(bed, `-J killed --wrap 'kill -9 $$'`)
     ids.odd = await submit(bed, `-J '${ODD.replace("'", `'"'"'`)}' --wrap 'sleep 120'`)
-    ids.one = await submit(bed, '-J one -N2 -n3 --export=ALL,ROAD=one --wrap "srun ./tree.sh"', 'labuser1')
-    ids.two = await submit(bed, '-J two -N2 -n2 -t 90 --export=ALL,ROAD=two ./tree.sh', 'labuser2')
+    ids.one = await submit(bed, `-J one -N2 -n3 --export=ALL,ROAD=${road('one')} --wrap "srun ./tree.sh"`, 'labuser1')
+    ids.two = await submit(bed, `-J two -N2 -n2 -t 90 --export=ALL,ROAD=${road('two')} ./tree.sh`, 'labuser2')
     ids.cancelled = await submit(bed, `-J cancelled --wrap 'sleep 300'`)
-    ids.array = await submit(bed, '-J array -a 1-4%2 --export=ALL,ROAD=array ./tree.sh', 'labuser2')
+    ids.array = await submit(bed, `-J array -a 1-4%2 --export=ALL,ROAD=${road('array')} ./tree.sh`, 'labuser2')
     ids.held = await submit(bed, '-H -J held --wrap true')
   }, 300_000)
   afterAll(async () => {
@@ -127,11 +129,11 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
       ['two', 7],
       ['array', 14],
     ] as const)
-      await expect.poll(() => processesOf(tag, boot).length, { timeout: 30_000 }).toBeGreaterThanOrEqual(atLeast)
+      await expect.poll(() => processesOf(road(tag), boot).length, { timeout: 30_000 }).toBeGreaterThanOrEqual(atLeast)
     await expect
       .poll(
         () =>
-          processesOf('two', boot)
+          processesOf(road('two'), boot)
             .filter(p => p.comm === 'sleep')
             .map(p => jobOf(p).evidence)
             .sort(),
@@ -143,13 +145,13 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
           : ['environment', 'listpids', 'listpids', 'listpids'],
       )
     for (const tag of ['one', 'two']) {
-      const processes = processesOf(tag, boot)
+      const processes = processesOf(road(tag), boot)
       expect(new Set(processes.map(p => jobOf(p).job))).toEqual(new Set([ids[tag]]))
     }
-    expect(new Set(processesOf('array', boot).map(p => jobOf(p).job))).toEqual(
+    expect(new Set(processesOf(road('array'), boot).map(p => jobOf(p).job))).toEqual(
       new Set([`${ids.array}_1`, `${ids.array}_2`]),
     )
-    const steps = processesOf('one', boot)
+    const steps = processesOf(road('one'), boot)
       .map(p => jobOf(p))
       .filter(c => c.step === '0')
     expect(new Set(steps.map(c => c.rank))).toEqual(new Set([0, 1, 2]))

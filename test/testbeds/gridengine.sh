@@ -34,7 +34,7 @@ die() { echo "gridengine.sh: $*" >&2; tail -n 5 "$DIR"/spool/qmaster/messages "$
 wait_for() { local end=$(($(date +%s) + $1)) what=$2; shift 2
   until "$@" >/dev/null 2>&1; do [ "$(date +%s)" -lt $end ] || die "gave up waiting for $what"; sleep 0.1; done; }
 
-packages() {
+install_missing() {
   local missing="" p
   for p in gridengine-master gridengine-exec gridengine-client procps; do
     [ "$(dpkg-query -W -f='${db:Status-Abbrev}' $p 2>/dev/null)" = "ii " ] || missing="$missing $p"; done
@@ -44,17 +44,21 @@ packages() {
   local policy=/usr/sbin/policy-rc.d made=0
   [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy; chmod 755 $policy; made=1; }
   export DEBIAN_FRONTEND=noninteractive
-  apt-get -qq update >/dev/null 2>&1
+  for _ in 1 2 3 4 5 6; do apt-get -qq update >/dev/null 2>&1 && break; sleep 5; done   # its lock has no wait
   # false: no cluster of the packages' own; ours is made below
   printf '%s shared/gridengineconfig boolean false\n' gridengine-{common,client,master,exec} | debconf-set-selections
   apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing </dev/null >/tmp/gridengine-testbed-apt.log 2>&1
   local rc=$?; [ $made = 1 ] && rm -f $policy
   [ $rc = 0 ] || { tail -5 /tmp/gridengine-testbed-apt.log >&2; echo "gridengine.sh: cannot install:$missing" >&2; exit 3; }; }
 
+# Roads run side by side: one installs, and makes the users, at a time.
+prepare() {
+  (flock 9; install_missing
+    for u in labuser1 labuser2; do id -u $u >/dev/null 2>&1 || useradd -m -s /bin/bash $u; done) 9>/tmp/testbed.lock || exit $?; }
+
 configure() {
   mkdir -p "$DIR"/{root/default/common,spool/qmaster/job_scripts,spool/execd,spool/spooldb,cfg,bin,out}; : >"$DIR/.gridengine-testbed"
   chmod 755 "$DIR"; chmod 1777 "$DIR/out"
-  for u in labuser1 labuser2; do id -u $u >/dev/null 2>&1 || useradd -m -s /bin/bash $u; done
   for l in bin lib util utilbin; do cp -a /var/lib/gridengine/$l "$DIR/root/"; done
   sed "s#/var/spool/gridengine#$DIR/spool#" /usr/share/gridengine/default-bootstrap >"$DIR/root/default/common/bootstrap"
   # A connection from 127.0.0.1 is from "localhost", a stranger to qmaster: the first word of the line is the name used.
@@ -85,7 +89,7 @@ queues() {
 
 up() {
   [ "$(id -u)" = 0 ] || { echo "gridengine.sh: run as root" >&2; exit 3; }
-  packages; down; [ -e "$DIR" ] && die "$DIR exists and is not a testbed"
+  prepare; down; [ -e "$DIR" ] && die "$DIR exists and is not a testbed"
   HOST=$(hostname); export SGE_ROOT=$DIR/root SGE_CELL=default SGE_QMASTER_PORT=$PORT SGE_EXECD_PORT=$((PORT + 1))
   CLEAN="env -i PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin LANG=C.UTF-8 SGE_ROOT=$SGE_ROOT SGE_CELL=default SGE_QMASTER_PORT=$PORT SGE_EXECD_PORT=$((PORT + 1))"
   configure; . "$DIR/env.sh"

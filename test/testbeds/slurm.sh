@@ -42,7 +42,7 @@ die() { echo "slurm.sh: $*" >&2; tail -n 5 "$DIR"/log/*.log >&2 2>/dev/null; dow
 wait_for() { local end=$(($(date +%s) + $1)) what=$2; shift 2
   until "$@" >/dev/null 2>&1; do [ "$(date +%s)" -lt $end ] || die "gave up waiting for $what"; sleep 0.1; done; }
 
-packages() {
+install_missing() {
   local want="munge slurmctld slurmd slurm-client procps" missing="" p
   [ $ACCOUNTING = 1 ] && want="$want slurmdbd mariadb-server"
   for p in $want; do [ "$(dpkg-query -W -f='${db:Status-Abbrev}' "$p" 2>/dev/null)" = "ii " ] || missing="$missing $p"; done
@@ -50,14 +50,18 @@ packages() {
   local policy=/usr/sbin/policy-rc.d made=0                    # the packages must not start daemons of their own
   [ -e $policy ] || { printf '#!/bin/sh\nexit 101\n' >$policy; chmod 755 $policy; made=1; }
   export DEBIAN_FRONTEND=noninteractive
-  apt-get -qq update >/dev/null 2>&1
+  for _ in 1 2 3 4 5 6; do apt-get -qq update >/dev/null 2>&1 && break; sleep 5; done   # its lock has no wait
   apt-get -qq -o DPkg::Lock::Timeout=300 install -y --no-install-recommends $missing </dev/null >/tmp/slurm-testbed-apt.log 2>&1
   local rc=$?; [ $made = 1 ] && rm -f $policy
   [ $rc = 0 ] || { tail -5 /tmp/slurm-testbed-apt.log >&2; echo "slurm.sh: cannot install:$missing" >&2; exit 3; }; }
 
+# Roads run side by side: one installs, and makes the users, at a time.
+prepare() {
+  (flock 9; install_missing
+    for u in labuser1 labuser2; do id -u $u >/dev/null 2>&1 || useradd -m -s /bin/bash $u; done) 9>/tmp/testbed.lock || exit $?; }
+
 configure() {
   mkdir -p "$DIR"/{bin,etc,state,log,spool,munge,out}; : >"$DIR/.slurm-testbed"; chmod 755 "$DIR"; chmod 1777 "$DIR/out"
-  for u in labuser1 labuser2; do id -u $u >/dev/null 2>&1 || useradd -m -s /bin/bash $u; done
   # The daemons learn what they are from argv[0]: as slurmstepd-wlm every step dies with SIGSEGV. So links with plain names.
   for b in slurmctld slurmd slurmstepd; do ln -sfn /usr/sbin/$b-wlm "$DIR/bin/$b"; done
   local ports="[$((PORT + 11))-$((PORT + 10 + NODES))]" names="lab[1-$NODES]"
@@ -139,7 +143,7 @@ accounting() {
 
 up() {
   [ "$(id -u)" = 0 ] || { echo "slurm.sh: run as root" >&2; exit 3; }
-  packages; down; [ -e "$DIR" ] && die "$DIR exists and is not a testbed"
+  prepare; down; [ -e "$DIR" ] && die "$DIR exists and is not a testbed"
   configure; . "$DIR/env.sh"
   head -c 128 /dev/urandom >"$DIR/munge/key"; chmod 400 "$DIR/munge/key"; chown -R munge:munge "$DIR/munge"; chmod 755 "$DIR/munge"
   runuser -u munge -- /usr/sbin/munged --key-file="$DIR/munge/key" --socket="$DIR/munge/sock" --pid-file="$DIR/munge/pid" \

@@ -72,11 +72,11 @@ export function nodesOf(nodes: readonly SlurmNode[]): { records: PolledNode[]; n
 }
 
 /** IDLE+DRAIN is drained, ALLOCATED+DRAIN is draining (as sinfo prints it); other flags are appended: idle+completing. */
-function nodeState(states: readonly string[]): string | undefined {
+function nodeState(states: readonly string[]): string {
   const [base, ...flags] = states.map(state => state.toLowerCase())
-  if (base === undefined) return undefined
+  if (base === undefined) return 'unknown'
   const busy = base === 'allocated' || base === 'mixed' || flags.includes('completing')
   const word = flags.includes('drain') && base !== 'down' ? (busy ? 'draining' : 'drained') : base
   const rest = flags.filter(flag => flag !== 'drain' || base === 'down')
-  return cut([word, ...rest].join('+'), 255)
+  return [word, ...rest].join('+').slice(0, 255)
 }
