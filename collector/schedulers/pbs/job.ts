@@ -62,12 +62,9 @@ export function jobOf(
 ): PolledJob {
   const asked = groupOf(job, 'Resource_List')
   const array = /^(\d+)\[(\d*)\](\..*)?$/.exec(id)
-  // The array itself holds nothing: its tasks do.
-  const whole = array !== null && array[2] === ''
   const held = allocationsOf(job, hostOf)
   const ended = ENDED.has(state)
   const started = timeOf(valueIn(job, 'stime', 'start', 'start_time'))
-  const sum = (key: 'cores' | 'gpus' | 'memoryBytes') => sumOf(held.map(a => a[key]))
   return present<PolledJob>({
     id,
     scheduler: 'pbs',
@@ -87,13 +84,22 @@ export function jobOf(
     endMs: ended ? timeOf(valueIn(job, 'obittime', 'end', 'comp_time', 'mtime')) : undefined,
     timeLimitSeconds: parseDuration(valueIn(asked, 'walltime')),
     nodeCount: held.length > 0 ? held.length : undefined,
-    cores: whole ? undefined : (sum('cores') ?? countOf(valueIn(asked, 'ncpus'))),
-    gpus: whole ? undefined : (sum('gpus') ?? countOf(valueIn(asked, 'ngpus'))),
-    memoryBytes: whole ? undefined : (sum('memoryBytes') ?? parseSize(valueIn(asked, 'mem'))),
+    // The array itself holds nothing: its tasks do.
+    ...(array?.[2] === '' ? {} : amountsOf(held, asked)),
     ...(ended ? exitOf(valueIn(job, 'Exit_status', 'exit_status')) : {}),
     restarts: restartsOf(valueIn(job, 'run_count')),
     workDir: cut(valueIn(job, 'jobdir'), 4096),
     allocations: held.length > 0 ? held : undefined,
+  })
+}
+
+/** What is held, else what was asked for. */
+function amountsOf(held: readonly Allocation[], asked: Attributes): Partial<PolledJob> {
+  const sum = (key: 'cores' | 'gpus' | 'memoryBytes') => sumOf(held.map(share => share[key]))
+  return present<Partial<PolledJob>>({
+    cores: sum('cores') ?? countOf(valueIn(asked, 'ncpus')),
+    gpus: sum('gpus') ?? countOf(valueIn(asked, 'ngpus')),
+    memoryBytes: sum('memoryBytes') ?? parseSize(valueIn(asked, 'mem')),
   })
 }
 
