@@ -16,6 +16,7 @@ import { openCpu } from './sources/cpu.ts'
 import { openDisk } from './sources/disk.ts'
 import { openFilesystem } from './sources/filesystem.ts'
 import { openHostPower } from './sources/hostpower.ts'
+import { openInfiniband } from './sources/infiniband.ts'
 import { openLoad } from './sources/load.ts'
 import { openLustre } from './sources/lustre.ts'
 import { openMemory } from './sources/memory.ts'
@@ -86,6 +87,7 @@ export const SOURCES: readonly { name: string; open: OpenSource }[] = [
   { name: 'pressure', open: openPressure },
   { name: 'disk', open: openDisk },
   { name: 'network', open: openNetwork },
+  { name: 'infiniband', open: openInfiniband },
   { name: 'filesystem', open: options => openFilesystem(options) },
   { name: 'nfs', open: openNfs },
   { name: 'lustre', open: openLustre },

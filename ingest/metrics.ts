@@ -8,6 +8,7 @@
  * Kernel files: https://docs.kernel.org/filesystems/proc.html, https://docs.kernel.org/accounting/psi.html.
  * OTLP names are OpenTelemetry's semantic conventions where they exist, system.linux.* / jobsight.* where they do not.
  */
+import { FABRIC_METRICS } from './catalogue/fabric.ts'
 import { FILESYSTEM_METRICS } from './catalogue/filesystem.ts'
 import { POWER_METRICS } from './catalogue/power.ts'
 import { type Entity, gauge, type Metric, rate, summed, whole } from './metric.ts'
@@ -129,6 +130,7 @@ const networkIo = (direction: 'receive' | 'transmit'): Metric[] => [
     {
       column: `${direction}_bytes`,
       unit: 'bytes/s',
+      full: 'link_bytes',
       onNode: { column: `network_${direction}_bytes`, how: 'sum' },
       meaning: `bytes ${direction === 'receive' ? 'in' : 'out'} a second`,
       source: '/proc/net/dev',
@@ -442,6 +444,7 @@ export const METRICS: readonly Metric[] = [
   ...networkIo('receive'),
   ...networkIo('transmit'),
 
+  ...FABRIC_METRICS,
   ...FILESYSTEM_METRICS,
   ...POWER_METRICS,
 ]

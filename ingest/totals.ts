@@ -64,7 +64,8 @@ function fillFrom(gather: Gather, node: Row, entity: Entity, rows: readonly Row[
 const PARTITION = /^(?:((?:sd|hd|vd|xvd)[a-z]+)\d+|((?:nvme\d+n\d+|mmcblk\d+|nbd\d+))p\d+)$/
 const NO_DISK = /^(?:loop|ram|zram|sr|fd)\d/
 const LAYERED_DISK = /^(?:dm-|md)\d/
-const NO_INTERFACE = /^(?:lo\d*$|veth|docker|br-|virbr|cni|flannel|cali|dummy|tap|tun)/
+/** A name with a slash is a port of the fast network (mlx5_0/1): IP over it has an interface of its own. */
+const NO_INTERFACE = /\/|^(?:lo\d*$|veth|docker|br-|virbr|cni|flannel|cali|dummy|tap|tun)/
 const LAYERED_INTERFACE = /^(?:bond|team)\d/
 
 /** Instances that are not parts or copies of others here. A layer counts only where nothing below it is seen. */

@@ -10,7 +10,9 @@
  * InfiniBand is seen here only as far as IP runs over it; RDMA passes the kernel by.
  */
 import { existsSync } from 'node:fs'
+import { join } from 'node:path'
 import { rateOf } from '../counter.ts'
+import { parseNumber, readText } from '../hwmon.ts'
 import { SourceError } from '../kernelfile.ts'
 import type { Absent, Reading, Roots, Source, SourceOptions, Tick } from '../source.ts'
 
@@ -79,6 +81,32 @@ function readingsOf(interfaces: readonly Rates[]): Reading[] {
   return readings
 }
 
+const SPEEDS_EVERY_MS = 300_000
+
+/** Bytes a second that a link can carry. A link that is down says -1 or nothing, and virtual cards may say what they like. */
+function readSpeed(roots: Roots, name: string): number | undefined {
+  const megabits = parseNumber(readText(join(roots.sys, 'class/net', name, 'speed')))
+  return megabits !== undefined && megabits > 0 ? (megabits * 1e6) / 8 : undefined
+}
+
+/** Speeds of the cards: a cable can be changed, but asking takes the lock of the network's configuration. */
+function openLinks(roots: Roots): (kinds: ReadonlyMap<string, InterfaceKind>, tick: Tick) => Reading[] {
+  const speeds = new Map<string, number | undefined>()
+  let readMs = Number.NEGATIVE_INFINITY
+  return (kinds, { monotonicMs }) => {
+    if (monotonicMs - readMs >= SPEEDS_EVERY_MS) {
+      speeds.clear()
+      readMs = monotonicMs
+    }
+    return [...kinds].flatMap(([name, kind]): Reading[] => {
+      if (kind !== 'card') return []
+      if (!speeds.has(name)) speeds.set(name, readSpeed(roots, name))
+      const value = speeds.get(name)
+      return value === undefined ? [] : [{ entity: 'interface', column: 'link_bytes', instance: name, value }]
+    })
+  }
+}
+
 /** In a container net/dev is the container's own; process 1 of the host's /proc sees the host's. */
 const pathsOf = (roots: Roots) => (roots.proc === '/proc' ? ['proc/net/dev'] : ['proc/1/net/dev', 'proc/net/dev'])
 
@@ -88,6 +116,7 @@ export function openNetwork({ files, roots }: SourceOptions): Source | Absent {
     .find(found => found !== undefined)
   if (!file) return { absent: 'no /proc/net/dev' }
   const kinds = new Map<string, InterfaceKind>()
+  const links = openLinks(roots)
   let before: { interfaces: ReadonlyMap<string, InterfaceCounters>; monotonicMs: number } | undefined
   return {
     name: 'network',
@@ -101,7 +130,7 @@ export function openNetwork({ files, roots }: SourceOptions): Source | Absent {
       for (const name of kinds.keys()) if (!interfaces.has(name)) kinds.delete(name)
       if (!last) return []
       const seconds = (tick.monotonicMs - last.monotonicMs) / 1000
-      return readingsOf(
+      const readings = readingsOf(
         [...interfaces].flatMap(([name, now]) => {
           const kind = kinds.get(name) ?? 'no'
           const then = last.interfaces.get(name)
@@ -109,6 +138,7 @@ export function openNetwork({ files, roots }: SourceOptions): Source | Absent {
           return [{ name, kind, values: COLUMNS.map(({ at }) => rateOf(then?.[at], now[at], seconds)) }]
         }),
       )
+      return [...readings, ...links(kinds, tick)]
     },
   }
 }

@@ -50,6 +50,30 @@ describe('/proc/net/dev', () => {
     })
   })
 
+  it('has what the link of a card can carry, and leaves it out where the link is down', () => {
+    const rows = (t: number): Row[] => [
+      ['eth0', t],
+      ['eth1', t],
+      ['bond0', t],
+    ]
+    const speed = (name: string, text: string) => ({ [`sys/class/net/${name}/speed`]: text })
+    const machine = makeMachine({
+      'proc/net/dev': netDev(...rows(0)),
+      ...card('eth0'),
+      ...speed('eth0', '25000\n'),
+      ...card('eth1'),
+      ...speed('eth1', '-1\n'),
+      ...speed('bond0', '50000\n'),
+    })
+    const network = opened(openNetwork(machine.options))
+    network.read(machine.tick())
+    const links = (after?: number) =>
+      Object.entries(table(network.read(machine.tick(after)))).filter(([key]) => key.endsWith('link_bytes'))
+    expect(links()).toEqual([['interface eth0 link_bytes', 25e9 / 8]])
+    machine.write('sys/class/net/eth1/speed', '100000\n')
+    expect(links(300_000)).toContainEqual(['interface eth1 link_bytes', 100e9 / 8])
+  })
+
   it('counts bonded cards, VLANs and bridges once: where the hardware is', () => {
     const at = (t: number) =>
       netDev(

@@ -10,7 +10,8 @@ const untilMs = Date.UTC(2026, 10, 23, 14)
 const GIB = 1024 ** 3
 
 /** What the simulated nodes do not have. */
-const NOT_SIMULATED = /^(filesystem|socket)\.|^node\.(power_|temperature_max)/
+const NOT_SIMULATED =
+  /^(filesystem|socket)\.|^node\.(power_|temperature_max|fabric_)|^interface\.(link_|transmit_waits|retransmissions|congestion_notices)/
 
 async function all(options: Partial<SimulateOptions>): Promise<Traffic[]> {
   const traffic: Traffic[] = []
