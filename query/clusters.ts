@@ -2,7 +2,6 @@
 import { COLUMNS, METRICS, type Metric } from '../ingest/metrics.ts'
 import type { Catalogue, Clusters } from './api.ts'
 import type { Desk } from './desk.ts'
-import { readNodeRecords } from './inventory.ts'
 import { isUp, newestOf } from './newest.ts'
 import { coresOf } from './nodes.ts'
 import { ENTITY_NAMES, tableOf } from './points.ts'
@@ -25,7 +24,7 @@ async function readCluster(desk: Desk, cluster: string, heardMs: number): Promis
   const newest = newestOf(desk, cluster)
   const [lastSeen, records, jobs] = await Promise.all([
     desk.known.lastSeen(asker, cluster),
-    readNodeRecords(asker, cluster),
+    desk.known.records(asker, cluster),
     readJobCounts(desk, cluster),
   ])
   const values = new Map(newest.map(n => [n.node, n]))

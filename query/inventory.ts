@@ -7,15 +7,10 @@ import { and, sql } from './sql.ts'
 const parseNode = (record: string): Partial<Node> => JSON.parse(record) as Partial<Node>
 
 /** The records of the two senders as one: of each field the newest that is there. */
-export async function readNodeRecords(
-  asker: Asker,
-  cluster: string,
-  node?: string,
-): Promise<Map<string, Partial<Node>>> {
+export async function readNodeRecords(asker: Asker, cluster: string): Promise<Map<string, Partial<Node>>> {
   const rows = await asker.rows<{ node: string; record: string }>(
     'node records',
-    sql`SELECT node, record FROM nodes FINAL
-        WHERE ${and([sql`cluster = ${cluster}`, node === undefined ? undefined : sql`node = ${node}`])} ORDER BY updated_ms`,
+    sql`SELECT node, record FROM nodes FINAL WHERE cluster = ${cluster} ORDER BY updated_ms`,
   )
   const merged = new Map<string, Partial<Node>>()
   for (const row of rows) merged.set(row.node, { ...merged.get(row.node), ...parseNode(row.record) })

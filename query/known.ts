@@ -1,7 +1,8 @@
 /** Names the store has heard of: what a scope may name, and what is offered instead of a name it has not. */
 import type { Latest } from '../ingest/latest.ts'
-import type { Job } from '../ingest/records.ts'
+import type { Job, Node } from '../ingest/records.ts'
 import type { Asker } from './asker.ts'
+import { readNodeRecords } from './inventory.ts'
 import { readFirst, readLastSeen } from './measured.ts'
 import { sql } from './sql.ts'
 
@@ -12,12 +13,16 @@ export interface Known {
   nodes(asker: Asker, cluster: string): Promise<Map<string, string>>
   /** node -> when it was last heard of, to the hour: memory knows the nodes of the last hour exactly. */
   lastSeen(asker: Asker, cluster: string): Promise<Map<string, number>>
+  /** What the nodes are, as their collectors and the scheduler told it. */
+  records(asker: Asker, cluster: string): Promise<Map<string, Partial<Node>>>
   /** First moment that the cluster was measured; null before. */
   first(asker: Asker, cluster: string): Promise<number | null>
 }
 
 /** Every question needs names, and they change rarely: what the store says of them is kept so long. */
 const KEPT_MS = 30_000
+/** A node that is drained should be seen to be. */
+const RECORDS_KEPT_MS = 5_000
 /** Older nodes are known by their records, not by their points any more. */
 const POINTS_BACK_SECONDS = 60 * 86_400
 
@@ -33,6 +38,7 @@ export function openKnown(latest: Latest): Known {
       return names
     },
     lastSeen: keep(readLastSeen),
+    records: keep(readNodeRecords, RECORDS_KEPT_MS),
     first: keep(readFirst),
   }
 }
@@ -40,11 +46,11 @@ export function openKnown(latest: Latest): Known {
 type Read<T> = (asker: Asker, cluster: string) => Promise<T>
 
 /** The last answer of each cluster for a while; a failed or empty one is asked again. It outlives its first reader. */
-function keep<T>(read: Read<T>): Read<T> {
+function keep<T>(read: Read<T>, keptMs = KEPT_MS): Read<T> {
   const kept = new Map<string, { at: number; answer: Promise<T> }>()
   return (asker, cluster) => {
     const known = kept.get(cluster)
-    if (known && asker.nowMs >= known.at && asker.nowMs - known.at < KEPT_MS) return known.answer
+    if (known && asker.nowMs >= known.at && asker.nowMs - known.at < keptMs) return known.answer
     const asked = { at: asker.nowMs, answer: read(asker.until(undefined), cluster) }
     kept.set(cluster, asked)
     const forget = () => {

@@ -5,7 +5,7 @@ import type { NodeDetail, NodeSummary, Nodes } from './api.ts'
 import type { NodesAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { natural } from './heatmap.ts'
-import { type JobOnNode, readJobsOnNodes, readNodeRecords } from './inventory.ts'
+import { type JobOnNode, readJobsOnNodes } from './inventory.ts'
 import { isUp, type Newest, newestOf } from './newest.ts'
 import { ENTITY_NAMES, metricNamed, tableOf } from './points.ts'
 import { resolveCluster, resolveScope, type Target, within } from './scope.ts'
@@ -26,7 +26,7 @@ export async function readNodes(desk: Desk, ask: NodesAsk): Promise<Nodes> {
   const newest = newestOf(desk, cluster)
   const [lastSeen, records, jobs] = await Promise.all([
     desk.known.lastSeen(asker, cluster),
-    readNodeRecords(asker, cluster),
+    desk.known.records(asker, cluster),
     readJobsOnNodes(asker, cluster),
   ])
   const known = { newest: new Map(newest.map(n => [n.node, n])), lastSeen, records, jobs }
@@ -92,7 +92,7 @@ export async function readNode(
   const newest = newestOf(desk, target.cluster, name)
   const [lastSeen, records, jobs, instances] = await Promise.all([
     desk.known.lastSeen(asker, target.cluster),
-    readNodeRecords(asker, target.cluster, name),
+    desk.known.records(asker, target.cluster),
     readJobsOnNodes(asker, target.cluster, name),
     readInstances(desk, target),
   ])
