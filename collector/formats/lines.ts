@@ -26,8 +26,9 @@ export class LineSplitter {
   }
 }
 
-export async function* readLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
+/** The lines of each chunk. */
+export async function* readLines(chunks: AsyncIterable<Uint8Array>): AsyncGenerator<string[]> {
   const splitter = new LineSplitter()
-  for await (const chunk of chunks) yield* splitter.push(chunk)
-  yield* splitter.end()
+  for await (const chunk of chunks) yield splitter.push(chunk)
+  yield splitter.end()
 }
