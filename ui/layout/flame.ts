@@ -40,14 +40,30 @@ export interface Boxes {
 
 const at = (array: { readonly [i: number]: number; readonly length: number }, i: number): number => array[i] ?? 0
 
-function sortedChildren(tree: Tree): Int32Array[] {
+/** Children of box i are list[offsets[i] .. offsets[i + 1]), the widest first, the pruned rest last. */
+function sortedChildren(tree: Tree): { offsets: Int32Array; list: Int32Array } {
   const n = tree.parent.length
-  const children: number[][] = Array.from({ length: n }, () => [])
-  for (let i = 1; i < n; i++) children[at(tree.parent, i)]?.push(i)
-  const isOther = (i: number) => (tree.kinds[at(tree.kind, i)] === 'other' ? 1 : 0)
-  return children.map(c =>
-    Int32Array.from(c.sort((a, b) => isOther(a) - isOther(b) || at(tree.total, b) - at(tree.total, a) || a - b)),
-  )
+  const offsets = new Int32Array(n + 1)
+  for (let i = 1; i < n; i++) {
+    const p = at(tree.parent, i) + 1
+    offsets[p] = at(offsets, p) + 1
+  }
+  for (let i = 0; i < n; i++) offsets[i + 1] = at(offsets, i + 1) + at(offsets, i)
+  const next = offsets.slice()
+  const list = new Int32Array(Math.max(0, n - 1))
+  for (let i = 1; i < n; i++) {
+    const p = at(tree.parent, i)
+    list[at(next, p)] = i
+    next[p] = at(next, p) + 1
+  }
+  const other = tree.kinds.indexOf('other')
+  const last = (i: number) => (at(tree.kind, i) === other ? 1 : 0)
+  const widestFirst = (a: number, b: number) => last(a) - last(b) || at(tree.total, b) - at(tree.total, a) || a - b
+  for (let i = 0; i < n; i++) {
+    const [from, to] = [at(offsets, i), at(offsets, i + 1)]
+    if (to - from > 1) list.subarray(from, to).sort(widestFirst)
+  }
+  return { offsets, list }
 }
 
 /** FNV-1a over the string's UTF-16 words, seeded with the hash of the path above. */
@@ -60,7 +76,7 @@ function hashName(seed: number, name: string): number {
 /** The widest child first, the pruned rest last. */
 export function layoutFlame(tree: Tree): Boxes {
   const n = tree.parent.length
-  const children = sortedChildren(tree)
+  const { offsets, list } = sortedChildren(tree)
   const depth = new Uint16Array(n)
   const start = new Float64Array(n)
   const path = new Uint32Array(n)
@@ -72,14 +88,15 @@ export function layoutFlame(tree: Tree): Boxes {
     rows[d] ??= []
     rows[d]?.push(i)
     let x = at(start, i)
-    const below = children[i] ?? new Int32Array(0)
-    for (const c of below) {
+    const end = at(offsets, i + 1)
+    for (let k = at(offsets, i); k < end; k++) {
+      const c = at(list, k)
       depth[c] = d + 1
       start[c] = x
       path[c] = hashName(at(path, i), tree.strings[at(tree.fn, c)] ?? '')
       x += at(tree.total, c)
     }
-    for (let k = below.length - 1; k >= 0; k--) todo.push(at(below, k))
+    for (let k = end - 1; k >= at(offsets, i); k--) todo.push(at(list, k))
   }
   return { tree, depth, start, path, rows: rows.map(r => Int32Array.from(r)) }
 }

@@ -1,5 +1,5 @@
 /** Values on a time axis -> geometry: scales, ticks, lines with gaps, stacks, bands. Pure; no DOM, no colour. */
-import { scaleLinear, scaleTime } from 'd3'
+import { scaleTime } from 'd3'
 
 export type Values = readonly (number | null)[]
 
@@ -66,8 +66,6 @@ export function niceMax(max: number, full: number | null, unit = ''): number {
   const step = [1, 1.5, 2, 3, 4, 5, 6, 8, 10].find(s => s * power >= max * 0.999) ?? 10
   return step * power
 }
-
-export const valueTicks = (max: number, count: number): number[] => scaleLinear([0, max], [0, 1]).ticks(count)
 
 /** Points x, y, x, y, … of one unbroken run. */
 export type Run = Float32Array

@@ -1,7 +1,7 @@
 /** Above the stacks: search with its matched share, transforms as chips that can be taken back, looks. */
 import { useMemo } from 'preact/hooks'
 import { formatRatio } from '../format.ts'
-import { boxWithPath, layoutFlame, matchedSeconds, matchStrings, type Tree } from '../layout/flame.ts'
+import { type Boxes, boxWithPath, matchedSeconds, matchStrings } from '../layout/flame.ts'
 import { formatTransform, parseTransform } from '../layout/transform.ts'
 import { totalOf } from '../layout/tree.ts'
 import { go, type Place, placeWith } from '../state.ts'
@@ -10,13 +10,13 @@ import { COLOURS } from './flame.tsx'
 
 interface Props {
   place: Place
-  tree: Tree | undefined
+  boxes: Boxes | undefined
   /** Orientation and colours belong to the flame graph alone. */
   looks: boolean
 }
 
-export function Chips({ place: here, tree, looks }: Props) {
-  const share = useMatched(here, tree)
+export function Chips({ place: here, boxes, looks }: Props) {
+  const share = useMatched(here, boxes)
   const find = (text: string) => go(placeWith(here, { find: text }), 'replace')
   return (
     <div class="chips">
@@ -40,12 +40,14 @@ export function Chips({ place: here, tree, looks }: Props) {
 }
 
 /** Part of what is zoomed to that holds what is searched for. */
-function useMatched(here: Place, tree: Tree | undefined): number | undefined {
-  const boxes = useMemo(() => tree && layoutFlame(tree), [tree])
-  const matched = tree && matchStrings(tree.strings, here.query.find ?? '')
-  if (!boxes || !matched) return undefined
-  const zoom = boxWithPath(boxes, Number.parseInt(here.query.zoom ?? '0', 36))
-  return matchedSeconds(boxes, matched, zoom) / Math.max(1e-9, totalOf(boxes.tree, zoom))
+function useMatched(here: Place, boxes: Boxes | undefined): number | undefined {
+  const { find = '', zoom: zoomed = '0' } = here.query
+  return useMemo(() => {
+    const matched = boxes && matchStrings(boxes.tree.strings, find)
+    if (!boxes || !matched) return undefined
+    const zoom = boxWithPath(boxes, Number.parseInt(zoomed, 36))
+    return matchedSeconds(boxes, matched, zoom) / Math.max(1e-9, totalOf(boxes.tree, zoom))
+  }, [boxes, find, zoomed])
 }
 
 function Chip({ place: here, text }: { place: Place; text: string }) {

@@ -26,8 +26,7 @@ export function Grid(props: Props) {
   const { rows, heat, full } = props
   const [box, width] = useWidth<HTMLDivElement>()
   const canvas = useRef<HTMLCanvasElement>(null)
-  useTheme()
-  const litName = useStore(lit)
+  const theme = useTheme()
   const layout = layoutGrid(rows.length, Math.max(60, width), 380)
   const means = useMemo(() => meansOf(props), [rows, heat, props.window.from, props.window.to])
   useEffect(() => {
@@ -35,20 +34,31 @@ export function Grid(props: Props) {
     paint(canvas.current, width, layout.height, pen => {
       for (const [i, row] of rows.entries()) {
         const at = { x: (i % layout.perRow) * layout.size, y: Math.floor(i / layout.perRow) * layout.size }
-        drawCell(pen, row, means[i] ?? null, full(i), { ...at, size: layout.size, chosen: row.name === litName })
+        drawCell(pen, row, means[i] ?? null, full(i), { ...at, size: layout.size })
       }
     })
-  })
+  }, [rows, means, full, width, layout.size, layout.height, theme])
   return (
-    <div ref={box} style={{ margin: '10px 12px' }} {...pointerOf(props, box, layout, means)}>
+    <div ref={box} style={{ margin: '10px 12px', position: 'relative' }} {...pointerOf(props, box, layout, means)}>
       <canvas
         ref={canvas}
         role="img"
         aria-label={t('grid.label', { count: rows.length })}
         style={{ width: `${width}px`, height: `${layout.height}px`, cursor: 'pointer' }}
       />
+      <LitCell rows={rows} layout={layout} />
     </div>
   )
+}
+
+/** The frame around the chosen cell, apart from the picture: a move of the pointer redraws nothing. */
+function LitCell({ rows, layout }: { rows: readonly HeatRow[]; layout: ReturnType<typeof layoutGrid> }) {
+  const name = useStore(lit)
+  const i = name === '' ? -1 : rows.findIndex(r => r.name === name)
+  if (i < 0) return null
+  const { size, perRow } = layout
+  const at = { left: `${(i % perRow) * size}px`, top: `${Math.floor(i / perRow) * size}px` }
+  return <div class="lit-cell" style={{ ...at, width: `${size - 1}px`, height: `${size - 1}px` }} />
 }
 
 const meansOf = ({ rows, heat, window }: Props) =>
@@ -87,7 +97,6 @@ interface Cell {
   x: number
   y: number
   size: number
-  chosen: boolean
 }
 
 function drawCell(pen: CanvasRenderingContext2D, row: HeatRow, mean: number | null, full: number, cell: Cell): void {
@@ -109,8 +118,4 @@ function drawCell(pen: CanvasRenderingContext2D, row: HeatRow, mean: number | nu
     pen.fillText(row.name.slice(-4), x + side / 2, y + side / 2 - 1, side - 2)
     pen.textAlign = 'left'
   }
-  if (!cell.chosen) return
-  pen.strokeStyle = palette().text
-  pen.lineWidth = 2
-  pen.strokeRect(x + 1, y + 1, side - 2, side - 2)
 }

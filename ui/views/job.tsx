@@ -130,7 +130,10 @@ function Findings({ page, data }: { page: Page; data: JobDetail }) {
             <span class={f.severity} />
             <span>{f.text}</span>
             {f.node && (
-              <a class="button plain" href={linkTo(page, { job: data.job.id, node: f.node })}>
+              <a
+                class="button plain"
+                href={linkTo(page, { job: data.job.id, node: f.node }, { with: `job:${data.job.id}` })}
+              >
                 {t('job.see', { node: f.node })} →
               </a>
             )}

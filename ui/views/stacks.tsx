@@ -1,9 +1,9 @@
 /** Where the CPU time went, four ways: flame graph, bottom-up tree, function table, sandwich of one function. */
 import { useMemo } from 'preact/hooks'
-import type { Coverage, Flame } from '../../query/api.ts'
-import { type Answer, ask, type Scope, stacksFile, useAnswer } from '../client.ts'
+import type { Coverage } from '../../query/api.ts'
+import { ask, type Scope, stacksFile, useAnswer } from '../client.ts'
 import { formatCount, formatRatio } from '../format.ts'
-import { layoutFlame, type Tree } from '../layout/flame.ts'
+import { type Boxes, layoutFlame, type Tree } from '../layout/flame.ts'
 import { formatFolded, formatSpeedscope } from '../layout/folded.ts'
 import { functionSums, parseTransform, type Transform, transformTree } from '../layout/transform.ts'
 import { parseTree, totalOf } from '../layout/tree.ts'
@@ -39,7 +39,9 @@ export function Stacks(props: StacksProps) {
   const key = [scope.cluster, scope.job, scope.node, scope.pid].join('|')
   const answer = useAnswer(scope.from === undefined ? undefined : ask.flame(scope, 'topdown'), key)
   const tree = useMemo(() => answer.data && parseTree(answer.data), [answer.data])
-  const shown = useMemo(() => tree && transformTree(tree, transformsOf(here)), [tree, here.transforms])
+  const changes = here.transforms.join('\n')
+  const shown = useMemo(() => tree && transformTree(tree, transformsOf(here)), [tree, changes])
+  const boxes = useMemo(() => shown && layoutFlame(shown), [shown])
   return (
     <Panel
       title={props.title}
@@ -51,10 +53,8 @@ export function Stacks(props: StacksProps) {
       sheet={shown && (() => functionSheet(shown))}
       files={shown ? stackFiles(shown, props.name, scope, here.transforms.length > 0) : []}
     >
-      <Chips place={here} tree={shown} looks={way === 'flame'} />
-      <Shown answer={answer}>
-        {flame => <Body {...props} way={way} answer={flame} tree={shown} place={here} whole={answer} />}
-      </Shown>
+      <Chips place={here} boxes={boxes} looks={way === 'flame'} />
+      <Shown answer={answer}>{() => <Body {...props} way={way} boxes={boxes} place={here} />}</Shown>
     </Panel>
   )
 }
@@ -63,19 +63,17 @@ const transformsOf = (p: Place): Transform[] => p.transforms.flatMap(text => par
 
 interface BodyProps extends StacksProps {
   way: Way
-  answer: Flame
-  tree: Tree | undefined
+  boxes: Boxes | undefined
   place: Place
-  whole: Answer<Flame>
 }
 
 function Body(props: BodyProps) {
-  const { tree, way, scope } = props
-  const boxes = useMemo(() => tree && layoutFlame(tree), [tree])
-  if (!tree || !boxes || totalOf(tree, 0) <= 0) return <NoStacks transformed={props.place.transforms.length > 0} />
-  if (way === 'bottomup') return <BottomUp scope={scope} tree={tree} transformed={props.place.transforms.length > 0} />
-  if (way === 'functions')
-    return <Functions scope={scope} tree={tree} transformed={props.place.transforms.length > 0} />
+  const { boxes, way, scope } = props
+  const transformed = props.place.transforms.length > 0
+  if (!boxes || totalOf(boxes.tree, 0) <= 0) return <NoStacks transformed={transformed} />
+  const { tree } = boxes
+  if (way === 'bottomup') return <BottomUp scope={scope} tree={tree} transformed={transformed} />
+  if (way === 'functions') return <Functions scope={scope} tree={tree} transformed={transformed} />
   if (way === 'sandwich') return <Sandwich {...props} tree={tree} />
   return <FlamePane boxes={boxes} height={props.height} narrow={props.narrow ?? false} name={props.title} />
 }
