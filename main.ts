@@ -344,6 +344,29 @@ async function demo(config: Config, flags: Flags, log: Logger): Promise<Stop> {
   }
 }
 
+async function importFiles(files: string[], config: Config, flags: Flags, log: Logger): Promise<void> {
+  if (files.length === 0)
+    throw new UsageError('import needs a file: perf script > out.txt, then jobsight import out.txt')
+  const { httpSend } = await import('./collector/outbox.ts')
+  const { importProfile } = await import('./collector/import.ts')
+  const endpoint = endpointOf(config)
+  const send = httpSend(endpoint, log)
+  const node = config.collector.node ?? hostname()
+  for (const file of files) {
+    let bodies = 0
+    for await (const body of importProfile(file, {
+      cluster: config.cluster,
+      node,
+      ...(flags.job ? { job: flags.job } : {}),
+    })) {
+      const sent = await send('profiles', body)
+      if (!sent.ok) throw new UsageError(`${file}: ${endpoint} did not take it: ${sent.message}`)
+      bodies++
+    }
+    say(`${file}: ${bodies} requests stored; see ${endpoint}/#/${config.cluster}/node/${node}`)
+  }
+}
+
 async function tellOfJob(args: string[], config: Config): Promise<void> {
   const { tellJob } = await import('./collector/schedulers/manual.ts')
   const node = config.collector.node ?? hostname()
@@ -417,6 +440,8 @@ async function main(): Promise<void> {
       return runUntilSignal(await collect(config, log), log)
     case 'demo':
       return runUntilSignal(await demo(config, flags, log), log)
+    case 'import':
+      return importFiles(rest, config, flags, log)
     case 'job':
       return tellOfJob(rest, config)
     case 'doctor':
