@@ -23,8 +23,6 @@ import type {
 } from './sampler.ts'
 import type { Reading, Source } from './source.ts'
 
-export { encodeProfiles } from './profiles.ts'
-
 export interface StacksOptions extends SamplerOptions {
   /** Short host name. */
   node: string
