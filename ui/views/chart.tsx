@@ -44,6 +44,8 @@ export interface ChartProps {
   height: number
   /** The scale ends at least here, so that the noise of an idle device stays small. */
   floor?: number
+  /** Not answered yet: nothing is known, not even that nothing is there. */
+  asking?: boolean
   /** Why nothing is there, where nothing is. */
   why?: string | undefined
   /** Something else to compare with, dashed. */
@@ -61,9 +63,9 @@ export function Chart(props: ChartProps) {
         height={height}
         label={describe(props)}
         draw={pen => drawChart(pen, props)}
-        deps={[frame.axis.from, frame.axis.to, layers, props.bands, props.overlay?.sampled]}
+        deps={[frame.axis.from, frame.axis.to, layers, props.bands, props.overlay?.sampled, props.asking]}
       />
-      {nothing && props.why !== undefined && (
+      {nothing && props.why !== undefined && !props.asking && (
         <div class="why">
           <span>{props.why}</span>
         </div>
@@ -137,6 +139,7 @@ function drawChart(pen: CanvasRenderingContext2D, props: ChartProps): void {
   const { axis } = frame
   drawGrid(pen, axis, height)
   drawBands(pen, props)
+  if (props.asking) return
   const all = layers.map(l => l.values)
   const end = from + Math.max(0, ...all.map(v => v.length)) * bucketMs
   const gaps = [...absent(from, bucketMs, all), { from: axis.from, to: from }, { from: end, to: axis.to }]

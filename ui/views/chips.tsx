@@ -24,7 +24,6 @@ export function Chips({ place: here, boxes, looks }: Props) {
         class="field"
         type="search"
         id="find"
-        style={{ width: '230px' }}
         value={here.query.find ?? ''}
         placeholder={t('stacks.find')}
         aria-label={t('stacks.find')}

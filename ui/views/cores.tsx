@@ -25,7 +25,7 @@ export function Cores({ frame, page }: { frame: Frame; page: Page }) {
   if (answer.data === undefined || rows.length === 0)
     return (
       <Row frame={frame} gutter={<h3>{t('panel.cores')}</h3>}>
-        <div class="hatched" style={{ height: '40px' }} />
+        <div class={answer.data ? 'hatched' : ''} style={{ height: '40px' }} />
         <div class="why">
           <span>{answer.data ? t('absent.cores') : t('ask.series')}</span>
         </div>

@@ -153,6 +153,7 @@ function PanelCharts(props: ChartsProps & { panel: NodePanel; frame: Frame; over
             {...(panel.floor === undefined ? {} : { floor: panel.floor })}
             height={panel.height}
             overlay={overlay && compared && { name: overlay.name, sampled: compared }}
+            asking={series === undefined}
             why={series && reasonOf(detail, panel.source)}
             bands={bands?.jobs ?? []}
           />

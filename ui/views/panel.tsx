@@ -40,31 +40,33 @@ export function Panel(props: Props) {
   const waiting = (props.answers ?? []).some(a => a.question !== undefined && !a.fresh && a.error === undefined)
   const failed = (props.answers ?? []).find(a => a.error !== undefined && a.data !== undefined)
   return (
-    <section class="panel" aria-label={props.name}>
+    <section class={props.titleUnseen ? 'panel narrow' : 'panel'} aria-label={props.name}>
       {waiting && <div class="asking-line" role="progressbar" aria-label={t('ask.again')} />}
       <header>
         <h2 class={props.titleUnseen ? 'unseen' : ''}>{props.title}</h2>
         {props.head}
         <span class="space" />
-        {failed && (
-          <span class="badge alert" title={failed.error?.message}>
-            {t('error.stale')}
-          </span>
-        )}
-        {props.note}
-        {props.sheet && (
-          <button
-            type="button"
-            class="button plain"
-            aria-pressed={asTable}
-            title={t('panel.table')}
-            aria-label={t('panel.table')}
-            onClick={() => setAsTable(!asTable)}
-          >
-            ☰
-          </button>
-        )}
-        <Export {...props} canvasIn={body} />
+        <span class="tools">
+          {failed && (
+            <span class="badge alert" title={failed.error?.message}>
+              {t('error.stale')}
+            </span>
+          )}
+          {props.note}
+          {props.sheet && (
+            <button
+              type="button"
+              class="button plain"
+              aria-pressed={asTable}
+              title={t('panel.table')}
+              aria-label={t('panel.table')}
+              onClick={() => setAsTable(!asTable)}
+            >
+              ☰
+            </button>
+          )}
+          <Export {...props} canvasIn={body} />
+        </span>
       </header>
       <div ref={body}>{asTable && props.sheet ? <SheetTable sheet={props.sheet()} /> : props.children}</div>
     </section>

@@ -104,7 +104,7 @@ export const VIEWS = {
   'stacks.job': ['Stacks of all nodes', '全部节点的调用栈'],
   'stacks.onNodes': ['Stacks on {nodes}', '{nodes} 上的调用栈'],
   'stacks.ways': ['Ways to look at the stacks', '查看方式'],
-  'stacks.find': ['search functions and modules', '搜索函数和模块'],
+  'stacks.find': ['search functions', '搜索函数、模块'],
   'stacks.findModule': ['Highlight {module}', '高亮 {module}'],
   'stacks.pruned': ['smaller boxes', '更小的方块'],
   'stacks.prunedWhy': [
@@ -120,7 +120,7 @@ export const VIEWS = {
   'stacks.transformedAway': ['The transforms leave nothing', '变换后没有剩余'],
   'stacks.takeBack': ['Take all of them back', '全部撤销'],
   'stacks.takeBackOne': ['Take back: {name}', '撤销：{name}'],
-  'way.flame': ['Flame graph', '火焰图'],
+  'way.flame': ['Flame', '火焰图'],
   'way.bottomup': ['Bottom-up', '自底向上'],
   'way.functions': ['Functions', '热点函数'],
   'way.sandwich': ['Sandwich', '调用者/被调用者'],
