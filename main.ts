@@ -348,23 +348,12 @@ async function importFiles(files: string[], config: Config, flags: Flags, log: L
   if (files.length === 0)
     throw new UsageError('import needs a file: perf script > out.txt, then jobsight import out.txt')
   const { httpSend } = await import('./collector/outbox.ts')
-  const { importProfile } = await import('./collector/import.ts')
+  const { uploadProfile } = await import('./collector/upload.ts')
   const endpoint = endpointOf(config)
-  const send = httpSend(endpoint, log)
   const node = config.collector.node ?? hostname()
-  for (const file of files) {
-    let bodies = 0
-    for await (const body of importProfile(file, {
-      cluster: config.cluster,
-      node,
-      ...(flags.job ? { job: flags.job } : {}),
-    })) {
-      const sent = await send('profiles', body)
-      if (!sent.ok) throw new UsageError(`${file}: ${endpoint} did not take it: ${sent.message}`)
-      bodies++
-    }
-    say(`${file}: ${bodies} requests stored; see ${endpoint}/#/${config.cluster}/node/${node}`)
-  }
+  const job = flags.job === undefined ? {} : { job: flags.job }
+  const options = { endpoint, cluster: config.cluster, node, send: httpSend(endpoint, log), fetch, ...job }
+  for (const file of files) say(await uploadProfile(file, options))
 }
 
 async function tellOfJob(args: string[], config: Config): Promise<void> {

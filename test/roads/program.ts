@@ -15,7 +15,7 @@ export interface Program {
   stop(): Promise<number | null>
 }
 
-const MAIN = join(import.meta.dirname, '..', '..', 'dist', 'main.js')
+export const MAIN = join(import.meta.dirname, '..', '..', 'dist', 'main.js')
 
 export async function startProgram(role: string, flags: readonly string[] = []): Promise<Program> {
   const folder = mkdtempSync(join(tmpdir(), 'jobsight-road-'))
