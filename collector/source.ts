@@ -15,6 +15,8 @@ import type { KernelFiles } from './kernelfile.ts'
 import { openCpu } from './sources/cpu.ts'
 import { openDisk } from './sources/disk.ts'
 import { openFilesystem } from './sources/filesystem.ts'
+import { openGpu } from './sources/gpu.ts'
+import { openNvidiaSmi } from './sources/gpunvidia.ts'
 import { openHostPower } from './sources/hostpower.ts'
 import { openInfiniband } from './sources/infiniband.ts'
 import { openLoad } from './sources/load.ts'
@@ -94,6 +96,8 @@ export const SOURCES: readonly { name: string; open: OpenSource }[] = [
   { name: 'power', open: openPower },
   { name: 'host power', open: options => openHostPower(options) },
   { name: 'temperature', open: openTemperature },
+  { name: 'gpu', open: openGpu },
+  { name: 'nvidia-smi', open: openNvidiaSmi },
 ]
 
 /** Where there is no /proc. */

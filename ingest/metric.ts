@@ -6,6 +6,7 @@ export const ENTITIES = {
   core: { instance: ['cpu.logical_number', 'system.cpu.logical_number', 'cpu'] },
   disk: { instance: ['system.device', 'device'] },
   interface: { instance: ['network.interface.name', 'system.device', 'device'] },
+  gpu: { instance: ['hw.id'] },
   socket: { instance: ['hw.id'] },
   filesystem: { instance: ['system.filesystem.mountpoint', 'mountpoint'] },
 } as const satisfies Record<string, { instance: readonly string[] }>

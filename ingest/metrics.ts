@@ -10,6 +10,7 @@
  */
 import { FABRIC_METRICS } from './catalogue/fabric.ts'
 import { FILESYSTEM_METRICS } from './catalogue/filesystem.ts'
+import { GPU_METRICS } from './catalogue/gpu.ts'
 import { POWER_METRICS } from './catalogue/power.ts'
 import { type Entity, gauge, type Metric, rate, summed, whole } from './metric.ts'
 
@@ -447,6 +448,7 @@ export const METRICS: readonly Metric[] = [
   ...FABRIC_METRICS,
   ...FILESYSTEM_METRICS,
   ...POWER_METRICS,
+  ...GPU_METRICS,
 ]
 
 const columnsOf = (entity: Entity): readonly Metric[] => METRICS.filter(m => m.entity === entity)
@@ -459,6 +461,7 @@ export const COLUMNS: Readonly<Record<Entity, readonly Metric[]>> = {
   interface: columnsOf('interface'),
   filesystem: columnsOf('filesystem'),
   socket: columnsOf('socket'),
+  gpu: columnsOf('gpu'),
 }
 
 /** A metric by entity and column; undefined for a name that is not in the catalogue. */

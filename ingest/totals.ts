@@ -66,6 +66,8 @@ const NO_DISK = /^(?:loop|ram|zram|sr|fd)\d/
 const LAYERED_DISK = /^(?:dm-|md)\d/
 /** A name with a slash is a port of the fast network (mlx5_0/1): IP over it has an interface of its own. */
 const NO_INTERFACE = /\/|^(?:lo\d*$|veth|docker|br-|virbr|cni|flannel|cali|dummy|tap|tun)/
+/** An instance of a card that is divided (MIG): what it uses is in what the card uses. */
+const GPU_PART = /\//
 const LAYERED_INTERFACE = /^(?:bond|team)\d/
 
 /** Instances that are not parts or copies of others here. A layer counts only where nothing below it is seen. */
@@ -83,7 +85,7 @@ function countedInstances(entity: Entity, rows: readonly Row[]): readonly Row[] 
       LAYERED_INTERFACE,
     )
   }
-  return rows
+  return entity === 'gpu' ? withoutLayers(rows, GPU_PART) : rows
 }
 
 function isPart(name: string, names: ReadonlySet<string>): boolean {
@@ -101,7 +103,7 @@ const BUSY_MODES = ['cpu_user', 'cpu_nice', 'cpu_system', 'cpu_irq', 'cpu_softir
 const MEMORY_PARTS = ['memory_used', 'memory_free', 'memory_cached', 'memory_buffers'].map(nodeColumn)
 const [USER, SYSTEM] = [nodeColumn('cpu_user'), nodeColumn('cpu_system')]
 
-const POWER_PARTS = ['power_cpu_watts', 'power_memory_watts'].map(nodeColumn)
+const POWER_PARTS = ['power_cpu_watts', 'power_memory_watts', 'power_gpu_watts'].map(nodeColumn)
 
 /** What follows from other columns of the node: busy from the modes, all memory from its parts, power from what is measured. */
 function fillDerived(gather: Gather, node: Row): void {

@@ -36,6 +36,7 @@ export const perEntity = <T>(make: (entity: Entity) => T): Readonly<Record<Entit
   interface: make('interface'),
   filesystem: make('filesystem'),
   socket: make('socket'),
+  gpu: make('gpu'),
 })
 
 export const pointsTable = (entity: Entity): string => `${entity}_points`
