@@ -34,6 +34,7 @@ const RING_BYTES = 64 << 20
 const PULSE_MS = 1000
 const LARGE_BYTES = 384 << 20
 const TOO_LARGE_BYTES = 1024 << 20
+const MET_A_PULSE = 100
 const BEHIND_BYTES = 1 << 20
 const BEHIND_MS = 30_000
 const YOUNG_MS = 20_000
@@ -85,6 +86,7 @@ class PerfSampler implements Sampler {
   private backoffMs = BACKOFF_MS.first
   private stopped = false
   private lastMs = 0
+  private met = 0
   private endedCpuSeconds = 0
 
   constructor(command: PerfCommand, options: SamplerOptions, deps: PerfDeps) {
@@ -140,7 +142,7 @@ class PerfSampler implements Sampler {
     const parser = new PerfScriptParser(sample => this.take(generation, sample))
     const pair = new PerfPair(
       this.command,
-      { line: text => parser.line(text), process: pid => this.identities.of(pid) },
+      { line: text => parser.line(text), exec: pid => this.meet(pid) },
       this.deps.now(),
     )
     const generation: Generation = { pair, parser, untilMs: Number.POSITIVE_INFINITY, lost: 0, throttled: 0 }
@@ -170,6 +172,11 @@ class PerfSampler implements Sampler {
     })
   }
 
+  /** Its start is read now, since it may be gone when its samples arrive; not of every one in a storm of short-lived ones. */
+  private meet(pid: number): void {
+    if (this.met++ < MET_A_PULSE) this.identities.of(pid)
+  }
+
   private countLost(generation: Generation): void {
     const { lost, throttled } = generation.pair.stream
     if (lost > generation.lost || throttled > generation.throttled)
@@ -193,6 +200,7 @@ class PerfSampler implements Sampler {
   }
 
   private pulse(): void {
+    this.met = 0
     for (const generation of [this.current, this.successor]) generation?.pair.pulse()
     const { current } = this
     if (!current) return

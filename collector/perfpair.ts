@@ -30,8 +30,8 @@ export interface PerfCommand {
 
 export interface PerfEvents {
   line(text: string): void
-  /** A process that forked or exec'd a moment ago. */
-  process(pid: number): void
+  /** A process that became another program a moment ago. */
+  exec(pid: number): void
 }
 
 /** perf 6.1 writes ack to ping within milliseconds once its rings are mapped; older ones are taken for ready when they still live. */
@@ -82,7 +82,7 @@ export class PerfPair {
 
   constructor(command: PerfCommand, on: PerfEvents, nowMs: number) {
     this.startedMs = nowMs
-    this.stream = new PerfStream(on.process)
+    this.stream = new PerfStream(on.exec)
     this.record = spawnLow(recordArguments(command), ['ignore', 'pipe', 'pipe', 'pipe', 'pipe'])
     this.script = spawnLow(scriptArguments(), ['pipe', 'pipe', 'pipe'])
     this.passOn()
@@ -138,7 +138,9 @@ export class PerfPair {
     const { stdin: to } = this.script
     if (!from || !to) return
     from.on('data', (chunk: Buffer) => {
+      to.cork()
       for (const piece of this.stream.push(chunk)) to.write(piece)
+      to.uncork()
       if (to.writableLength > WAITING_BYTES) from.pause()
     })
     from.on('end', () => to.end())

@@ -26,8 +26,8 @@ const LOST_SAMPLES = 13
 const EXEC = 1 << 13
 
 export class PerfStream {
-  /** Called with each process that forks or execs, long before its first sample has gone through perf script. */
-  private readonly onProcess: (pid: number) => void
+  /** Called with each process that becomes another program, long before its first sample has gone through perf script. */
+  private readonly onExec: (pid: number) => void
   /** Samples that passed. */
   samples = 0
   /** Records the kernel dropped: side-band ones too, so an upper bound of lost samples. */
@@ -36,8 +36,8 @@ export class PerfStream {
   private rest: Buffer = Buffer.alloc(0)
   private begun = false
 
-  constructor(onProcess: (pid: number) => void = () => undefined) {
-    this.onProcess = onProcess
+  constructor(onExec: (pid: number) => void = () => undefined) {
+    this.onExec = onExec
   }
 
   /** The same bytes, with records put in; a record that has not come whole is kept for the next call. */
@@ -89,13 +89,8 @@ export class PerfStream {
         return undefined
       case COMM:
         if ((record.readUInt16LE(4) & EXEC) === 0) return undefined
-        this.onProcess(record.readUInt32LE(8))
+        this.onExec(record.readUInt32LE(8))
         return { before: true, record: forkBeforeComm(record) }
-      case FORK:
-        // Not a new thread; nor one of those that perf record makes up at its start.
-        if (record.readUInt32LE(8) === record.readUInt32LE(16) && (record.readUInt16LE(4) & EXEC) === 0)
-          this.onProcess(record.readUInt32LE(8))
-        return undefined
       case EXIT:
         // Of the whole process, not of one thread.
         return record.readUInt32LE(8) === record.readUInt32LE(16)
