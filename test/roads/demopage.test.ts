@@ -29,7 +29,9 @@ describe('jobsight demo', () => {
     expect(details.flatMap(d => d.findings).filter(f => f.severity === 'warning')).not.toEqual([])
   }, 180_000)
 
-  it('leads through all four levels and to a job without a complaint of the browser', async ctx => {
+  it('leads through all four levels and to a job without a complaint of the browser', {
+    timeout: 180_000,
+  }, async ctx => {
     if (missingChromium) return ctx.skip(missingChromium)
     const browser = await openChromium()
     try {

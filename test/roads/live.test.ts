@@ -24,30 +24,34 @@ afterAll(async () => {
 const functionsOfLoop = () => ask<Functions>(program.url, `functions?pid=${busy.pid}&sort=self&limit=5`)
 
 describe('jobsight start on this machine', () => {
-  it('leads by the API from the cluster to the function of a busy loop', async () => {
+  it('leads by the API from the cluster to the function of a busy loop', { timeout: 200_000 }, async () => {
     const functions = await until(functionsOfLoop, f => f.coverage.samples >= 20, 'stacks of the busy loop')
     expect(functions.functions[0]?.function).toMatch(/PyEval|<module>/)
     expect(functions.functions[0]?.selfShare).toBeGreaterThan(0.3)
 
-    const { clusters } = await ask<Clusters>(program.url, 'clusters')
+    const { clusters } = await until(
+      () => ask<Clusters>(program.url, 'clusters'),
+      answer => answer.clusters[0]?.nodesUp === 1,
+      'the first tick',
+    )
     expect(clusters).toMatchObject([{ cluster: 'local', simulated: false, nodes: 1, nodesUp: 1 }])
     const { nodes } = await ask<Nodes>(program.url, 'nodes')
     const node = nodes[0]?.node ?? ''
     expect(nodes[0]?.values.cpu_busy).toBeGreaterThan(0.1)
-    const { processes } = await ask<Processes>(program.url, `processes?node=${node}&limit=100`)
-    const loop = processes.find(p => p.pid === busy.pid)
+    const loopOf = (answer: Processes) => answer.processes.find(p => p.pid === busy.pid)
+    const table = () => ask<Processes>(program.url, `processes?node=${node}&limit=100`)
+    const loop = loopOf(await until(table, answer => loopOf(answer)?.sampled === true, 'the loop among the processes'))
     expect(loop).toMatchObject({ name: 'python3', sampled: true })
     expect(loop?.cpuUser).toBeGreaterThan(0)
   })
 
-  it('gives the same total as flame graph, bottom-up and function table', async () => {
-    const to = Date.now() - 15_000
-    const scope = `pid=${busy.pid}&from=${to - 600_000}&to=${to}`
-    const down = await until(
-      () => ask<Flame>(program.url, `flame?${scope}`),
-      f => f.seconds > 0,
-      'a closed window',
-    )
+  it('gives the same total as flame graph, bottom-up and function table', { timeout: 120_000 }, async () => {
+    const closed = async () => {
+      const to = Date.now() - 15_000
+      const scope = `pid=${busy.pid}&from=${to - 600_000}&to=${to}`
+      return { scope, down: await ask<Flame>(program.url, `flame?${scope}`) }
+    }
+    const { scope, down } = await until(closed, answer => answer.down.seconds > 0, 'stacks in a closed window')
     const up = await ask<Flame>(program.url, `flame?${scope}&direction=bottomup`)
     const table = await ask<Functions>(program.url, `functions?${scope}&limit=1000`)
     const sum = table.functions.reduce((total, f) => total + f.self, table.other.self)
@@ -56,7 +60,9 @@ describe('jobsight start on this machine', () => {
     expect(sum).toBeCloseTo(down.seconds, 6)
   })
 
-  it('leads by the page through all four levels without a complaint of the browser', async ctx => {
+  it('leads by the page through all four levels without a complaint of the browser', {
+    timeout: 180_000,
+  }, async ctx => {
     if (missingChromium) return ctx.skip(missingChromium)
     const browser = await openChromium()
     try {
