@@ -12,6 +12,7 @@
 import type { Logger } from 'pino'
 import type { Entity } from '../ingest/metrics.ts'
 import type { KernelFiles } from './kernelfile.ts'
+import { openBandwidth } from './sources/bandwidth.ts'
 import { openCpu } from './sources/cpu.ts'
 import { openDisk } from './sources/disk.ts'
 import { openFilesystem } from './sources/filesystem.ts'
@@ -93,6 +94,7 @@ export const SOURCES: readonly { name: string; open: OpenSource }[] = [
   { name: 'filesystem', open: options => openFilesystem(options) },
   { name: 'nfs', open: openNfs },
   { name: 'lustre', open: openLustre },
+  { name: 'bandwidth', open: openBandwidth },
   { name: 'power', open: openPower },
   { name: 'host power', open: options => openHostPower(options) },
   { name: 'temperature', open: openTemperature },

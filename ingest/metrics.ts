@@ -8,6 +8,7 @@
  * Kernel files: https://docs.kernel.org/filesystems/proc.html, https://docs.kernel.org/accounting/psi.html.
  * OTLP names are OpenTelemetry's semantic conventions where they exist, system.linux.* / jobsight.* where they do not.
  */
+import { BANDWIDTH_METRICS } from './catalogue/bandwidth.ts'
 import { FABRIC_METRICS } from './catalogue/fabric.ts'
 import { FILESYSTEM_METRICS } from './catalogue/filesystem.ts'
 import { GPU_METRICS } from './catalogue/gpu.ts'
@@ -449,6 +450,7 @@ export const METRICS: readonly Metric[] = [
   ...FILESYSTEM_METRICS,
   ...POWER_METRICS,
   ...GPU_METRICS,
+  ...BANDWIDTH_METRICS,
 ]
 
 const columnsOf = (entity: Entity): readonly Metric[] => METRICS.filter(m => m.entity === entity)
@@ -462,6 +464,7 @@ export const COLUMNS: Readonly<Record<Entity, readonly Metric[]>> = {
   filesystem: columnsOf('filesystem'),
   socket: columnsOf('socket'),
   gpu: columnsOf('gpu'),
+  cache: columnsOf('cache'),
 }
 
 /** A metric by entity and column; undefined for a name that is not in the catalogue. */

@@ -37,6 +37,7 @@ export const perEntity = <T>(make: (entity: Entity) => T): Readonly<Record<Entit
   filesystem: make('filesystem'),
   socket: make('socket'),
   gpu: make('gpu'),
+  cache: make('cache'),
 })
 
 export const pointsTable = (entity: Entity): string => `${entity}_points`
