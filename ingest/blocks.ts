@@ -1,37 +1,25 @@
 /** Records -> rows of RowBinary: for each table its columns, in the order in which they are written. */
 import type { Row, SeriesValue } from './gather.ts'
-import { COLUMNS } from './metrics.ts'
 import type { FunctionMinute } from './profilegather.ts'
 import type { Process, StackSample } from './records.ts'
 import type { RowWriter } from './rowbinary.ts'
 import type { KnownFrame, KnownStack } from './stackbook.ts'
-import { storedValue } from './stored.ts'
-import { perEntity, pointColumns, storedType } from './tables/points.ts'
+import { storedColumns } from './stored.ts'
+import { perEntity, pointColumns } from './tables/points.ts'
 
 export const POINT_COLUMNS = perEntity(entity => pointColumns(entity).map(c => c.name))
 
-const WIDE = perEntity(entity => COLUMNS[entity].map(m => storedType(m) === 'Int64'))
+const STORED = perEntity(storedColumns)
 
 /** The answer is how many values there are; one too large for its column is left out. */
-export function writePoint(writer: RowWriter, row: Row, arena: Float64Array): number {
-  writer.string(row.origin.cluster)
-  writer.string(row.origin.node)
-  if (row.entity !== 'node') writer.string(row.instance)
+export function writePoint(writer: RowWriter, row: Row, arena: readonly number[]): number {
+  const { entity, cluster, node, instance } = row.place
+  writer.string(cluster)
+  writer.string(node)
+  if (entity !== 'node') writer.string(instance)
   writer.dateTime(row.timeMs)
   writer.u32(Math.min(0xffff_ffff, Math.max(0, row.intervalMs)))
-  let values = 0
-  const wide = WIDE[row.entity]
-  for (let i = 0; i < wide.length; i++) {
-    const stored = storedValue(row.entity, i, arena[row.offset + i] ?? Number.NaN)
-    if (Number.isNaN(stored)) {
-      writer.u8(1)
-      continue
-    }
-    values++
-    writer.u8(0)
-    if (wide[i]) writer.i64(stored)
-    else writer.i32(stored)
-  }
+  const values = writer.nullableInts(arena, row.offset, STORED[entity])
   writer.endRow()
   return values
 }

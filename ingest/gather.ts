@@ -8,16 +8,16 @@
  * body that turns out to be broken leaves nothing behind.
  */
 import type { Target } from './match.ts'
-import { COLUMNS, type Entity } from './metrics.ts'
+import type { Entity } from './metrics.ts'
 import { cut, type Origin, type ProcessIdentity, parseIdentity } from './origin.ts'
+import type { Place, Places } from './place.ts'
 import type { Rates } from './rates.ts'
 import type { Process } from './records.ts'
 import { fillTotals } from './totals.ts'
 
 export interface Row {
-  entity: Entity
+  place: Place
   origin: Origin
-  instance: string
   timeMs: number
   intervalMs: number
   /** Values of the row are arena[offset .. offset + columns of the entity). */
@@ -47,7 +47,7 @@ export interface Shape {
 
 export interface Gathered {
   rows: readonly Row[]
-  arena: Float64Array
+  arena: readonly number[]
   processes: readonly Process[]
   series: readonly SeriesValue[]
   /** Points refused, and the first reasons. */
@@ -63,27 +63,33 @@ export interface Limits {
   toMs: number
 }
 
+let requests = 0
+
 export class Gather {
   readonly rows: Row[] = []
-  arena: Float64Array
+  /** An array of doubles and not a Float64Array: made for each request, and those are slow to make. */
+  readonly arena: number[] = []
+  readonly #places: Places
   readonly #rates: Rates
   readonly #limits: Limits
-  readonly #byInstance = new Map<string, Row[]>()
-  readonly #processes = new Map<string, Process>()
+  readonly #request = ++requests
+  /** Rows of places that have several times in this request. */
+  #more: Map<Place, Map<number, Row>> | undefined
+  #processes: Map<string, Process> | undefined
   readonly #series: SeriesValue[] = []
-  readonly #reasons = new Map<string, number>()
-  #used = 0
+  #reasons: Map<string, number> | undefined
   #rejected = 0
   #ignored = 0
 
-  constructor(rates: Rates, limits: Limits, roomFor = 128) {
+  constructor(places: Places, rates: Rates, limits: Limits) {
+    this.#places = places
     this.#rates = rates
     this.#limits = limits
-    this.arena = new Float64Array(roomFor)
   }
 
   reject(reason: string, points = 1): void {
     this.#rejected += points
+    this.#reasons ??= new Map()
     const known = this.#reasons.get(reason)
     if (known !== undefined || this.#reasons.size < 5) this.#reasons.set(reason, (known ?? 0) + points)
   }
@@ -119,10 +125,12 @@ export class Gather {
     return {
       rows: this.rows,
       arena: this.arena,
-      processes: [...this.#processes.values()],
+      processes: this.#processes === undefined ? [] : [...this.#processes.values()],
       series: this.#series,
       rejected: this.#rejected,
-      reasons: [...this.#reasons].map(([reason, times]) => (times === 1 ? reason : `${reason} (${times} points)`)),
+      reasons: [...(this.#reasons ?? [])].map(([reason, times]) =>
+        times === 1 ? reason : `${reason} (${times} points)`,
+      ),
       ignored: this.#ignored,
     }
   }
@@ -130,16 +138,46 @@ export class Gather {
   /** The row of an instance at a time, made where it is not there yet. The store keeps seconds. */
   row(origin: Origin, entity: Entity, instance: string, timeMs: number): Row {
     const second = Math.round(timeMs / 1000) * 1000
-    const key = entity + instance
-    let rows = this.#byInstance.get(key)
-    if (rows === undefined) {
-      rows = []
-      this.#byInstance.set(key, rows)
+    const place = this.#place(origin, entity, instance)
+    const known = place.request === this.#request ? place.row : undefined
+    if (known !== undefined && known.timeMs === second && known.origin === origin) return known
+    return known === undefined ? this.#addRow(place, origin, second) : this.#otherRow(known, place, origin, second)
+  }
+
+  #place(origin: Origin, entity: Entity, instance: string): Place {
+    let places = origin.places.get(entity)
+    if (places === undefined) {
+      places = new Map()
+      origin.places.set(entity, places)
     }
-    for (const row of rows) if (row.timeMs === second && row.origin === origin) return row
-    const row = { entity, origin, instance, timeMs: second, intervalMs: origin.intervalMs, offset: this.#room(entity) }
-    rows.push(row)
+    let place = places.get(instance)
+    if (place === undefined) {
+      place = this.#places.find(origin.cluster, origin.node, entity, cut(instance, 255))
+      places.set(instance, place)
+    }
+    return place
+  }
+
+  #addRow(place: Place, origin: Origin, timeMs: number): Row {
+    const row = { place, origin, timeMs, intervalMs: origin.intervalMs, offset: this.arena.length }
+    for (let i = place.values.length; i > 0; i--) this.arena.push(Number.NaN)
+    place.request = this.#request
+    place.row = row
     this.rows.push(row)
+    return row
+  }
+
+  /** A place of which this request has several times (or origins): looked up by time. */
+  #otherRow(known: Row, place: Place, origin: Origin, timeMs: number): Row {
+    this.#more ??= new Map()
+    let rows = this.#more.get(place)
+    if (rows === undefined) {
+      rows = new Map([[known.timeMs, known]])
+      this.#more.set(place, rows)
+    }
+    const row = rows.get(timeMs) ?? this.#addRow(place, origin, timeMs)
+    rows.set(timeMs, row)
+    place.row = row
     return row
   }
 
@@ -158,7 +196,7 @@ export class Gather {
     }
     const value = counts ? this.#rate(origin, shape, target.key, startMs, timeMs, given) : given
     if (Number.isNaN(value)) return
-    const row = this.row(origin, target.entity, cut(target.instance, 255), timeMs)
+    const row = this.row(origin, target.entity, target.instance, timeMs)
     if (row.intervalMs === 0 && counts) row.intervalMs = Math.round(this.#intervalMs)
     const at = row.offset + target.column
     const before = this.arena[at] ?? Number.NaN
@@ -191,6 +229,7 @@ export class Gather {
 
   #process(origin: Origin, identity: ProcessIdentity, key: string, timeMs: number): Process {
     const second = Math.round(timeMs / 1000) * 1000
+    this.#processes ??= new Map()
     const known = this.#processes.get(`${key}\0${second}`)
     if (known !== undefined) return known
     const process: Process = {
@@ -228,17 +267,5 @@ export class Gather {
   #rejectTime(shape: Shape, timeMs: number): void {
     const side = timeMs < this.#limits.fromMs ? 'older than what is kept' : "ahead of this machine's clock"
     this.reject(`${shape.name}: the ${timeMs === 0 ? 'point has no time' : `time of the point is ${side}`}`)
-  }
-
-  #room(entity: Entity): number {
-    const offset = this.#used
-    this.#used += COLUMNS[entity].length
-    if (this.#used > this.arena.length) {
-      const grown = new Float64Array(Math.max(this.#used, this.arena.length * 2))
-      grown.set(this.arena)
-      this.arena = grown
-    }
-    this.arena.fill(Number.NaN, offset, this.#used)
-    return offset
   }
 }

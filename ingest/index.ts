@@ -16,6 +16,7 @@ import { mendRollups } from './mend.ts'
 import { MetricsDoor } from './metricsdoor.ts'
 import { inflate, parseContentType } from './otlp/body.ts'
 import { openIntern } from './otlp/intern.ts'
+import { Places } from './place.ts'
 import { ProfilesDoor } from './profilesdoor.ts'
 import { restoreLatest } from './restore.ts'
 import { Rollups } from './rollups.ts'
@@ -57,20 +58,23 @@ export interface IngestDeps {
 
 export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   const config: Required<IngestConfig> = { ...INGEST_DEFAULTS, ...deps.config }
-  const latest = new LatestValues()
+  const places = new Places()
+  const latest = new LatestValues(places)
   const now = deps.now ?? Date.now
   await mendRollups(deps.store, now(), deps.log)
   await restoreLatest(deps.store, latest, now(), deps.log)
   const writer = openWriter(deps.store, config, deps.log)
   const rollups = new Rollups(writer)
   const doorDeps = { ...deps, now, config, writer, intern: openIntern() }
-  const metrics = new MetricsDoor({ ...doorDeps, latest, rollups })
+  const metrics = new MetricsDoor({ ...doorDeps, places, latest, rollups })
   const doors = { metrics, profiles: new ProfilesDoor(doorDeps), jobs: new JobsDoor(doorDeps) }
-  const timer = setInterval(() => {
-    rollups
-      .write(now())
-      .catch(error => deps.log.error({ err: error }, 'ingest: rollups not stored, mended at the next start'))
-  }, ROLLUP_EVERY_MS)
+  const keep = (): void => {
+    metrics.forget(now() - HEARD_MS)
+    rollups.write(now()).catch(error => {
+      deps.log.error({ err: error }, 'ingest: rollups not stored, mended at the next start')
+    })
+  }
+  const timer = setInterval(keep, KEEP_EVERY_MS)
   timer.unref()
   const refused = { malformed: 0, too_large: 0, unsupported: 0, overload: 0, store: 0 }
 
@@ -119,7 +123,10 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   }
 }
 
-const ROLLUP_EVERY_MS = 10_000
+const KEEP_EVERY_MS = 10_000
+
+/** A disk or interface that was silent for so long is gone. */
+const HEARD_MS = 6 * 3_600_000
 
 const later = (status: 429 | 503, writer: Writer, message: string): Receipt => ({
   status,

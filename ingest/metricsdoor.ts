@@ -14,21 +14,23 @@ import { Gather, type Gathered, type Row } from './gather.ts'
 import type { Receipt } from './index.ts'
 import { NODE_COLUMNS, writeNode } from './jobs.ts'
 import type { EntityPoint, LatestValues } from './latest.ts'
-import { COLUMNS } from './metrics.ts'
 import type { Encoding } from './otlp/body.ts'
-import { decodeMetrics, KnownTargets } from './otlp/metrics.ts'
+import { KnownOrigins, KnownTargets } from './otlp/known.ts'
+import { decodeMetrics } from './otlp/metrics.ts'
 import { decodeMetricsJson } from './otlp/metricsjson.ts'
+import type { Places } from './place.ts'
 import { Rates } from './rates.ts'
 import type { Rollups } from './rollups.ts'
 import { SeriesIds } from './seriesids.ts'
 import { ENTITY_NAMES, pointsTable } from './tables/points.ts'
 import { Telling } from './telling.ts'
 
-type MetricsDeps = DoorDeps & { latest: LatestValues; rollups: Rollups }
+type MetricsDeps = DoorDeps & { places: Places; latest: LatestValues; rollups: Rollups }
 
 export class MetricsDoor {
   readonly #deps: MetricsDeps
   readonly #targets = new KnownTargets()
+  readonly #origins = new KnownOrigins()
   readonly #rates: Rates
   readonly #series: SeriesIds
   readonly #telling = new Telling()
@@ -47,6 +49,11 @@ export class MetricsDoor {
     return () => this.#listeners.delete(listener)
   }
 
+  /** Forgets what was not heard of since. */
+  forget(beforeMs: number): void {
+    if (this.#deps.places.forget(beforeMs) > 0) this.#origins.clear()
+  }
+
   counters(): Record<string, number> {
     const { resets, late, forgotten } = this.#rates.counters
     return { ...this.#counts, counterResets: resets, latePoints: late, forgottenCounters: forgotten }
@@ -55,10 +62,10 @@ export class MetricsDoor {
   async take(body: Uint8Array, encoding: Encoding): Promise<Receipt> {
     const { defaultCluster, intern } = this.#deps
     const limits = timeLimits(this.#deps, 'points')
-    const gather = new Gather(this.#rates, limits)
+    const gather = new Gather(this.#deps.places, this.#rates, limits)
     if (encoding === 'json') decodeMetricsJson(body, gather, defaultCluster)
     else {
-      const sink = { gather, known: this.#targets, defaultCluster }
+      const sink = { gather, targets: this.#targets, origins: this.#origins, defaultCluster }
       decodeSafely(body, intern, reader => decodeMetrics(reader, sink))
     }
     const gathered = gather.finish()
@@ -74,9 +81,9 @@ export class MetricsDoor {
     const { rows, arena, processes } = gathered
     const stored: Promise<void>[] = []
     for (const entity of ENTITY_NAMES) {
-      if (!rows.some(r => r.entity === entity)) continue
+      if (!rows.some(r => r.place.entity === entity)) continue
       const write = writer.append(pointsTable(entity), POINT_COLUMNS[entity], to => {
-        for (const row of rows) if (row.entity === entity) this.#counts.values += writePoint(to, row, arena)
+        for (const row of rows) if (row.place.entity === entity) this.#counts.values += writePoint(to, row, arena)
       })
       stored.push(write)
     }
@@ -132,15 +139,15 @@ export class MetricsDoor {
     if (this.#listeners.size > 0 && rows.length > 0) this.#tellListeners(rows, arena)
   }
 
-  #tellListeners(rows: readonly Row[], arena: Float64Array): void {
-    const points = rows.map(row => ({
-      entity: row.entity,
-      cluster: row.origin.cluster,
-      node: row.origin.node,
-      instance: row.instance,
-      timeMs: row.timeMs,
-      intervalMs: row.intervalMs,
-      values: arena.subarray(row.offset, row.offset + COLUMNS[row.entity].length),
+  #tellListeners(rows: readonly Row[], arena: readonly number[]): void {
+    const points = rows.map(({ place, timeMs, intervalMs, offset }) => ({
+      entity: place.entity,
+      cluster: place.cluster,
+      node: place.node,
+      instance: place.instance,
+      timeMs,
+      intervalMs,
+      values: Float64Array.from(arena.slice(offset, offset + place.values.length)),
     }))
     for (const listener of this.#listeners) {
       try {

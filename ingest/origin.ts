@@ -1,6 +1,7 @@
 /** Who sent it: the attributes of an OTLP resource -> cluster, node, and the process where the resource is one. */
 import { isIP } from 'node:net'
 import { type Attributes, keyOf } from './match.ts'
+import type { Place } from './place.ts'
 import { EVIDENCE, type Evidence } from './records.ts'
 
 export interface Origin {
@@ -15,6 +16,8 @@ export interface Origin {
   /** What tells two programs on one node apart, in the attributes of their series. */
   labels: Attributes
   labelsKey: string
+  /** The places of its node that it has told of, by entity and instance. */
+  places: Map<string, Map<string, Place>>
 }
 
 const NODE_ATTRIBUTES = ['host.name', 'k8s.node.name', 'host.id', 'service.instance.id'] as const
@@ -39,6 +42,7 @@ export function parseOrigin(attributes: Attributes, defaultCluster: string): Ori
     attributes,
     labels,
     labelsKey: keyOf(labels),
+    places: new Map(),
   }
 }
 

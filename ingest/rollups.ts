@@ -11,32 +11,30 @@
 import type { Row } from './gather.ts'
 import { COLUMNS, type Entity } from './metrics.ts'
 import type { RowWriter } from './rowbinary.ts'
-import { storedValue } from './stored.ts'
-import {
-  ENTITY_NAMES,
-  perEntity,
-  ROLLUP_SECONDS,
-  type Rollup,
-  rollupColumns,
-  rollupTable,
-  storedType,
-} from './tables/points.ts'
+import { storedColumns } from './stored.ts'
+import { ENTITY_NAMES, perEntity, ROLLUP_SECONDS, type Rollup, rollupColumns, rollupTable } from './tables/points.ts'
 import type { Writer } from './writer.ts'
 
-interface Part {
+/** One bucket of one place, or a part of it. */
+export interface Part {
   cluster: string
   node: string
   instance: string
   /** End of the bucket. */
   timeMs: number
   rows: number
-  /** sum, count, min, max of each column. */
-  sums: Float64Array
+  /** sum, count, min, max of each column; no Float64Array, since one is made a place and minute and those are slow to make. */
+  sums: number[]
+  /** Written, so nothing may be added any more. */
+  closed: boolean
 }
 
 const COLUMN_NAMES = perEntity(entity => rollupColumns(entity).map(c => c.name))
-const WIDE = perEntity(entity => COLUMNS[entity].map(m => storedType(m) === 'Int64'))
+const STORED = perEntity(storedColumns)
 
+const MINUTE_MS = 60_000
+/** Open minutes of one entity; a point's worth of a place is about 1 KiB. */
+const MOST_OPEN = 50_000
 const GRACE_MS = 15_000
 /** A part of an hour is written at most so often. */
 const HOUR_PART_MS = 300_000
@@ -52,20 +50,27 @@ export class Rollups {
   }
 
   /** Adds a point that the database has. */
-  add(row: Row, arena: Float64Array): void {
-    const part = this.#part(this.#minutes, row.entity, '1m', {
-      cluster: row.origin.cluster,
-      node: row.origin.node,
-      instance: row.instance,
-      timeMs: row.timeMs,
-    })
-    part.rows++
-    const columns = COLUMNS[row.entity]
-    for (let i = 0; i < columns.length; i++) {
-      const value = storedValue(row.entity, i, arena[row.offset + i] ?? Number.NaN)
-      if (Number.isNaN(value)) continue
-      addTo(part.sums, i, value, 1, value, value)
+  add(row: Row, arena: readonly number[]): void {
+    const { place } = row
+    const bucketMs = Math.ceil(row.timeMs / MINUTE_MS) * MINUTE_MS
+    let part = place.minute
+    if (part === undefined || part.timeMs !== bucketMs || part.closed) {
+      if (this.#minutes[place.entity].size >= MOST_OPEN) this.#writeEarly()
+      part = this.#part(this.#minutes, place.entity, '1m', place, row.timeMs)
+      place.minute = part
     }
+    part.rows++
+    const { sums } = part
+    const { scales, most } = STORED[place.entity]
+    for (let i = 0; i < scales.length; i++) {
+      const value = Math.round((arena[row.offset + i] ?? Number.NaN) * (scales[i] ?? 1))
+      if (Math.abs(value) <= (most[i] ?? 0)) addTo(sums, i, value, 1, value, value)
+    }
+  }
+
+  /** Much of the past arrives at once: as parts, so that memory stays bounded. What fails is mended at the next start. */
+  #writeEarly(): void {
+    this.write(0, true).catch(() => {})
   }
 
   /** Writes the minutes that are over, and now and then the hours; all of both with `all`. */
@@ -86,11 +91,12 @@ export class Rollups {
     for (const [key, part] of this.#minutes[entity]) {
       if (part.timeMs > untilMs) continue
       over.push(key)
-      const hour = this.#part(this.#hours, entity, '1h', part)
+      const hour = this.#part(this.#hours, entity, '1h', part, part.timeMs)
       hour.rows += part.rows
-      for (let i = 0; i < part.sums.length / 4; i++) {
-        const [sum = 0, count = 0, min = 0, max = 0] = part.sums.subarray(4 * i, 4 * i + 4)
-        if (count > 0) addTo(hour.sums, i, sum, count, min, max)
+      const { sums } = part
+      for (let i = 0; i < sums.length; i += 4) {
+        const count = sums[i + 1] ?? 0
+        if (count > 0) addTo(hour.sums, i / 4, sums[i] ?? 0, count, sums[i + 2] ?? 0, sums[i + 3] ?? 0)
       }
     }
     return this.#writeParts(entity, '1m', this.#minutes[entity], over)
@@ -106,7 +112,9 @@ export class Rollups {
     return this.#writer.append(rollupTable(entity, rollup), COLUMN_NAMES[entity], to => {
       for (const key of keys) {
         const part = parts.get(key)
-        if (part !== undefined) writePart(to, entity, part)
+        if (part === undefined) continue
+        part.closed = true
+        writePart(to, entity, part)
         parts.delete(key)
       }
     })
@@ -116,21 +124,23 @@ export class Rollups {
     of: Readonly<Record<Entity, Map<string, Part>>>,
     entity: Entity,
     rollup: Rollup,
-    row: Pick<Part, 'cluster' | 'node' | 'instance' | 'timeMs'>,
+    where: Pick<Part, 'cluster' | 'node' | 'instance'>,
+    atMs: number,
   ): Part {
     const bucketMs = ROLLUP_SECONDS[rollup] * 1000
-    const timeMs = Math.ceil(row.timeMs / bucketMs) * bucketMs
-    const key = `${timeMs}\0${row.cluster}\0${row.node}\0${row.instance}`
+    const { cluster, node, instance } = where
+    const timeMs = Math.ceil(atMs / bucketMs) * bucketMs
+    const key = `${timeMs}\0${cluster}\0${node}\0${instance}`
     const known = of[entity].get(key)
     if (known !== undefined) return known
-    const { cluster, node, instance } = row
-    const part = { cluster, node, instance, timeMs, rows: 0, sums: new Float64Array(4 * COLUMNS[entity].length) }
+    const sums = new Array<number>(4 * COLUMNS[entity].length).fill(0)
+    const part = { cluster, node, instance, timeMs, rows: 0, sums, closed: false }
     of[entity].set(key, part)
     return part
   }
 }
 
-function addTo(sums: Float64Array, column: number, sum: number, count: number, min: number, max: number): void {
+function addTo(sums: number[], column: number, sum: number, count: number, min: number, max: number): void {
   const at = 4 * column
   const before = sums[at + 1] ?? 0
   sums[at] = (sums[at] ?? 0) + sum
@@ -146,7 +156,7 @@ function writePart(to: RowWriter, entity: Entity, part: Part): void {
   to.dateTime(part.timeMs)
   to.i64(part.rows)
   const { sums } = part
-  WIDE[entity].forEach((wide, i) => {
+  STORED[entity].wide.forEach((wide, i) => {
     const count = sums[4 * i + 1] ?? 0
     const none = count === 0 ? 1 : 0
     to.u8(none)
@@ -155,7 +165,7 @@ function writePart(to: RowWriter, entity: Entity, part: Part): void {
     for (const at of [4 * i + 2, 4 * i + 3]) {
       to.u8(none)
       if (none === 1) continue
-      if (wide) to.i64(sums[at] ?? 0)
+      if (wide === 1) to.i64(sums[at] ?? 0)
       else to.i32(sums[at] ?? 0)
     }
   })

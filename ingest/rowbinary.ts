@@ -9,6 +9,8 @@
  *
  * https://clickhouse.com/docs/interfaces/formats/RowBinary
  */
+import type { StoredColumns } from './stored.ts'
+
 const TWO_32 = 2 ** 32
 const TWO_63 = 2 ** 63
 
@@ -120,6 +122,7 @@ export class RowWriter {
   string(value: string): void {
     // Three bytes is the most a UTF-16 unit can take; short lengths need one byte of LEB128, which is written afterwards.
     this.#room(value.length * 3 + 5)
+    if (value.length < 32 && this.#ascii(value)) return
     if (value.length < 43) {
       const size = this.#bytes.write(value, this.#at + 1)
       this.#bytes[this.#at] = size
@@ -144,6 +147,36 @@ export class RowWriter {
   nullableI64(value: number | undefined): void {
     this.u8(value === undefined ? 1 : 0)
     if (value !== undefined) this.i64(value)
+  }
+
+  /** A run of Nullable(Int32 | Int64) from values[offset]; NaN is NULL. The answer is how many are not. */
+  nullableInts(values: readonly number[], offset: number, { scales, most, wide }: StoredColumns): number {
+    this.#room(9 * scales.length)
+    const bytes = this.#bytes
+    const view = this.#view
+    let at = this.#at
+    let count = 0
+    for (let i = 0; i < scales.length; i++) {
+      const stored = Math.round((values[offset + i] ?? Number.NaN) * (scales[i] ?? 1))
+      // Also false for NaN.
+      if (!(Math.abs(stored) <= (most[i] ?? 0))) {
+        bytes[at++] = 1
+        continue
+      }
+      bytes[at++] = 0
+      count++
+      if (wide[i] === 1) {
+        const high = Math.floor(stored / TWO_32)
+        view.setUint32(at, stored - high * TWO_32, true)
+        view.setInt32(at + 4, high, true)
+        at += 8
+      } else {
+        view.setInt32(at, stored, true)
+        at += 4
+      }
+    }
+    this.#at = at
+    return count
   }
 
   array<T>(values: readonly T[], write: (value: T) => void): void {
@@ -182,6 +215,20 @@ export class RowWriter {
     this.#at += bytes.length
     this.#rowStart = this.#at
     this.#rows += rows
+  }
+
+  /** Most names are short and ASCII; a loop over these is faster than a call out of JavaScript. */
+  #ascii(value: string): boolean {
+    const bytes = this.#bytes
+    let at = this.#at + 1
+    for (let i = 0; i < value.length; i++) {
+      const code = value.charCodeAt(i)
+      if (code > 127) return false
+      bytes[at++] = code
+    }
+    bytes[this.#at] = value.length
+    this.#at = at
+    return true
   }
 
   #varint(value: number): void {

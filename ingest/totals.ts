@@ -26,19 +26,19 @@ const TOTALS: Readonly<Partial<Record<Entity, readonly Total[]>>> = Object.fromE
 export function fillTotals(gather: Gather): void {
   const groups = new Map<Row, Map<Entity, Row[]>>()
   for (const row of [...gather.rows]) {
-    if ((TOTALS[row.entity]?.length ?? 0) === 0) continue
+    if ((TOTALS[row.place.entity]?.length ?? 0) === 0) continue
     const node = gather.row(row.origin, 'node', '', row.timeMs)
     if (node.intervalMs === 0) node.intervalMs = row.intervalMs
     const group = groups.get(node) ?? new Map<Entity, Row[]>()
     groups.set(node, group)
-    const rows = group.get(row.entity)
-    if (rows === undefined) group.set(row.entity, [row])
+    const rows = group.get(row.place.entity)
+    if (rows === undefined) group.set(row.place.entity, [row])
     else rows.push(row)
   }
   for (const [node, group] of groups) {
     for (const [entity, rows] of group) fillFrom(gather, node, entity, rows)
   }
-  for (const row of gather.rows) if (row.entity === 'node') fillDerived(gather, row)
+  for (const row of gather.rows) if (row.place.entity === 'node') fillDerived(gather, row)
 }
 
 function fillFrom(gather: Gather, node: Row, entity: Entity, rows: readonly Row[]): void {
@@ -73,15 +73,15 @@ const LAYERED_INTERFACE = /^(?:bond|team)\d/
 /** Instances that are not parts or copies of others here. A layer counts only where nothing below it is seen. */
 function countedInstances(entity: Entity, rows: readonly Row[]): readonly Row[] {
   if (entity === 'disk') {
-    const names = new Set(rows.map(r => r.instance))
-    const real = rows.filter(r => !NO_DISK.test(r.instance) && !isPart(r.instance, names))
+    const names = new Set(rows.map(r => r.place.instance))
+    const real = rows.filter(r => !NO_DISK.test(r.place.instance) && !isPart(r.place.instance, names))
     return withoutLayers(real, LAYERED_DISK)
   }
   if (entity === 'interface') {
-    const names = new Set(rows.map(r => r.instance))
+    const names = new Set(rows.map(r => r.place.instance))
     const isVlan = (name: string): boolean => name.includes('.') && names.has(name.slice(0, name.indexOf('.')))
     return withoutLayers(
-      rows.filter(r => !NO_INTERFACE.test(r.instance) && !isVlan(r.instance)),
+      rows.filter(r => !NO_INTERFACE.test(r.place.instance) && !isVlan(r.place.instance)),
       LAYERED_INTERFACE,
     )
   }
@@ -95,7 +95,7 @@ function isPart(name: string, names: ReadonlySet<string>): boolean {
 }
 
 function withoutLayers(rows: readonly Row[], layered: RegExp): readonly Row[] {
-  const lowest = rows.filter(r => !layered.test(r.instance))
+  const lowest = rows.filter(r => !layered.test(r.place.instance))
   return lowest.length > 0 ? lowest : rows
 }
 

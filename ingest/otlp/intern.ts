@@ -27,20 +27,31 @@ export function sameBytes(kept: Uint8Array, bytes: Uint8Array, start: number, en
 interface Entry {
   bytes: Uint8Array
   text: string
+  /** What was asked for after it last time. */
+  next: Entry | undefined
 }
 
 /** One place a hash: what collides is decoded each time, or takes the place over. */
 export function openIntern(): Intern {
   const entries: (Entry | undefined)[] = new Array(SLOTS)
+  let last: Entry | undefined
   return {
     string(bytes, start, end) {
+      const guess = last?.next
+      if (guess !== undefined && sameBytes(guess.bytes, bytes, start, end)) {
+        last = guess
+        return guess.text
+      }
       if (end - start > LONGEST) return decode(bytes, start, end)
       const slot = hashBytes(bytes, start, end) & (SLOTS - 1)
-      const entry = entries[slot]
-      if (entry !== undefined && sameBytes(entry.bytes, bytes, start, end)) return entry.text
-      const text = decode(bytes, start, end)
-      entries[slot] = { bytes: bytes.slice(start, end), text }
-      return text
+      let entry = entries[slot]
+      if (entry === undefined || !sameBytes(entry.bytes, bytes, start, end)) {
+        entry = { bytes: bytes.slice(start, end), text: decode(bytes, start, end), next: undefined }
+        entries[slot] = entry
+      }
+      if (last !== undefined) last.next = entry
+      last = entry
+      return entry.text
     },
   }
 }

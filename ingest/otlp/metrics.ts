@@ -11,36 +11,13 @@ import type { Gather, Shape } from '../gather.ts'
 import { match, type Target } from '../match.ts'
 import { type Origin, parseOrigin } from '../origin.ts'
 import { readAttribute, readResource } from './attributes.ts'
-import { hashBytes, sameBytes } from './intern.ts'
-import type { Reader } from './reader.ts'
-
-/** Targets already found, by metric name and the bytes of the attributes. */
-export class KnownTargets {
-  readonly #byName = new Map<string, Map<number, { bytes: Uint8Array; target: Target }>>()
-  #size = 0
-
-  find(name: string, bytes: Uint8Array, start: number, end: number): Target | undefined {
-    const known = this.#byName.get(name)?.get(hashBytes(bytes, start, end))
-    return known !== undefined && sameBytes(known.bytes, bytes, start, end) ? known.target : undefined
-  }
-
-  keep(name: string, bytes: Uint8Array, start: number, end: number, target: Target): void {
-    if (this.#size++ > 50_000) {
-      this.#byName.clear()
-      this.#size = 0
-    }
-    let targets = this.#byName.get(name)
-    if (targets === undefined) {
-      targets = new Map()
-      this.#byName.set(name, targets)
-    }
-    targets.set(hashBytes(bytes, start, end), { bytes: bytes.slice(start, end), target })
-  }
-}
+import type { KnownOrigins, KnownTargets } from './known.ts'
+import type { NumberPoint, Reader } from './reader.ts'
 
 interface Sink {
   gather: Gather
-  known: KnownTargets
+  targets: KnownTargets
+  origins: KnownOrigins
   defaultCluster: string
 }
 
@@ -55,18 +32,33 @@ export function decodeMetrics(reader: Reader, sink: Sink): void {
 function decodeResource(reader: Reader, sink: Sink): void {
   const end = reader.enter('resource_metrics')
   const scopes: number[] = []
-  let attributes = new Map<string, string>()
+  let resource = 0
+  let resourceEnd = 0
   for (let field = reader.nextField(end); field !== 0; field = reader.nextField(end)) {
-    if (field === 1) attributes = readResource(reader, [])
-    else if (field === 2) scopes.push(reader.mark('scope_metrics'))
+    if (field === 1) {
+      resource = reader.mark('resource')
+      resourceEnd = reader.pos
+    } else if (field === 2) scopes.push(reader.mark('scope_metrics'))
   }
-  const origin = parseOrigin(attributes, sink.defaultCluster)
+  const origin = findOrigin(reader, sink, resource, resourceEnd)
   for (const mark of scopes) {
     reader.back(mark)
     decodeScope(reader, sink, origin)
   }
   reader.back(end)
   reader.leave(end)
+}
+
+/** A collector's resource is the same each tick. One of a process is not kept: there are many, and they go. */
+function findOrigin(reader: Reader, sink: Sink, start: number, end: number): Origin {
+  if (start === 0) return parseOrigin(new Map(), sink.defaultCluster)
+  const known = sink.origins.find(reader.buf, start, end)
+  if (known !== undefined) return known
+  reader.back(start)
+  const attributes = readResource(reader, [])
+  const origin = parseOrigin(attributes, sink.defaultCluster)
+  if (!attributes.has('process.pid')) sink.origins.keep(reader.buf, start, end, origin)
+  return origin
 }
 
 function decodeScope(reader: Reader, sink: Sink, origin: Origin): void {
@@ -134,64 +126,32 @@ function decodeNumbers(reader: Reader, sink: Sink, origin: Origin, name: string,
 }
 
 function decodeNumberPoint(reader: Reader, sink: Sink, origin: Origin, shape: Shape): void {
-  const end = reader.enter('data_point')
-  let startNs = 0
-  let timeNs = 0
-  let value: number | undefined
-  let flags = 0
-  let first = -1
-  let last = -1
-  let apart = false
-  for (let before = reader.pos, field = reader.nextField(end); field !== 0; ) {
-    if (field === 7) {
-      if (first < 0) first = before
-      else if (before !== last) apart = true
-      reader.mark('attribute')
-      last = reader.pos
-    } else if (field === 2) startNs = reader.fixed64()
-    else if (field === 3) timeNs = reader.fixed64()
-    else if (field === 4) value = reader.double()
-    else if (field === 6) value = reader.sfixed64()
-    else if (field === 8) flags = reader.index()
-    else reader.skip(reader.type)
-    before = reader.pos
-    field = reader.nextField(end)
-  }
-  reader.leave(end)
+  const point = reader.numberPoint()
   // Bit 0: the series ended here, there is no value.
-  if ((flags & 1) === 1) return
-  if (value === undefined) {
+  if ((point.flags & 1) === 1) return
+  if (!point.hasValue) {
     sink.gather.reject(`${shape.name}: a point has no value`)
     return
   }
-  const target = findTarget(reader, sink, shape.name, 7, first, last, apart)
-  sink.gather.add(origin, shape, target, startNs / 1e6, timeNs / 1e6, value)
+  const target = findTarget(reader, sink, shape.name, point)
+  sink.gather.add(origin, shape, target, point.startMs, point.timeMs, point.value)
 }
 
 /** Goes over the attributes once more only where these bytes were never seen under this name. */
-function findTarget(
-  reader: Reader,
-  sink: Sink,
-  name: string,
-  wanted: number,
-  first: number,
-  last: number,
-  apart: boolean,
-): Target {
-  const [start, end] = first < 0 ? [0, 0] : [first, last]
+function findTarget(reader: Reader, sink: Sink, name: string, { first, last, apart }: NumberPoint): Target {
   if (!apart) {
-    const known = sink.known.find(name, reader.buf, start, end)
+    const known = sink.targets.find(name, reader.buf, first, last)
     if (known !== undefined) return known
   }
   const back = reader.pos
   const attributes = new Map<string, string>()
-  reader.pos = start
-  for (let field = reader.nextField(end); field !== 0; field = reader.nextField(end)) {
-    if (field === wanted) readAttribute(reader, attributes, [])
+  reader.pos = first
+  for (let field = reader.nextField(last); field !== 0; field = reader.nextField(last)) {
+    if (field === 7) readAttribute(reader, attributes, [])
   }
   reader.pos = back
   const target = match(name, attributes)
-  if (!apart) sink.known.keep(name, reader.buf, start, end, target)
+  if (!apart) sink.targets.keep(name, reader.buf, first, last, target)
   return target
 }
 

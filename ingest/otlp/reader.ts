@@ -16,11 +16,36 @@ export const VARINT = 0
 export const FIXED64 = 1
 export const BYTES = 2
 
+/** A NumberDataPoint; one object a reader, good until the next one is read. */
+export interface NumberPoint {
+  startMs: number
+  timeMs: number
+  value: number
+  hasValue: boolean
+  flags: number
+  /** Its attributes are bytes first .. last; `apart`: with something else in between. */
+  first: number
+  last: number
+  apart: boolean
+}
+
+const TWO_32 = 2 ** 32
+
 export class Reader extends PbfReader {
   readonly #intern: Intern
   /** Ends of the messages we are in. */
   readonly #ends: number[] = []
   readonly #names: string[] = []
+  readonly #point: NumberPoint = {
+    startMs: 0,
+    timeMs: 0,
+    value: 0,
+    hasValue: false,
+    flags: 0,
+    first: 0,
+    last: 0,
+    apart: false,
+  }
 
   constructor(bytes: Uint8Array, intern: Intern) {
     super(bytes)
@@ -134,6 +159,50 @@ export class Reader extends PbfReader {
     this.pos = start
     while (this.pos < end) into.push(this.readVarint(signed))
     if (this.pos !== end) throw this.error('a list of numbers ends in the middle of one')
+  }
+
+  /**
+   * NumberDataPoint: 2 start, 3 time, 4 double, 6 int, 7 attributes, 8 flags. What ingest does most, so its tags are read
+   * here as the bytes they are: field << 3 | wire type.
+   */
+  numberPoint(): NumberPoint {
+    const end = this.enter('data_point')
+    const { buf, dataView } = this
+    const point = this.#point
+    point.startMs = point.timeMs = point.flags = point.first = point.last = 0
+    point.hasValue = point.apart = false
+    while (this.pos < end) {
+      const tag = buf[this.pos]
+      if (tag === 0x3a) this.#attribute(point, end)
+      else if (tag === 0x11 || tag === 0x19 || tag === 0x21 || tag === 0x31) {
+        const at = this.pos + 1
+        if (at + 8 > end) throw this.error('a field is longer than its message')
+        const low = dataView.getUint32(at, true)
+        if (tag === 0x11) point.startMs = (low + dataView.getUint32(at + 4, true) * TWO_32) / 1e6
+        else if (tag === 0x19) point.timeMs = (low + dataView.getUint32(at + 4, true) * TWO_32) / 1e6
+        else {
+          point.hasValue = true
+          point.value = tag === 0x21 ? dataView.getFloat64(at, true) : low + dataView.getInt32(at + 4, true) * TWO_32
+        }
+        this.pos = at + 8
+      } else {
+        const field = this.nextField(end)
+        if (field === 8) point.flags = this.index()
+        else this.skip(this.type)
+      }
+    }
+    this.leave(end)
+    return point
+  }
+
+  #attribute(point: NumberPoint, end: number): void {
+    const start = this.pos++
+    const length = this.readVarint()
+    this.pos += length
+    if (!(length >= 0 && this.pos <= end)) throw this.error('an attribute is longer than its point')
+    if (point.first === 0) point.first = start
+    else if (start !== point.last) point.apart = true
+    point.last = this.pos
   }
 
   /** How many values a repeated fixed64 holds; OTLP needs no more of timestamps than the last. */

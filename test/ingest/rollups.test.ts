@@ -96,7 +96,18 @@ describe('rollups', () => {
   it('are mended at the next start after a process died with what it had added up', async () => {
     const store = await freshStore()
     const nowMs = START + HOUR + 300_000
-    const dies = await openIngest({ store, log: quiet, defaultCluster: 'c', now: () => nowMs, config: { flushMs: 0 } })
+    // What it adds up goes nowhere, whenever it would write it.
+    const dying: Store = {
+      ...store,
+      insert: (table, ...block) => (/_1[mh]$/.test(table) ? Promise.resolve() : store.insert(table, ...block)),
+    }
+    const dies = await openIngest({
+      store: dying,
+      log: quiet,
+      defaultCluster: 'c',
+      now: () => nowMs,
+      config: { flushMs: 0 },
+    })
     for (let k = 1; k <= 30; k++) await dies.receive('metrics', tick(START + HOUR - 120_000 + k * 10_000, k))
     expect(await rows(store, `SELECT count() AS n FROM ${pointsTable('disk')}`)).toEqual([{ n: '180' }])
     expect(await rows(store, 'SELECT count() AS n FROM disk_points_1m')).toEqual([{ n: '0' }])

@@ -1,0 +1,95 @@
+/**
+ * A place where values are measured: a node itself, or one of its cores, disks, interfaces … One object as long as it is
+ * heard of, and what is known of it hangs on it: its newest values, the minute that is being added up, the row of the
+ * request that is being decoded. So a value finds all of it with one look-up.
+ */
+import type { Row } from './gather.ts'
+import { COLUMNS, type Entity } from './metrics.ts'
+import type { Part } from './rollups.ts'
+
+export interface Place {
+  readonly entity: Entity
+  readonly cluster: string
+  readonly node: string
+  /** '' for the node itself. */
+  readonly instance: string
+  /** Of the newest point that the database has; 0 before the first. */
+  timeMs: number
+  intervalMs: number
+  /** Newest value of each column, NaN where there is none or it is old. */
+  readonly values: Float64Array
+  /** When each value was measured. */
+  readonly timesMs: Float64Array
+  /** The minute that points were last added to. */
+  minute: Part | undefined
+  /** The row of request number `request`. */
+  row: Row | undefined
+  request: number
+}
+
+/** Of one node: the node itself under 'node', others under their entity and name. */
+export type NodePlaces = Map<string, Place>
+
+export class Places {
+  readonly clusters = new Map<string, Map<string, NodePlaces>>()
+
+  node(cluster: string, node: string): NodePlaces {
+    let nodes = this.clusters.get(cluster)
+    if (nodes === undefined) {
+      nodes = new Map()
+      this.clusters.set(cluster, nodes)
+    }
+    let places = nodes.get(node)
+    if (places === undefined) {
+      places = new Map()
+      nodes.set(node, places)
+    }
+    return places
+  }
+
+  find(cluster: string, node: string, entity: Entity, instance: string): Place {
+    const places = this.node(cluster, node)
+    const key = entity === 'node' ? 'node' : `${entity} ${instance}`
+    let place = places.get(key)
+    if (place === undefined) {
+      place = makePlace(cluster, node, entity, instance)
+      places.set(key, place)
+    }
+    return place
+  }
+
+  /**
+   * Forgets disks, interfaces … not heard of since: containers come and go with names of their own. Nodes stay. The answer
+   * is how many; whoever kept a place must look it up again then.
+   */
+  forget(beforeMs: number): number {
+    let forgotten = 0
+    for (const nodes of this.clusters.values()) {
+      for (const places of nodes.values()) {
+        for (const [key, place] of places) {
+          if (key === 'node' || place.timeMs >= beforeMs) continue
+          places.delete(key)
+          forgotten++
+        }
+      }
+    }
+    return forgotten
+  }
+}
+
+function makePlace(cluster: string, node: string, entity: Entity, instance: string): Place {
+  const columns = COLUMNS[entity].length
+  return {
+    entity,
+    cluster,
+    node,
+    instance,
+    timeMs: 0,
+    intervalMs: 0,
+    values: new Float64Array(columns).fill(Number.NaN),
+    timesMs: new Float64Array(columns),
+    minute: undefined,
+    row: undefined,
+    request: 0,
+  }
+}
