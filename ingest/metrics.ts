@@ -15,7 +15,7 @@ import { GPU_METRICS } from './catalogue/gpu.ts'
 import { POWER_METRICS } from './catalogue/power.ts'
 import { type Entity, gauge, type Metric, rate, summed, whole } from './metric.ts'
 
-export { type Arrival, ENTITIES, type Entity, type Metric, type Unit } from './metric.ts'
+export { type Arrival, ENTITIES, type Entity, type Metric } from './metric.ts'
 
 const cpuMode =
   (entity: 'node' | 'core') =>

@@ -51,14 +51,16 @@ const large = Math.floor(nodes * 0.875)
 const JOB = `if(n >= ${large}, '9000', toString(1000 + intDiv(n, 8) * 6 + intDiv(toUInt32(time) - ${begin} - 1, 14400)))`
 
 /** Smooth in time, different for each node, with noise: about as compressible as real metrics. */
-function valueOf(metric, i) {
+function simulatedValue(metric, i) {
   const wave = `(1 + sin(t / ${200 + 37 * i} + n)) / 2`
   const noise = `(cityHash64(number, ${i}) % 1000) / 1000`
   const share = `(0.8 * ${wave} + 0.1 * ${noise})`
   if (metric.unit === 'ratio') return `toInt32(10000 * ${share})`
   if (metric.column === 'cpu_count') return '64'
   if (metric.column.endsWith('_total')) return '274877906944'
-  return metric.unit === 'bytes' ? `toInt64(2e11 * ${share}) - toInt64(2e11 * ${share}) % 4096` : `toInt64(${metric.scale} * 1e6 * ${share})`
+  return metric.unit === 'bytes'
+    ? `toInt64(2e11 * ${share}) - toInt64(2e11 * ${share}) % 4096`
+    : `toInt64(${metric.scale} * 1e6 * ${share})`
 }
 
 async function inChunks(what, count, size, insert) {
@@ -76,7 +78,9 @@ async function makePoints() {
       FROM (SELECT number, intDiv(number, ${ticks}) + ${first} AS n, number % ${ticks} AS t FROM numbers(${some * ticks}))`),
   )
   for (const rollup of ['1m', '1h']) {
-    const columns = rollupColumns('node', rollup).map(c => c.name).join(', ')
+    const columns = rollupColumns('node', rollup)
+      .map(c => c.name)
+      .join(', ')
     await inChunks(`node_points_${rollup}`, nodes, 50, (first, some) =>
       store.command(`INSERT INTO node_points_${rollup} (${columns}) ${rollupSelect('node', rollup)}
         WHERE p.node >= '${nodeName(first)}' AND p.node <= '${nodeName(first + some - 1)}' GROUP BY ${rollupKey('node')}`),
@@ -132,11 +136,44 @@ async function makeJobs() {
     const names = Array.from({ length: some }, (_, i) => nodeName(first + i)).filter((_, i) => first + i < nodes)
     const startMs = from * 1000
     const endMs = to * 1000
-    const record = { cluster: 'bench', id, scheduler: 'slurm', state: 'completed', user: `user${first % 40}`, submitMs: startMs, startMs, endMs, nodeCount: names.length, cores: 64 * names.length, memoryBytes: names.length * 2 ** 38, updatedMs: endMs }
-    rows.push({ cluster: 'bench', id, user: record.user, state: 'completed', submit_ms: startMs, start_ms: startMs, end_ms: endMs, node_count: names.length, cores: record.cores, nodes: names, record: JSON.stringify(record), updated_ms: endMs })
+    const record = {
+      cluster: 'bench',
+      id,
+      scheduler: 'slurm',
+      state: 'completed',
+      user: `user${first % 40}`,
+      submitMs: startMs,
+      startMs,
+      endMs,
+      nodeCount: names.length,
+      cores: 64 * names.length,
+      memoryBytes: names.length * 2 ** 38,
+      updatedMs: endMs,
+    }
+    rows.push({
+      cluster: 'bench',
+      id,
+      user: record.user,
+      state: 'completed',
+      submit_ms: startMs,
+      start_ms: startMs,
+      end_ms: endMs,
+      node_count: names.length,
+      cores: record.cores,
+      nodes: names,
+      record: JSON.stringify(record),
+      updated_ms: endMs,
+    })
   }
   for (let b = 0; b < blocks; b++) {
-    for (let s = 0; s < slots; s++) job(String(1000 + b * 6 + s), b * 8, Math.min(8, large - b * 8), begin + s * 14400, Math.min(end, begin + (s + 1) * 14400))
+    for (let s = 0; s < slots; s++)
+      job(
+        String(1000 + b * 6 + s),
+        b * 8,
+        Math.min(8, large - b * 8),
+        begin + s * 14400,
+        Math.min(end, begin + (s + 1) * 14400),
+      )
   }
   job('9000', large, nodes - large, begin, end)
   await store.command(`INSERT INTO jobs FORMAT JSONEachRow ${rows.map(row => JSON.stringify(row)).join(' ')}`)
@@ -152,8 +189,15 @@ if (!made) {
 const tables = await ask(
   'SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND database = currentDatabase() GROUP BY table HAVING rows > 1000 ORDER BY bytes DESC',
 )
-console.log(`${nodes} nodes, ${hours} h, ${availableParallelism()} cores, load ${loadavg().map(l => l.toFixed(1)).join(' ')}`)
-for (const t of tables) console.log(`  ${t.table.padEnd(20)} ${Number(t.rows).toLocaleString('en').padStart(15)} rows ${(Number(t.bytes) / 2 ** 20).toFixed(0).padStart(7)} MiB`)
+console.log(
+  `${nodes} nodes, ${hours} h, ${availableParallelism()} cores, load ${loadavg()
+    .map(l => l.toFixed(1))
+    .join(' ')}`,
+)
+for (const t of tables)
+  console.log(
+    `  ${t.table.padEnd(20)} ${Number(t.rows).toLocaleString('en').padStart(15)} rows ${(Number(t.bytes) / 2 ** 20).toFixed(0).padStart(7)} MiB`,
+  )
 
 const latest = new LatestValues()
 await restoreLatest(store, latest, end * 1000, log)
@@ -161,7 +205,8 @@ const app = fastify()
 await app.register(query, { store, ingest: { latest, onWritten: () => () => {} }, log, now: () => end * 1000 })
 await app.ready()
 
-const selectedRows = async () => Number((await ask("SELECT value FROM system.events WHERE event = 'SelectedRows'"))[0]?.value ?? 0)
+const selectedRows = async () =>
+  Number((await ask("SELECT value FROM system.events WHERE event = 'SelectedRows'"))[0]?.value ?? 0)
 const at = (list, share) => list[Math.min(list.length - 1, Math.floor(list.length * share))] ?? 0
 
 async function measure(what, url) {
@@ -179,7 +224,13 @@ async function measure(what, url) {
   const { user, system } = process.cpuUsage(cpu)
   const rows = ((await selectedRows()) - before) / runs
   wall.sort((a, b) => a - b)
-  const columns = [at(wall, 0.5).toFixed(0), at(wall, 0.95).toFixed(0), ((user + system) / 1000 / runs).toFixed(0), Math.round(rows).toLocaleString('en'), (bytes / 1024).toFixed(0)]
+  const columns = [
+    at(wall, 0.5).toFixed(0),
+    at(wall, 0.95).toFixed(0),
+    ((user + system) / 1000 / runs).toFixed(0),
+    Math.round(rows).toLocaleString('en'),
+    (bytes / 1024).toFixed(0),
+  ]
   console.log(`${what.padEnd(46)} ${columns.map((c, i) => c.padStart([8, 8, 9, 14, 9][i])).join(' ')}`)
 }
 
@@ -187,17 +238,33 @@ async function measure(what, url) {
 const window = (i, span) => `from=${1000 * (end - span - 60 * i)}&to=${1000 * (end - 60 * i)}`
 const some = i => nodeName((i * 131) % nodes)
 const small = i => 1000 + ((i * 7) % Math.max(1, Math.floor(large / 8))) * 6
-console.log(`${''.padEnd(46)} ${['p50 ms', 'p95 ms', 'CPU ms', 'rows read', 'KiB'].map((c, i) => c.padStart([8, 8, 9, 14, 9][i])).join(' ')}`)
+console.log(
+  `${''.padEnd(46)} ${['p50 ms', 'p95 ms', 'CPU ms', 'rows read', 'KiB'].map((c, i) => c.padStart([8, 8, 9, 14, 9][i])).join(' ')}`,
+)
 const day = hours * 3600 - 1800
 await measure('heat map, all nodes, day', i => `/api/v1/heatmap?metric=cpu_busy&buckets=300&${window(i, day)}`)
-await measure('heat map, all nodes, last hour', i => `/api/v1/heatmap?metric=memory_used&buckets=360&${window(i, 3600)}`)
-await measure('node series, 12 metrics, day', i => `/api/v1/series?node=${some(i)}&metrics=cpu_user,cpu_system,cpu_iowait,load_1m,memory_used,memory_cached,disk_read_bytes,disk_write_bytes,network_receive_bytes,network_transmit_bytes,pressure_cpu_some,pressure_memory_some&buckets=600&${window(i, day)}`)
-await measure('node series, 12 metrics, last hour', i => `/api/v1/series?node=${some(i)}&metrics=cpu_user,cpu_system,cpu_iowait,load_1m,memory_used,memory_cached,disk_read_bytes,disk_write_bytes,network_receive_bytes,network_transmit_bytes,pressure_cpu_some,pressure_memory_some&buckets=600&${window(i, 3600)}`)
+await measure(
+  'heat map, all nodes, last hour',
+  i => `/api/v1/heatmap?metric=memory_used&buckets=360&${window(i, 3600)}`,
+)
+await measure(
+  'node series, 12 metrics, day',
+  i =>
+    `/api/v1/series?node=${some(i)}&metrics=cpu_user,cpu_system,cpu_iowait,load_1m,memory_used,memory_cached,disk_read_bytes,disk_write_bytes,network_receive_bytes,network_transmit_bytes,pressure_cpu_some,pressure_memory_some&buckets=600&${window(i, day)}`,
+)
+await measure(
+  'node series, 12 metrics, last hour',
+  i =>
+    `/api/v1/series?node=${some(i)}&metrics=cpu_user,cpu_system,cpu_iowait,load_1m,memory_used,memory_cached,disk_read_bytes,disk_write_bytes,network_receive_bytes,network_transmit_bytes,pressure_cpu_some,pressure_memory_some&buckets=600&${window(i, 3600)}`,
+)
 await measure('top processes, node, last hour', i => `/api/v1/processes?node=${some(i)}&${window(i, 3600)}`)
 await measure('top processes, cluster, 10 min', i => `/api/v1/processes?${window(i, 600)}`)
 await measure('functions, job of 8 nodes x 4 h', i => `/api/v1/jobs/${small(i)}/functions`)
 await measure('functions, job of 1/8 of the nodes, day', i => `/api/v1/jobs/9000/functions?${window(i, day)}`)
-await measure('flame graph, job of 8 nodes x 4 h', i => `/api/v1/jobs/${small(i)}/flame?from=${1000 * begin}&to=${1000 * (begin + 14400 - i)}`)
+await measure(
+  'flame graph, job of 8 nodes x 4 h',
+  i => `/api/v1/jobs/${small(i)}/flame?from=${1000 * begin}&to=${1000 * (begin + 14400 - i)}`,
+)
 await measure('flame graph, job of 1/8 of the nodes, day', i => `/api/v1/jobs/9000/flame?${window(i, day)}`)
 await measure('the same again, kept', () => `/api/v1/jobs/9000/flame?direction=bottomup&${window(0, day)}`)
 await measure('flame graph, node, last hour', i => `/api/v1/flame?node=${some(i)}&${window(i, 3600)}`)
