@@ -74,7 +74,7 @@ async function makePoints() {
   const ticks = hours * 360
   await inChunks('node_points', nodes, 25, (first, some) =>
     store.command(`INSERT INTO node_points (cluster, node, time, interval_ms, ${metrics.map(m => m.column).join(', ')})
-      SELECT 'bench', ${NODE}, ${begin} + 10 * (t + 1), 10000, ${metrics.map(valueOf).join(', ')}
+      SELECT 'bench', ${NODE}, ${begin} + 10 * (t + 1), 10000, ${metrics.map(simulatedValue).join(', ')}
       FROM (SELECT number, intDiv(number, ${ticks}) + ${first} AS n, number % ${ticks} AS t FROM numbers(${some * ticks}))`),
   )
   for (const rollup of ['1m', '1h']) {
