@@ -1,8 +1,9 @@
 /** What an operator may set of the store and of ingest: schema, default and type under one name. */
 import { type Static, Type } from 'typebox'
 
+/** At most 54 years: a DateTime that ends a TTL ends in 2106, and past it rows would vanish at once. */
 const Days = (value: number, description: string) =>
-  Type.Optional(Type.Integer({ minimum: 1, maximum: 36_500, default: value, description }))
+  Type.Optional(Type.Integer({ minimum: 1, maximum: 20_000, default: value, description }))
 
 export const RetentionDays = Type.Object(
   {
