@@ -16,19 +16,23 @@ import { openBandwidth } from './sources/bandwidth.ts'
 import { openCpu } from './sources/cpu.ts'
 import { openDisk } from './sources/disk.ts'
 import { openFilesystem } from './sources/filesystem.ts'
+import { openFrequency } from './sources/frequency.ts'
 import { openGpu } from './sources/gpu.ts'
 import { openNvidiaSmi } from './sources/gpunvidia.ts'
 import { openHostPower } from './sources/hostpower.ts'
+import { openHugepages } from './sources/hugepages.ts'
 import { openInfiniband } from './sources/infiniband.ts'
 import { openLoad } from './sources/load.ts'
 import { openLustre } from './sources/lustre.ts'
 import { openMemory } from './sources/memory.ts'
 import { openNetwork } from './sources/network.ts'
 import { openNfs } from './sources/nfs.ts'
+import { openNuma } from './sources/numa.ts'
 import { openPaging } from './sources/paging.ts'
 import { openPortableCpu, openPortableDevices, openPortableLoad } from './sources/portable.ts'
 import { openPower } from './sources/power.ts'
 import { openPressure } from './sources/pressure.ts'
+import { openTcp } from './sources/tcp.ts'
 import { openTemperature } from './sources/temperature.ts'
 
 /** Where the kernel's files are; a container sees the host's under another root. */
@@ -84,12 +88,16 @@ export type OpenSource = (options: SourceOptions) => Source | Absent | Promise<S
 /** All sources, in the order in which `doctor` lists them. To measure one more thing is one more file and one more line. */
 export const SOURCES: readonly { name: string; open: OpenSource }[] = [
   { name: 'cpu', open: openCpu },
+  { name: 'frequency', open: options => openFrequency(options) },
   { name: 'load', open: openLoad },
   { name: 'memory', open: openMemory },
   { name: 'paging', open: openPaging },
+  { name: 'numa', open: openNuma },
+  { name: 'hugepages', open: openHugepages },
   { name: 'pressure', open: openPressure },
   { name: 'disk', open: openDisk },
   { name: 'network', open: openNetwork },
+  { name: 'tcp', open: openTcp },
   { name: 'infiniband', open: openInfiniband },
   { name: 'filesystem', open: options => openFilesystem(options) },
   { name: 'nfs', open: openNfs },
