@@ -19,6 +19,7 @@ pub mod modules;
 pub mod paged;
 pub mod perf;
 pub mod process;
+pub mod python;
 pub mod sampler;
 pub mod start;
 pub mod symbols;

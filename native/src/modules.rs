@@ -32,8 +32,10 @@ pub enum BinaryKind {
         pid: u32,
     },
     Kernel,
-    /// Frames of the Python interpreter; addresses are indices into the window's Python code.
-    Python,
+    /// A function of Python code in the file `path`; addresses are line numbers.
+    PythonFunction {
+        name: String,
+    },
     /// The end of a stack that is not whole; the address says why.
     Cut,
 }
@@ -42,8 +44,7 @@ pub enum BinaryKind {
 pub const KERNEL: u32 = 0;
 pub const CUT: u32 = 1;
 pub const RUNTIME: u32 = 2;
-pub const PYTHON: u32 = 3;
-const FIRST_FILE: u32 = 4;
+const FIRST_FILE: u32 = 3;
 
 pub struct Module {
     pub binary: Arc<Binary>,

@@ -3,6 +3,7 @@
 pub mod attr;
 pub mod clock;
 pub mod cpus;
+pub mod expected;
 pub mod open;
 pub mod record;
 pub mod ring;

@@ -2,6 +2,7 @@
 use super::attr::*;
 use super::clock::CycleClock;
 use super::cpus::read_online_cpus;
+use super::expected::Expected;
 use super::ring::Ring;
 use crate::arch::register_mask;
 use std::fmt;
@@ -43,6 +44,7 @@ pub struct CpuEvent {
     _attached: Vec<OwnedFd>,
     /// Set where the event counts cycles.
     pub cycles: Option<CycleClock>,
+    pub expected: Expected,
 }
 
 pub struct Events {
@@ -216,7 +218,7 @@ impl Events {
             unsafe { libc::ioctl(fd.as_raw_fd(), IOC_SET_OUTPUT, ring.fd()) };
         }
         let cycles = (attr.kind == TYPE_HARDWARE).then(CycleClock::default);
-        Ok(CpuEvent { cpu, ring, _attached: attached, cycles })
+        Ok(CpuEvent { cpu, ring, _attached: attached, cycles, expected: Expected::default() })
     }
 
     fn open_targets(&self, attr: &Attr, cpu: u32) -> io::Result<Vec<OwnedFd>> {

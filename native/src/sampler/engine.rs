@@ -6,6 +6,7 @@ use crate::modules::{BinaryKind, CUT, KERNEL, Modules, RUNTIME};
 use crate::perf::open::{CpuEvent, Events};
 use crate::perf::record::{Record, Sample, parse_record, parse_time};
 use crate::process::Processes;
+use crate::python::{Python, Sampled, Stack};
 use crate::start::clock_ns;
 use crate::unwind::walk::{Ending, Frame, Place, StackCopy, Walk};
 use std::cmp::Reverse;
@@ -31,6 +32,7 @@ pub struct Job {
 /// Rings are drained at least this often, full or not.
 const FLUSH_NS: u64 = 1_000_000_000;
 const FOLLOW_CPUS_NS: u64 = 5_000_000_000;
+const SHORT_NS: u64 = 100_000_000;
 /// Addresses of CUT frames.
 pub const CUT_TRUNCATED: u64 = 0;
 pub const CUT_LOST: u64 = 1;
@@ -50,6 +52,7 @@ pub struct Engine {
 pub struct State {
     pub processes: Processes,
     pub modules: Modules,
+    pub python: Python,
     places: Vec<Place>,
     /// The last stack was completed from the process itself.
     extended: bool,
@@ -57,6 +60,7 @@ pub struct State {
 
 impl Engine {
     pub fn run(mut self) {
+        run_at_once_when_woken();
         loop {
             self.wait();
             if !self.obey() {
@@ -79,13 +83,20 @@ impl Engine {
     fn wait(&self) {
         let now = clock_ns(libc::CLOCK_MONOTONIC);
         let window_end = self.sessions.iter().map(Session::wakes_ns).min();
-        let wait_ns = window_end.map_or(FLUSH_NS, |end| end.saturating_sub(now).min(FLUSH_NS));
+        let expected = self.sessions.iter().flat_map(Session::expected_ns).min();
+        let wake_ns = window_end.into_iter().chain(expected).min().map_or(FLUSH_NS, |at| at.saturating_sub(now));
+        let wait_ns = wake_ns.min(FLUSH_NS);
+        let timeout = libc::timespec {
+            tv_sec: (wait_ns / 1_000_000_000) as libc::time_t,
+            tv_nsec: (wait_ns % 1_000_000_000) as libc::c_long,
+        };
         let rings = self.sessions.iter().flat_map(|session| session.events.per_cpu.iter().map(|event| event.ring.fd()));
+        // No ring fills in so short a time: they hold two seconds.
+        let rings = rings.filter(|_| wait_ns > SHORT_NS);
         let entry = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         let mut fds: Vec<libc::pollfd> = std::iter::once(self.wake.as_raw_fd()).chain(rings).map(entry).collect();
-        // SAFETY: fds outlives the call. An interrupted or failed poll only makes this drain early.
-        let ready =
-            unsafe { libc::poll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, (wait_ns / 1_000_000 + 1) as i32) };
+        // SAFETY: fds and timeout outlive the call. An interrupted or failed poll only makes this drain early.
+        let ready = unsafe { libc::ppoll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, &timeout, std::ptr::null()) };
         if ready > 0 && fds[1..].iter().any(|fd| fd.revents & (libc::POLLERR | libc::POLLHUP) != 0) {
             // An event whose task or CPU has gone is ready for ever.
             std::thread::sleep(std::time::Duration::from_millis(50));
@@ -119,6 +130,7 @@ impl Engine {
     fn drain(&mut self) {
         let until = clock_ns(libc::CLOCK_MONOTONIC);
         self.state.modules.live.start_drain();
+        self.state.python.start_drain();
         let mut heads = BinaryHeap::new();
         for (s, session) in self.sessions.iter_mut().enumerate() {
             for (c, event) in session.events.per_cpu.iter_mut().enumerate() {
@@ -140,6 +152,7 @@ impl Engine {
         }
         for s in 0..self.sessions.len() {
             self.end_windows_before(s, until);
+            self.sessions[s].events.per_cpu.iter_mut().for_each(|event| event.expected.passed(until));
         }
     }
 
@@ -172,6 +185,7 @@ impl Engine {
         if index == 0 {
             self.state.processes.tidy();
             self.state.modules.tidy();
+            self.state.python.tidy();
         }
     }
 
@@ -183,11 +197,19 @@ impl Engine {
     }
 }
 
+/// Real-time priority, the lowest: the thread runs for microseconds at a time, but then at once. Otherwise a full node would
+/// let the rings overflow, and let Python run on to its next system call before its frames are read.
+fn run_at_once_when_woken() {
+    let parameters = libc::sched_param { sched_priority: 1 };
+    // SAFETY: changes only this thread. Without the right to it (CAP_SYS_NICE) the thread stays as it is.
+    unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &parameters) };
+}
+
 impl State {
     /// Takes the oldest record of one ring.
     fn take_record(&mut self, session: &mut Session, event: usize, time_ns: u64) {
         let Session { options, events: Events { attr, per_cpu, .. }, fold, .. } = session;
-        let CpuEvent { cpu, ring, cycles, .. } = &mut per_cpu[event];
+        let CpuEvent { cpu, ring, cycles, expected, .. } = &mut per_cpu[event];
         let Some(bytes) = ring.peek() else { return };
         let size = bytes.len();
         match parse_record(bytes, attr) {
@@ -198,8 +220,8 @@ impl State {
                     None => sample.period,
                 };
                 let (pid, tid) = self.processes.task(sample.pid, sample.tid, sample.cpu);
-                if options.wants(pid) {
-                    self.sample(fold, &sample, pid, tid, period_ns);
+                if options.wants(pid) && self.sample(fold, &sample, pid, tid, period_ns) {
+                    expected.after(sample.time_ns, nominal_ns, cycles.is_none());
                 }
             }
             Some(Record::Lost(count)) => fold.counters().lost += count,
@@ -210,22 +232,28 @@ impl State {
         ring.advance(size);
     }
 
-    fn sample(&mut self, fold: &mut Fold, sample: &Sample<'_>, pid: u32, tid: u32, period_ns: u64) {
+    /// True for a stack that was completed with frames which must be read while they stand.
+    fn sample(&mut self, fold: &mut Fold, sample: &Sample<'_>, pid: u32, tid: u32, period_ns: u64) -> bool {
         self.places.clear();
         self.places.extend(sample.kernel.iter().map(|address| Place { binary: KERNEL, address }));
-        let ending = self.walk_user(sample, pid);
+        let mut ending = self.walk_user(sample, pid);
+        let process = self.processes.sampled(pid, sample.time_ns);
+        let (serial, maps) = (process.serial, process.maps.clone().unwrap_or_default());
+        let sampled = Sampled { serial, pid, tid, maps: &maps };
+        let stack = &mut Stack { places: &mut self.places, ending: &mut ending };
+        let is_python = self.python.merge(&sampled, &mut self.modules, stack);
         if ending != Ending::Root {
             let address = if ending == Ending::Truncated { CUT_TRUNCATED } else { CUT_LOST };
             self.places.push(Place { binary: CUT, address });
         }
         self.name_runtime_code(pid);
-        let State { processes, modules, places, extended } = self;
+        let State { processes, modules, places, extended, .. } = self;
         fold.counters().extended += u64::from(std::mem::take(extended));
-        let serial = processes.sampled(pid, sample.time_ns).serial;
         let cgroup = processes.cgroup_path(pid, sample.cgroup);
         let process = fold.process(serial, || SampledProcess { serial, pid, cgroup, ..SampledProcess::default() });
         let thread = processes.thread_name(pid, tid);
         fold.add(process, &thread, places, period_ns, ending, |id| modules.by_id(id).cloned());
+        is_python
     }
 
     fn walk_user(&mut self, sample: &Sample<'_>, pid: u32) -> Ending {

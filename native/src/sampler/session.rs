@@ -50,6 +50,11 @@ impl Session {
         self.ends_ns.unwrap_or(u64::MAX).min(self.window_end_ns)
     }
 
+    /// When samples are expected whose stacks must be read while they stand.
+    pub fn expected_ns(&self) -> impl Iterator<Item = u64> {
+        self.events.per_cpu.iter().filter_map(|event| event.expected.at_ns())
+    }
+
     /// Ends the window at `end_ns` and starts the next.
     pub fn end_window(&mut self, end_ns: u64) -> RawWindow {
         self.fold.counters().lost += std::mem::take(&mut self.carried_lost);

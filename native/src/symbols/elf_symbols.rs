@@ -1,5 +1,5 @@
 //! The function symbols of one file, sorted by address: 16 bytes each, names stay in the file.
-use crate::elf::{Section, u16_at, u32_at, u64_at};
+use crate::elf::{Elf, Section, u16_at, u32_at, u64_at};
 use crate::image::Image;
 use crate::paged::{PageCache, Paged};
 use gimli::Reader;
@@ -11,6 +11,8 @@ const SYMBOL_BYTES: usize = 24;
 const SYMBOLS_AT_ONCE: usize = 2048;
 const MOST_SYMBOLS: usize = 2 << 20;
 const LONGEST_NAME: usize = 8192;
+/// String tables beyond are not read whole.
+const MOST_NAME_BYTES: u64 = 32 << 20;
 const STT_NOTYPE: u8 = 0;
 const STT_FUNC: u8 = 2;
 const STT_GNU_IFUNC: u8 = 10;
@@ -99,6 +101,33 @@ impl ElfSymbols {
     pub fn bytes(&self) -> usize {
         self.symbols.capacity() * size_of::<Symbol>()
     }
+}
+
+/// Address and size of symbols by name, functions and data alike, from the dynamic symbols or else all of them.
+pub fn find_symbols<const N: usize>(image: &Arc<Image>, elf: &Elf, wanted: &[&str; N]) -> [Option<(u64, u64)>; N] {
+    let mut found = [None; N];
+    let Some(sections) = elf.sections(image) else { return found };
+    for name in [".dynsym", ".symtab"] {
+        let Some(table) = sections.iter().find(|section| section.name == name) else { continue };
+        let Some(names) = sections.get(table.link) else { continue };
+        let (Some(entries), Some(names)) = (
+            image.part(table.offset, table.bytes, (MOST_SYMBOLS * SYMBOL_BYTES) as u64),
+            image.part(names.offset, names.bytes, MOST_NAME_BYTES),
+        ) else {
+            continue;
+        };
+        for entry in entries.chunks_exact(SYMBOL_BYTES) {
+            let name = u32_at(entry, 0).and_then(|at| names.get(at as usize..)).unwrap_or_default();
+            let is = |wanted: &str| name.starts_with(wanted.as_bytes()) && name.get(wanted.len()) == Some(&0);
+            if let Some(index) = wanted.iter().position(|wanted| is(wanted)) {
+                found[index] = u64_at(entry, 8).zip(u64_at(entry, 16)).filter(|(start, _)| *start != 0);
+            }
+        }
+        if found.iter().all(Option::is_some) {
+            break;
+        }
+    }
+    found
 }
 
 /// A symbol of code, with the rank of its binding: global, weak, local.

@@ -146,6 +146,14 @@ impl Resolver {
         match &binary.kind {
             BinaryKind::Elf { image, elf } => self.elf_frames(binary, image, elf, module, address),
             BinaryKind::Runtime { .. } => self.runtime_frame(binary.id, address),
+            BinaryKind::PythonFunction { name } => {
+                let (function, module, file) = (name.as_str().into(), module.into(), (*binary.path).into());
+                let line = u32::try_from(address).unwrap_or(0);
+                Resolved {
+                    frames: Rc::new([NamedFrame { function, module, file, line, kind: Kind::Python }]),
+                    named: true,
+                }
+            }
             _ => self.unnamed(module, address, Kind::Native),
         }
     }
