@@ -3,10 +3,11 @@
  * (perfpair.ts), parses its text, and rolls the samples into windows.
  *
  * perf script keeps the symbols and unwinding tables of everything it has seen, so a pair that has become large is followed
- * by a fresh one. Both sample for a moment; the cut is at the first sample of the new one:
+ * by a fresh one. Both sample for a while; one cut decides which samples of which count. It lies where the old one has got to
+ * when the first sample of the new one arrives, or at that sample, whichever is later:
  *
- *   old   ──x──x──x──x──x──╎··x···x    samples after the cut are dropped here …
- *   new              start ╎──x──x──x  … since they are here too: none is lost, none is counted twice
+ *   old    ──x──x──x──x──x──x──╎··x···x     those after the cut are dropped here …
+ *   new            ··x··x··x··x╎─x──x──x    … and those before it there: none is lost, none is counted twice
  */
 import { cpus, release } from 'node:os'
 import type { Logger } from 'pino'
@@ -25,6 +26,13 @@ export interface PerfDeps {
   now: () => number
   /** CLOCK_MONOTONIC in ms, the clock that perf is told to use. */
   monotonic: () => number
+  /** When a pair is followed by a fresh one; the defaults below are right but for tests. */
+  succession?: Succession
+}
+
+interface Succession {
+  largeBytes: number
+  youngMs: number
 }
 
 /** perf script unwinds at 0.3-0.6 ms a sample, so a large node is sampled less often: at most this many a second. */
@@ -32,13 +40,14 @@ const SAMPLES_A_SECOND = 300
 /** Locked memory of all rings together; 2 MiB a CPU hold 7 s at 19 Hz and 16 KiB a sample, while perf script reads symbols. */
 const RING_BYTES = 64 << 20
 const PULSE_MS = 1000
-const LARGE_BYTES = 384 << 20
+const SUCCESSION: Succession = { largeBytes: 384 << 20, youngMs: 20_000 }
 const TOO_LARGE_BYTES = 1024 << 20
 const MET_A_PULSE = 100
 const BEHIND_BYTES = 1 << 20
 const BEHIND_MS = 30_000
-const YOUNG_MS = 20_000
 const OLD_MS = 3_600_000
+/** For what still waits for the old perf script. */
+const LEAVING_MS = 60_000
 const BACKOFF_MS = { first: 1000, last: 60_000 }
 
 export const perfSampler =
@@ -61,11 +70,14 @@ export function commandFor(options: SamplerOptions, cores: number): PerfCommand 
   }
 }
 
-/** A pair and the span of the recording's clock that counts. */
+/** A pair, and the samples of it that count: after `fromMs`, up to `untilMs` of CLOCK_MONOTONIC. */
 interface Generation {
   pair: PerfPair
   parser: PerfScriptParser
+  fromMs: number
   untilMs: number
+  /** The latest that has arrived. */
+  reachedMs: number
   /** What was told to the windows already. */
   lost: number
   throttled: number
@@ -145,14 +157,24 @@ class PerfSampler implements Sampler {
       { line: text => parser.line(text), exec: pid => this.meet(pid) },
       this.deps.now(),
     )
-    const generation: Generation = { pair, parser, untilMs: Number.POSITIVE_INFINITY, lost: 0, throttled: 0 }
+    const generation: Generation = {
+      pair,
+      parser,
+      fromMs: 0,
+      untilMs: Number.POSITIVE_INFINITY,
+      reachedMs: 0,
+      lost: 0,
+      throttled: 0,
+    }
     return generation
   }
 
   private take(generation: Generation, sample: PerfSample): void {
     this.countLost(generation)
-    if (sample.timeMs === undefined || sample.timeMs >= generation.untilMs) return
+    if (sample.timeMs === undefined) return
     if (generation === this.successor) this.handOver(sample.timeMs)
+    if (sample.timeMs <= generation.fromMs || sample.timeMs > generation.untilMs) return
+    generation.reachedMs = Math.max(generation.reachedMs, sample.timeMs)
     if (sample.pid <= 0 && !this.options.includeIdle) return
     const { pid, comm } = sample
     const known = this.identities.of(pid)
@@ -185,15 +207,18 @@ class PerfSampler implements Sampler {
     generation.throttled = throttled
   }
 
-  private handOver(cutMs: number): void {
+  private handOver(firstMs: number): void {
     const old = this.current
-    this.current = this.successor
+    const fresh = this.successor
+    this.current = fresh
     this.successor = undefined
-    if (!old) return
+    if (!old || !fresh) return
+    const cutMs = Math.max(old.reachedMs, firstMs)
     old.untilMs = cutMs
+    fresh.fromMs = cutMs
     this.leaving.add(old)
     const cpuSeconds = old.pair.cpuSeconds()
-    old.pair.stop().then(() => {
+    old.pair.stop(LEAVING_MS).then(() => {
       this.leaving.delete(old)
       this.endedCpuSeconds += cpuSeconds
     })
@@ -209,7 +234,8 @@ class PerfSampler implements Sampler {
     const bytes = current.pair.residentBytes()
     if (ageMs > BACKOFF_MS.last) this.backoffMs = BACKOFF_MS.first
     if (bytes > TOO_LARGE_BYTES) current.pair.kill()
-    else if (!this.successor && ((bytes > LARGE_BYTES && ageMs > YOUNG_MS) || ageMs > OLD_MS)) this.beginSuccessor()
+    const { largeBytes, youngMs } = this.deps.succession ?? SUCCESSION
+    if (!this.successor && ((bytes > largeBytes && ageMs > youngMs) || ageMs > OLD_MS)) this.beginSuccessor()
   }
 
   private beginSuccessor(): void {
@@ -228,6 +254,7 @@ class PerfSampler implements Sampler {
   /** A pair that ended on its own is replaced, later each time. */
   private restart(generation: Generation, said: string): void {
     if (this.stopped || this.current !== generation) return
+    this.countLost(generation)
     this.current = undefined
     const { log } = this.deps
     log.warn(

@@ -175,7 +175,7 @@ export class PerfPair {
   /** perf record first: perf script only complains of what it did not get. */
   private lastWords(): string {
     const lines = [this.record, this.script].flatMap(child => (this.said.get(child) ?? '').split('\n'))
-    return lines.filter(line => line.trim() !== '' && !line.startsWith('[ perf record:')).join('\n')
+    return [...new Set(lines)].filter(line => line.trim() !== '' && !line.startsWith('[ perf record:')).join('\n')
   }
 
   private awaitReady(control: boolean): Promise<string | undefined> {
