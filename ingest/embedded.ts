@@ -1,8 +1,10 @@
 /**
- * chDB in this process. Three things chDB 3.4 asks for:
+ * chDB in this process. What chDB 3.4 asks for:
  *
- *  - One connection runs one statement at a time, and a second one waits inside a thread of libuv's four. So there are two
- *    connections, one for inserts and one for questions, each behind its own lane: a slow question never holds up an insert.
+ *  - One connection runs one statement at a time, and a second one waits inside a thread of libuv's four. So there are
+ *    three connections, one for inserts and two for questions: a slow question holds up no insert and not every question,
+ *    and one thread is left for files.
+ *  - Its own way to bind parameters lets one bound statement run in the whole process. SET param_… binds for a connection.
  *  - A running statement cannot be interrupted through its own call; it is killed by KILL QUERY over the other connection.
  *  - Inline data is not safe (see store.ts): a block goes to a file in the data directory and in by file().
  *
@@ -21,6 +23,7 @@ import type { StoreConfig } from './config.ts'
 import { databaseError, StoreError } from './errors.ts'
 import { openHolder } from './holder.ts'
 import { openLane } from './lane.ts'
+import { parameterSettings, quoted } from './parameters.ts'
 import { type Engine, QUERY_SETTINGS } from './store.ts'
 
 type EmbeddedConfig = StoreConfig & { path: string }
@@ -35,25 +38,39 @@ export async function openEmbedded(config: EmbeddedConfig, database: string, log
   }
   mkdirSync(path, { recursive: true, mode: 0o700 })
   const release = openHolder(path)
+  const sessions: Session[] = []
   try {
     rmSync(join(path, 'insert'), { recursive: true, force: true })
     mkdirSync(join(path, 'insert'), { mode: 0o700 })
     const memoryBytes = config.memoryBytes ?? defaultMemoryBytes()
     const session = openSession(join(path, 'clickhouse'), memoryBytes)
-    const sessions = { writer: session, reader: new Session(join(path, 'clickhouse')) }
+    sessions.push(session)
     await session.queryAsync(`CREATE DATABASE IF NOT EXISTS ${database}`)
     await session.queryAsync(`USE ${database}`)
     await session.queryAsync(`SET ${settingsText(INSERT_SETTINGS)}`)
-    await sessions.reader.queryAsync(`USE ${database}`)
-    const limit = { max_memory_usage: Math.floor(memoryBytes / 2) }
-    await sessions.reader.queryAsync(`SET ${settingsText({ ...QUERY_SETTINGS, ...limit })}`)
+    const readers = await Promise.all(
+      Array.from({ length: READERS }, () => openReader(join(path, 'clickhouse'), database, memoryBytes, sessions)),
+    )
     const version = (await session.queryAsync('SELECT version()', { format: 'TSVRaw' })).text().trim()
     log.info({ path, memoryBytes, version }, 'store: opened')
-    return new Embedded(path, version, sessions, release)
+    return new Embedded(path, version, session, readers, release)
   } catch (error) {
+    for (const opened of sessions) opened.close()
+    await drainPending()
     release()
     throw error
   }
+}
+
+const READERS = 2
+
+async function openReader(path: string, database: string, memoryBytes: number, opened: Session[]): Promise<Session> {
+  const session = new Session(path)
+  opened.push(session)
+  await session.queryAsync(`USE ${database}`)
+  const limit = { max_memory_usage: Math.floor(memoryBytes / (READERS + 1)) }
+  await session.queryAsync(`SET ${settingsText({ ...QUERY_SETTINGS, ...limit })}`)
+  return session
 }
 
 /** A block is one part, however many days it holds: ingest bounds the times it takes. */
@@ -83,6 +100,9 @@ function openSession(path: string, memoryBytes: number): Session {
     })
   } catch (error) {
     const text = error instanceof Error ? error.message : String(error)
+    if (/per process/i.test(text)) {
+      throw new StoreError('held', `this process has another data directory open, close that store first (${text})`)
+    }
     if (!/lock file|data directory/i.test(text)) throw databaseError(error)
     throw new StoreError(
       'held',
@@ -91,28 +111,26 @@ function openSession(path: string, memoryBytes: number): Session {
   }
 }
 
-interface Sessions {
-  writer: Session
-  reader: Session
-}
-
 class Embedded implements Engine {
   readonly kind = 'embedded'
   readonly version: string
   readonly #path: string
-  readonly #sessions: Sessions
+  readonly #writer: Session
+  /** Those that no question runs on. */
+  readonly #idle: Session[]
   readonly #release: () => void
   readonly #writes = openLane(1)
-  readonly #reads = openLane(1)
+  readonly #reads = openLane(READERS)
   readonly #types = new Map<string, Promise<Map<string, string>>>()
   #blocks = 0
   #asked = 0
   #closing: Promise<void> | undefined
 
-  constructor(path: string, version: string, sessions: Sessions, release: () => void) {
+  constructor(path: string, version: string, writer: Session, readers: Session[], release: () => void) {
     this.#path = path
     this.version = version
-    this.#sessions = sessions
+    this.#writer = writer
+    this.#idle = readers
     this.#release = release
   }
 
@@ -134,8 +152,10 @@ class Embedded implements Engine {
     this.#reads.run(async () => {
       const comment = `${options.name}#${++this.#asked}`
       const limit = options.maxSeconds ?? QUERY_SETTINGS.max_execution_time
-      const sql = `SET log_comment = ${quoted(comment)}, max_execution_time = ${limit}; ${question.query}`
-      const asked = this.#sessions.reader.queryBindAsync(sql, question.query_params, { format })
+      const set = [`log_comment = ${quoted(comment)}`, `max_execution_time = ${limit}`, ...parameterSettings(question)]
+      const reader = this.#idle.pop()
+      if (reader === undefined) throw new StoreError('closed', 'the store is closed')
+      const asked = reader.queryAsync(`SET ${set.join(', ')}; ${question.query}`, { format })
       let killing: Promise<void> | undefined
       const kill = (): void => {
         killing = this.#kill(comment, asked)
@@ -149,13 +169,14 @@ class Embedded implements Engine {
         options.signal?.removeEventListener('abort', kill)
         // The next question starts under this one's log_comment, until its own SET: a late kill would cut its answer.
         await killing
+        this.#idle.push(reader)
       }
     }, options.signal)
 
   command = (sql: string): Promise<void> =>
     this.#writes.run(async () => {
       try {
-        await this.#sessions.writer.queryAsync(sql)
+        await this.#writer.queryAsync(sql)
       } catch (error) {
         throw databaseError(error)
       }
@@ -168,8 +189,8 @@ class Embedded implements Engine {
 
   async #shut(): Promise<void> {
     await Promise.all([this.#reads.close(), this.#writes.close()])
-    this.#sessions.reader.close()
-    this.#sessions.writer.close()
+    for (const reader of this.#idle.splice(0)) reader.close()
+    this.#writer.close()
     await drainPending()
     this.#release()
   }
@@ -201,7 +222,7 @@ class Embedded implements Engine {
   async #readTypes(table: string): Promise<Map<string, string>> {
     const text = await this.#writes.run(async () => {
       const question = `SELECT name, type FROM system.columns WHERE database = currentDatabase() AND table = ${quoted(table)}`
-      return (await this.#sessions.writer.queryAsync(question, { format: 'JSONEachRow' })).text()
+      return (await this.#writer.queryAsync(question, { format: 'JSONEachRow' })).text()
     })
     const rows = text.split('\n').filter(line => line !== '')
     if (rows.length === 0) throw new StoreError('database', `there is no table ${table}`)
@@ -213,8 +234,6 @@ class Embedded implements Engine {
     )
   }
 }
-
-const quoted = (text: string): string => `'${text.replace(/\\/g, '\\\\').replace(/'/g, "\\'")}'`
 
 function missing(table: string, column: string): never {
   throw new StoreError('database', `table ${table} has no column ${column}`)

@@ -214,13 +214,47 @@ describe('query', () => {
     const store = await freshStore()
     const running = new AbortController()
     const waiting = new AbortController()
-    const first = store.query({ query: FOREVER, query_params: { k: 1 } }, { name: 'first', signal: running.signal })
-    const second = store.query({ query: FOREVER, query_params: { k: 2 } }, { name: 'second', signal: waiting.signal })
+    const ask = (k: number, signal: AbortSignal) =>
+      store.query({ query: FOREVER, query_params: { k } }, { name: `question ${k}`, signal })
+    const first = ask(1, running.signal)
+    const second = ask(2, running.signal)
+    const third = ask(3, waiting.signal)
     waiting.abort()
-    await expect(second).rejects.toMatchObject({ code: 'aborted' })
+    await expect(third).rejects.toMatchObject({
+      code: 'aborted',
+      message: expect.stringContaining('before the query started'),
+    })
     running.abort()
-    await expect(first).rejects.toMatchObject({ code: 'aborted' })
+    const ended = await Promise.allSettled([first, second])
+    expect(ended).toMatchObject(Array(2).fill({ status: 'rejected', reason: { code: 'aborted' } }))
     expect(await rows(store, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
+  })
+
+  it('runs beside another, each with its own parameters', async () => {
+    const store = await freshStore()
+    const stop = new AbortController()
+    const slow = store.query({ query: FOREVER, query_params: { k: 1 } }, { name: 'slow', signal: stop.signal })
+    slow.catch(() => {})
+    const answers = await Promise.all(
+      Array.from({ length: 300 }, (_, i) =>
+        store.query<{ s: string; n: number; a: string[]; f: number }>(
+          {
+            query: 'SELECT {s:String} AS s, {n:UInt32} AS n, {a:Array(String)} AS a, {f:Float64} AS f',
+            query_params: { s: `it's ${i}\n\\`, n: i, a: [`a${i}`, "b'"], f: i / 3 },
+          },
+          { name: 'fast' },
+        ),
+      ),
+    )
+    answers.forEach(([row], i) => {
+      expect(row).toEqual({ s: `it's ${i}\n\\`, n: i, a: [`a${i}`, "b'"], f: i / 3 })
+    })
+    stop.abort()
+    await expect(slow).rejects.toMatchObject({ code: 'aborted' })
+    // What an earlier question was given is not this one's.
+    await expect(store.query({ query: 'SELECT {s:String}', query_params: {} }, { name: 'test' })).rejects.toThrow(
+      'no value for {s}',
+    )
   })
 
   it('ends at its time limit', async () => {
