@@ -1,5 +1,5 @@
 /**
- * Stacks by id, in memory. A stack's id is a hash of its frames, so what it is never changes: once read it needs no question
+ * Stacks and functions by id, in memory. A stack's id is a hash of its frames, so what it is never changes: once read it needs no question
  * again, whichever job, node or window meets it next. Function numbers are this book's own, 0 for what is not in the store.
  */
 import { CATEGORIES, FRAME_KINDS } from '../ingest/records.ts'
@@ -14,12 +14,20 @@ export interface Body {
   functions: Uint32Array
 }
 
+export interface FunctionName {
+  function: string
+  module: string
+  kind: string
+}
+
 export interface Bodies {
   readonly names: readonly string[]
   readonly modules: readonly string[]
   /** Index into FRAME_KINDS. */
   readonly kinds: readonly number[]
   find(stackId: string): Body | undefined
+  /** Functions by their ids; one that is not in the store is called so. */
+  functions(asker: Asker, functionIds: readonly string[]): Promise<Map<string, FunctionName>>
   /** Asks for those that are not known yet. */
   learn(asker: Asker, stackIds: readonly string[]): Promise<void>
 }
@@ -59,6 +67,28 @@ class Book implements Bodies {
       const ids = unknown.slice(first, first + AT_ONCE)
       const columns = await asker.columns('stacks', bodiesOf(ids))
       this.#add(columns)
+    }
+  }
+
+  async functions(asker: Asker, functionIds: readonly string[]): Promise<Map<string, FunctionName>> {
+    const unknown = [...new Set(functionIds)].filter(id => !this.#functions.has(id)).map(BigInt)
+    for (let first = 0; first < unknown.length; first += AT_ONCE) {
+      const [ids, names, modules, kinds] = await asker.columns(
+        'functions',
+        functionsOf(unknown.slice(first, first + AT_ONCE)),
+      )
+      ids?.forEach((id, i) => {
+        this.#function([id, names?.[i], modules?.[i], kinds?.[i]])
+      })
+    }
+    return new Map(functionIds.map(id => [id, this.#nameOf(this.#functions.get(id) ?? 0)]))
+  }
+
+  #nameOf(f: number): FunctionName {
+    return {
+      function: this.names[f] ?? '',
+      module: this.modules[f] ?? '',
+      kind: FRAME_KINDS[this.kinds[f] ?? OTHER] ?? 'other',
     }
   }
 
@@ -102,3 +132,7 @@ const bodiesOf = (ids: readonly bigint[]) => sql`
   FROM stacks WHERE stack_id IN ${ids}
   UNION ALL
   SELECT '0', '', [], arrayMap(frame -> (toString(frame.2), frame.3, toString(frame.4), toString(frame.5)), known)`
+
+const functionsOf = (ids: readonly bigint[]) => sql`
+  SELECT toString(function_id) AS id, any(f.function), toString(any(f.module)), toString(any(f.kind))
+  FROM frames AS f WHERE function_id IN ${ids} GROUP BY function_id`

@@ -15,6 +15,8 @@ export interface Desk {
   readonly asker: Asker
   readonly known: Known
   readonly latest: Latest
+  /** Stacks and functions by id. */
+  bodies(): Bodies
   /** What burns these nodes now. */
   readonly tops: ReadTops
   /** What jobs of a list used. */
@@ -36,14 +38,15 @@ export interface Room {
 
 export function openRoom(store: Store, latest: Latest, now: () => number): Room {
   const known = openKnown(latest)
-  const tops = openTops()
-  const usage = openUsage()
   const profiles = openCache<Profile>(PROFILE_BYTES, bytesOf)
   const bodies = openBodies(BODY_BYTES)
+  const tops = openTops(bodies)
+  const usage = openUsage(bodies)
   return {
     desk: signal => {
       const asker = openAsker(store, now(), signal)
-      return { asker, known, latest, tops, usage, profile: target => cachedProfile(profiles, bodies, asker, target) }
+      const profile = (target: Target) => cachedProfile(profiles, bodies, asker, target)
+      return { asker, known, latest, bodies, tops, usage, profile }
     },
   }
 }

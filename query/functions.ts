@@ -3,7 +3,7 @@
  * long one from the functions a minute that ingest adds up, which are some hundred times fewer rows. Both give the same.
  */
 import type { Coverage, Functions } from './api.ts'
-import type { Asker } from './asker.ts'
+import { type Asker, numbers, strings } from './asker.ts'
 import type { FunctionsAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { coverageOf, seconds, share } from './flame.ts'
@@ -59,7 +59,7 @@ const wholeMinutes = (target: Target): Target => ({
 
 async function byMinutes(desk: Desk, target: Target, ask: FunctionsAsk): Promise<Functions> {
   const [rows, lost, idleNs] = await Promise.all([
-    readMinutes(desk.asker, target),
+    readMinutes(desk, target),
     readLost(desk.asker, target),
     readIdle(desk.asker, target),
   ])
@@ -81,20 +81,24 @@ async function byMinutes(desk: Desk, target: Target, ask: FunctionsAsk): Promise
 }
 
 /** Idle stacks are left out of the minutes, and so are bursts; a minute is named by its end, like all that has a time here. */
-const readMinutes = (asker: Asker, target: Target): Promise<Row[]> =>
-  asker.rows<Row>(
+async function readMinutes({ asker, bodies }: Desk, target: Target): Promise<Row[]> {
+  const [ids, self, total, samples] = await asker.columns(
     'functions',
-    sql`WITH sums AS (
-          SELECT function_id, toFloat64(sum(self)) AS self, toFloat64(sum(total)) AS total, toFloat64(sum(self_count)) AS samples
-          FROM function_minutes WHERE ${whoOf(target)} AND minute > toDateTime(${target.from / 1000}, 'UTC')
-            AND minute <= toDateTime(${target.rowsTo / 1000}, 'UTC')
-          GROUP BY function_id)
-        SELECT if(function = '', ${NOT_STORED}, function) AS function, module, kind, self, total, samples FROM sums
-        LEFT ANY JOIN (
-          SELECT function_id, any(f.function) AS function, toString(any(f.module)) AS module, toString(any(f.kind)) AS kind
-          FROM frames AS f WHERE function_id IN (SELECT function_id FROM sums) GROUP BY function_id) AS names
-        ON names.function_id = sums.function_id`,
+    sql`SELECT toString(function_id), toFloat64(sum(self)), toFloat64(sum(total)), toFloat64(sum(self_count))
+        FROM function_minutes WHERE ${whoOf(target)} AND minute > toDateTime(${target.from / 1000}, 'UTC')
+          AND minute <= toDateTime(${target.rowsTo / 1000}, 'UTC')
+        GROUP BY function_id`,
   )
+  const functions = strings(ids)
+  const names = await bodies().functions(asker, functions)
+  const [selfs, totals, counts] = [numbers(self), numbers(total), numbers(samples)]
+  return functions.map((id, i) => ({
+    ...(names.get(id) ?? { function: NOT_STORED, module: '', kind: 'other' }),
+    self: selfs[i] ?? 0,
+    total: totals[i] ?? 0,
+    samples: counts[i] ?? 0,
+  }))
+}
 
 /** Mostly nobody samples idle time; then there is no such stack and the samples need not be read. */
 async function readIdle(asker: Asker, target: Target): Promise<number> {

@@ -14,7 +14,7 @@ export async function readJob(desk: Desk, id: string, asked: string | undefined)
   const job = await resolveJob(asker, cluster, id)
   const target = await resolveScope(asker, desk.known, { cluster, job: job.record.id })
   const [[usage], first] = await Promise.all([
-    readUsage(asker, cluster, [job], ROWS_OF_ONE_JOB),
+    readUsage(asker, desk.bodies(), cluster, [job], ROWS_OF_ONE_JOB),
     desk.known.first(asker, cluster),
   ])
   const allocated = allocatedSeconds(job, first, asker.nowMs)
@@ -43,7 +43,7 @@ interface Measured {
 async function readMeasured(desk: Desk, target: Target, job: KnownJob): Promise<Measured> {
   const { asker } = desk
   const [use, measures, waits, kernelShare] = await Promise.all([
-    readNodeUse(asker, target),
+    readNodeUse(desk, target),
     readNodeMeasures(asker, target),
     readWaits(asker, target),
     readKernelShare(asker, target),

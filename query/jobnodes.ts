@@ -15,7 +15,7 @@ export async function readJobNodes(desk: Desk, id: string, ask: JobNodesAsk): Pr
   const { metric: name, buckets, ...scope } = ask
   const metric = metricNamed(name ?? 'cpu_busy')
   const target = await resolveScope(desk.asker, desk.known, { ...scope, job: id })
-  const use = await readNodeUse(desk.asker, target)
+  const use = await readNodeUse(desk, target)
   const names = target.nodes ?? [...use.keys()].sort(natural)
   const grid = layGrid(target, {
     buckets: buckets ?? 300,

@@ -1,9 +1,11 @@
 /** What a job used on each of its nodes, and how much of its time there was measured. */
 import { findMetric } from '../ingest/metrics.ts'
 import type { Asker } from './asker.ts'
+import type { Bodies } from './bodies.ts'
+import type { Desk } from './desk.ts'
 import { tableOf } from './points.ts'
-import { pointsOf, processesOf, samplesOf, type Target } from './scope.ts'
-import { and, sql } from './sql.ts'
+import { pointsOf, processesOf, samplesOf, type Target, whoOf } from './scope.ts'
+import { sql } from './sql.ts'
 import type { Grid } from './window.ts'
 
 export interface NodeUse {
@@ -24,10 +26,10 @@ const secondsOf = (target: Target): number => (target.to - target.from) / 1000
 /** Some 20 processes a node are kept each tick of 10 s. */
 const isLarge = (target: Target): boolean => (target.nodes?.length ?? 1) * secondsOf(target) * 2 > MAX_ROWS
 
-export async function readNodeUse(asker: Asker, target: Target): Promise<Map<string, NodeUse>> {
+export async function readNodeUse({ asker, bodies }: Desk, target: Target): Promise<Map<string, NodeUse>> {
   const [processes, samples] = await Promise.all([
     isLarge(target) ? [] : readProcessSeconds(asker, target),
-    readSampledSeconds(asker, target),
+    readSampledSeconds(asker, bodies(), target),
   ])
   const use = new Map<string, NodeUse>()
   for (const row of processes) use.set(row.node, { coreSeconds: row.seconds, topFunction: null })
@@ -45,19 +47,20 @@ const readProcessSeconds = (asker: Asker, target: Target) =>
         FROM processes WHERE ${processesOf(target)} GROUP BY node`,
   )
 
-function readSampledSeconds(asker: Asker, target: Target) {
+async function readSampledSeconds(asker: Asker, bodies: Bodies, target: Target) {
   const minutes = sql`minute > toDateTime(${target.from / 1000}, 'UTC') AND minute <= toDateTime(${Math.ceil(target.rowsTo / 1000)}, 'UTC')`
-  return asker.rows<{ node: string; seconds: number; topFunction: string | null }>(
+  const rows = await asker.rows<{ node: string; seconds: number; id: string }>(
     'samples of a job by node',
-    sql`WITH sums AS (
+    sql`SELECT node, toFloat64(sum(ns)) / 1e9 AS seconds, toString(argMax(function_id, ns)) AS id FROM (
           SELECT toString(node) AS node, function_id, sum(self) AS ns FROM function_minutes
-          WHERE ${and([sql`cluster = ${target.cluster}`, target.job && sql`job IN ${target.job.ids}`, sql`event = 'cpu'`, minutes])}
-          GROUP BY node, function_id
-        ), tops AS (SELECT node, toFloat64(sum(ns)) / 1e9 AS seconds, argMax(function_id, ns) AS hottest FROM sums GROUP BY node)
-        SELECT node, seconds, nullIf(function, '') AS topFunction FROM tops
-        LEFT ANY JOIN (SELECT function_id, any(function) AS function FROM frames WHERE function_id IN (SELECT hottest FROM tops) GROUP BY function_id) AS names
-          ON names.function_id = tops.hottest`,
+          WHERE ${whoOf(target)} AND ${minutes} GROUP BY node, function_id
+        ) GROUP BY node`,
   )
+  const names = await bodies.functions(
+    asker,
+    rows.map(row => row.id),
+  )
+  return rows.map(({ node, seconds, id }) => ({ node, seconds, topFunction: names.get(id)?.function ?? null }))
 }
 
 /** Part of its CPU time that was in the kernel, by its processes; null where they were not seen. */

@@ -1,7 +1,9 @@
 /** What burns a node right now: its top process and its top function. */
 import type { NodeSummary } from './api.ts'
 import type { Asker } from './asker.ts'
+import type { Bodies } from './bodies.ts'
 import { sql } from './sql.ts'
+import { NOT_STORED } from './stacks.ts'
 
 type TopProcess = NonNullable<NodeSummary['topProcess']>
 type TopFunction = NonNullable<NodeSummary['topFunction']>
@@ -31,24 +33,31 @@ async function readTopProcesses(
 /** Of the last minutes. Jobs are named since the table is ordered by job; '' is what belongs to none. */
 async function readTopFunctions(
   asker: Asker,
+  bodies: Bodies,
   cluster: string,
   nodes: readonly string[],
   jobs: readonly string[],
 ): Promise<Map<string, TopFunction>> {
   if (nodes.length === 0) return new Map()
-  const rows = await asker.rows<TopFunction & { node: string }>(
+  const rows = await asker.rows<{ node: string; id: string; share: number }>(
     'top functions now',
-    sql`WITH sums AS (
+    sql`SELECT node, toString(argMax(function_id, ns)) AS id, max(ns) / sum(ns) AS share FROM (
           SELECT toString(node) AS node, function_id, sum(self) AS ns FROM function_minutes
           WHERE cluster = ${cluster} AND job IN ${['', ...jobs]} AND event = 'cpu' AND node IN ${nodes}
             AND minute > toDateTime(${since(asker, FUNCTION_SECONDS)}, 'UTC')
           GROUP BY node, function_id
-        ), tops AS (SELECT node, argMax(function_id, ns) AS hottest, max(ns) / sum(ns) AS share FROM sums GROUP BY node)
-        SELECT node, function, module, share FROM tops
-        INNER JOIN (SELECT function_id, any(function) AS function, toString(any(module)) AS module FROM frames
-                    WHERE function_id IN (SELECT hottest FROM tops) GROUP BY function_id) AS names ON names.function_id = tops.hottest`,
+        ) GROUP BY node HAVING sum(ns) > 0`,
   )
-  return new Map(rows.map(({ node, ...top }) => [node, top]))
+  const names = await bodies.functions(
+    asker,
+    rows.map(row => row.id),
+  )
+  return new Map(
+    rows.map(({ node, id, share }) => {
+      const { function: name, module } = names.get(id) ?? { function: NOT_STORED, module: '' }
+      return [node, { function: name, module, share }]
+    }),
+  )
 }
 
 export interface Tops {
@@ -67,7 +76,7 @@ export type ReadTops = (
   jobs: readonly string[],
 ) => Promise<Map<string, Tops>>
 
-export function openTops(): ReadTops {
+export function openTops(bodies: () => Bodies): ReadTops {
   const kept = new Map<string, { tops: Tops; atMs: number }>()
   return async (asker, cluster, nodes, jobs) => {
     const keyOf = (node: string) => `${cluster}\0${node}`
@@ -77,7 +86,7 @@ export function openTops(): ReadTops {
     })
     const [processes, functions] = await Promise.all([
       readTopProcesses(asker, cluster, old),
-      readTopFunctions(asker, cluster, old, jobs),
+      readTopFunctions(asker, bodies(), cluster, old, jobs),
     ])
     if (kept.size > MAX_KEPT) kept.clear()
     for (const node of old) {

@@ -3,6 +3,7 @@
  * (misses those that lived shorter than one) and the samples (misses lost ones). The larger is nearer to the truth.
  */
 import type { Asker } from './asker.ts'
+import type { Bodies } from './bodies.ts'
 import type { KnownJob } from './known.ts'
 import { spanOf } from './scope.ts'
 import { type Sql, sql } from './sql.ts'
@@ -27,6 +28,7 @@ const OVERHANG_SECONDS = 60
 /** In the order of the jobs. */
 export async function readUsage(
   asker: Asker,
+  bodies: Bodies,
   cluster: string,
   jobs: readonly KnownJob[],
   maxRows: number,
@@ -37,7 +39,7 @@ export async function readUsage(
     const small = batch.filter(job => job.nodes.length > 0 && rowsOf(asker, job) <= maxRows)
     const [processes, samples] = await Promise.all([
       small.length === 0 ? [] : readByProcesses(asker, cluster, small),
-      readBySamples(asker, cluster, spans),
+      readBySamples(asker, bodies, cluster, spans),
     ])
     for (const job of batch) {
       const of = <T extends { job: string }>(rows: readonly T[]) => rows.filter(row => job.ids.includes(row.job))
@@ -124,17 +126,19 @@ function readByProcesses(asker: Asker, cluster: string, jobs: readonly KnownJob[
   )
 }
 
-function readBySamples(asker: Asker, cluster: string, spans: Spans) {
-  return asker.rows<{ job: string; seconds: number; topFunction: string | null }>(
+async function readBySamples(asker: Asker, bodies: Bodies, cluster: string, spans: Spans) {
+  const rows = await asker.rows<{ job: string; seconds: number; id: string }>(
     'usage by samples',
-    sql`WITH sums AS (
+    sql`SELECT toString(job) AS job, toFloat64(sum(ns)) / 1e9 AS seconds, toString(argMax(function_id, ns)) AS id FROM (
           SELECT job, function_id, sum(self) AS ns FROM function_minutes
           WHERE cluster = ${cluster} AND event = 'cpu' AND ${inSpans(spans, sql`minute`)} GROUP BY job, function_id
-        ), tops AS (SELECT job, toFloat64(sum(ns)) / 1e9 AS seconds, argMax(function_id, ns) AS hottest FROM sums GROUP BY job)
-        SELECT toString(job) AS job, seconds, nullIf(function, '') AS topFunction FROM tops
-        LEFT ANY JOIN (SELECT function_id, any(function) AS function FROM frames WHERE function_id IN (SELECT hottest FROM tops) GROUP BY function_id) AS names
-          ON names.function_id = tops.hottest`,
+        ) GROUP BY job`,
   )
+  const names = await bodies.functions(
+    asker,
+    rows.map(row => row.id),
+  )
+  return rows.map(({ job, seconds, id }) => ({ job, seconds, topFunction: names.get(id)?.function ?? null }))
 }
 
 const ENDED_FOR = 600_000
@@ -145,12 +149,12 @@ const MAX_KEPT = 50_000
 export type ReadUsage = (asker: Asker, cluster: string, jobs: readonly KnownJob[]) => Promise<Usage[]>
 
 /** What a job that is over used does not change any more: a page of jobs that was seen is not measured again. */
-export function openUsage(): ReadUsage {
+export function openUsage(bodies: () => Bodies): ReadUsage {
   const kept = new Map<string, { usage: Usage; until: number }>()
   return async (asker, cluster, jobs) => {
     const keyOf = (job: KnownJob) => `${cluster}\0${job.record.id}\0${job.record.startMs}\0${job.record.state}`
     const unknown = jobs.filter(job => (kept.get(keyOf(job))?.until ?? 0) <= asker.nowMs)
-    const found = await readUsage(asker, cluster, unknown, ROWS_OF_LISTED_JOB)
+    const found = await readUsage(asker, bodies(), cluster, unknown, ROWS_OF_LISTED_JOB)
     const fresh = new Map(unknown.map((job, i) => [job, found[i] ?? NO_USAGE]))
     for (const [job, usage] of fresh) {
       const over = (job.record.endMs ?? asker.nowMs) < asker.nowMs - ENDED_FOR
