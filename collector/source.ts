@@ -13,6 +13,7 @@ import type { Logger } from 'pino'
 import type { Entity } from '../ingest/metrics.ts'
 import type { KernelFiles } from './kernelfile.ts'
 import { openBandwidth } from './sources/bandwidth.ts'
+import { openCgroup } from './sources/cgroup.ts'
 import { openCpu } from './sources/cpu.ts'
 import { openDisk } from './sources/disk.ts'
 import { openFilesystem } from './sources/filesystem.ts'
@@ -92,6 +93,7 @@ export const SOURCES: readonly { name: string; open: OpenSource }[] = [
   { name: 'load', open: openLoad },
   { name: 'memory', open: openMemory },
   { name: 'paging', open: openPaging },
+  { name: 'cgroup', open: openCgroup },
   { name: 'numa', open: openNuma },
   { name: 'hugepages', open: openHugepages },
   { name: 'pressure', open: openPressure },

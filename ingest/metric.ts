@@ -7,6 +7,7 @@ export const ENTITIES = {
   disk: { instance: ['system.device', 'device'] },
   interface: { instance: ['network.interface.name', 'system.device', 'device'] },
   gpu: { instance: ['hw.id'] },
+  job: { instance: ['jobsight.job.id'] },
   numa: { instance: ['jobsight.numa.node'] },
   cache: { instance: ['hw.id'] },
   socket: { instance: ['hw.id'] },

@@ -12,6 +12,7 @@ import { BANDWIDTH_METRICS } from './catalogue/bandwidth.ts'
 import { FABRIC_METRICS } from './catalogue/fabric.ts'
 import { FILESYSTEM_METRICS } from './catalogue/filesystem.ts'
 import { GPU_METRICS } from './catalogue/gpu.ts'
+import { JOB_METRICS } from './catalogue/job.ts'
 import { KERNEL_METRICS } from './catalogue/kernel.ts'
 import { POWER_METRICS } from './catalogue/power.ts'
 import { type Entity, gauge, type Metric, rate, summed, whole } from './metric.ts'
@@ -451,6 +452,7 @@ export const METRICS: readonly Metric[] = [
   ...FILESYSTEM_METRICS,
   ...POWER_METRICS,
   ...GPU_METRICS,
+  ...JOB_METRICS,
   ...KERNEL_METRICS,
   ...BANDWIDTH_METRICS,
 ]
@@ -466,6 +468,7 @@ export const COLUMNS: Readonly<Record<Entity, readonly Metric[]>> = {
   filesystem: columnsOf('filesystem'),
   socket: columnsOf('socket'),
   gpu: columnsOf('gpu'),
+  job: columnsOf('job'),
   numa: columnsOf('numa'),
   cache: columnsOf('cache'),
 }

@@ -37,6 +37,7 @@ export const perEntity = <T>(make: (entity: Entity) => T): Readonly<Record<Entit
   filesystem: make('filesystem'),
   socket: make('socket'),
   gpu: make('gpu'),
+  job: make('job'),
   numa: make('numa'),
   cache: make('cache'),
 })

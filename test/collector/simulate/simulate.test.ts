@@ -11,7 +11,7 @@ const GIB = 1024 ** 3
 
 /** What the simulated nodes do not have. */
 const NOT_SIMULATED =
-  /^(filesystem|socket|gpu|cache|numa)\.|^node\.(power_|temperature_max|fabric_|gpu_count|memory_bandwidth_|hugepages_|cpu_frequency|tcp_|udp_)|^interface\.(link_|transmit_waits|retransmissions|congestion_notices)/
+  /^(filesystem|socket|gpu|cache|numa|job)\.|^node\.(power_|temperature_max|fabric_|gpu_count|memory_bandwidth_|hugepages_|cpu_frequency|tcp_|udp_)|^interface\.(link_|transmit_waits|retransmissions|congestion_notices)/
 
 async function all(options: Partial<SimulateOptions>): Promise<Traffic[]> {
   const traffic: Traffic[] = []
