@@ -44,7 +44,7 @@ const SUCCESSION: Succession = { largeBytes: 384 << 20, youngMs: 20_000 }
 const TOO_LARGE_BYTES = 1024 << 20
 const MET_A_PULSE = 100
 const BEHIND_BYTES = 1 << 20
-const BEHIND_MS = 30_000
+const BEHIND_MS = 15_000
 const OLD_MS = 3_600_000
 /** For what still waits for the old perf script. */
 const LEAVING_MS = 60_000
