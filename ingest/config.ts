@@ -47,6 +47,7 @@ export const INGEST_DEFAULTS = {
   maxQueuedBytes: 256 << 20,
   maxSeries: 500_000,
   maxStacks: 200_000,
+  maxPlaces: 500_000,
   futureMs: 3_600_000,
 } as const
 
@@ -66,6 +67,7 @@ export const IngestConfig = Type.Object(
       'cumulative counters, and foreign series, that are remembered; above: the oldest are forgotten and counted',
     ),
     maxStacks: Count('maxStacks', 2, 'stacks known to be stored; above: the oldest are forgotten, and stored again'),
+    maxPlaces: Count('maxPlaces', 1, 'nodes, cores, disks … that are remembered; points of others are refused'),
     futureMs: Count('futureMs', 0, "how far ahead of this machine's clock a record may lie; further: refused"),
   },
   { additionalProperties: false },

@@ -1,10 +1,10 @@
 /** What the three doors share. */
 import type { Logger } from 'pino'
-import type { IngestConfig, RetentionDays } from './config.ts'
+import type { IngestConfig } from './config.ts'
 import type { Receipt } from './index.ts'
 import type { Intern } from './otlp/intern.ts'
 import { Reader } from './otlp/reader.ts'
-import { DEFAULT_RETENTION } from './tables/migrate.ts'
+import type { Retention } from './tables/migrate.ts'
 import type { Writer } from './writer.ts'
 
 export interface DoorDeps {
@@ -12,7 +12,7 @@ export interface DoorDeps {
   now: () => number
   defaultCluster: string
   config: Required<IngestConfig>
-  retentionDays?: RetentionDays
+  retentionDays: Retention
   writer: Writer
   intern: Intern
 }
@@ -25,8 +25,7 @@ export function timeLimits(
   kept: 'points' | 'samples',
 ): { nowMs: number; fromMs: number; toMs: number } {
   const nowMs = deps.now()
-  const days = deps.retentionDays?.[kept] ?? DEFAULT_RETENTION[kept]
-  return { nowMs, fromMs: nowMs - days * DAY_MS, toMs: nowMs + deps.config.futureMs }
+  return { nowMs, fromMs: nowMs - deps.retentionDays[kept] * DAY_MS, toMs: nowMs + deps.config.futureMs }
 }
 
 /** 200, with what was refused; a message without refusals is a warning. */

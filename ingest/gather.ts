@@ -75,6 +75,8 @@ export class Gather {
   readonly #request = ++requests
   /** Rows of places that have several times in this request. */
   #more: Map<Place, Map<number, Row>> | undefined
+  /** Under which name a value came, where its column has several. */
+  #names: Map<number, string> | undefined
   #processes: Map<string, Process> | undefined
   readonly #series: SeriesValue[] = []
   #reasons: Map<string, number> | undefined
@@ -135,16 +137,20 @@ export class Gather {
     }
   }
 
-  /** The row of an instance at a time, made where it is not there yet. The store keeps seconds. */
-  row(origin: Origin, entity: Entity, instance: string, timeMs: number): Row {
+  /**
+   * The row of an instance at a time, made where it is not there yet. The store keeps seconds. undefined where more places
+   * are told of than are remembered.
+   */
+  row(origin: Origin, entity: Entity, instance: string, timeMs: number): Row | undefined {
     const second = Math.round(timeMs / 1000) * 1000
     const place = this.#place(origin, entity, instance)
+    if (place === undefined) return undefined
     const known = place.request === this.#request ? place.row : undefined
     if (known !== undefined && known.timeMs === second && known.origin === origin) return known
     return known === undefined ? this.#addRow(place, origin, second) : this.#otherRow(known, place, origin, second)
   }
 
-  #place(origin: Origin, entity: Entity, instance: string): Place {
+  #place(origin: Origin, entity: Entity, instance: string): Place | undefined {
     let places = origin.places.get(entity)
     if (places === undefined) {
       places = new Map()
@@ -153,7 +159,7 @@ export class Gather {
     let place = places.get(instance)
     if (place === undefined) {
       place = this.#places.find(origin.cluster, origin.node, entity, cut(instance, 255))
-      places.set(instance, place)
+      if (place !== undefined) places.set(instance, place)
     }
     return place
   }
@@ -197,11 +203,26 @@ export class Gather {
     const value = counts ? this.#rate(origin, shape, target.key, startMs, timeMs, given) : given
     if (Number.isNaN(value)) return
     const row = this.row(origin, target.entity, target.instance, timeMs)
+    if (row === undefined) {
+      this.reject('more nodes, cores, disks … than ingest.maxPlaces allows')
+      return
+    }
     if (row.intervalMs === 0 && counts) row.intervalMs = Math.round(this.#intervalMs)
-    const at = row.offset + target.column
+    this.#put(row.offset + target.column, target, shape.name, value / target.divideBy, counts)
+  }
+
+  /**
+   * What a column is not told apart by is added up: reads of both queues are reads. But a column that arrives under several
+   * names (energy and power, CPU time and utilisation) is told twice by whoever sends both: the first name counts.
+   */
+  #put(at: number, target: Target & { kind: 'column' }, name: string, value: number, adds: boolean): void {
     const before = this.arena[at] ?? Number.NaN
-    // What a column is not told apart by is added up: reads of both queues are reads.
-    this.arena[at] = value / target.divideBy + (counts && !Number.isNaN(before) ? before : 0)
+    if (target.severalNames) {
+      this.#names ??= new Map()
+      if ((this.#names.get(at) ?? name) !== name) return
+      this.#names.set(at, name)
+    }
+    this.arena[at] = adds && !Number.isNaN(before) ? before + value : value
   }
 
   #addToProcess(

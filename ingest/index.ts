@@ -7,7 +7,7 @@
  */
 import type { FastifyPluginAsync } from 'fastify'
 import type { Logger } from 'pino'
-import { INGEST_DEFAULTS, type IngestConfig, type RetentionDays } from './config.ts'
+import { INGEST_DEFAULTS, type IngestConfig } from './config.ts'
 import { BodyError, StoreError } from './errors.ts'
 import { httpDoors } from './http.ts'
 import { JobsDoor } from './jobsdoor.ts'
@@ -21,6 +21,7 @@ import { ProfilesDoor } from './profilesdoor.ts'
 import { restoreLatest } from './restore.ts'
 import { Rollups } from './rollups.ts'
 import type { Store } from './store.ts'
+import { DEFAULT_RETENTION } from './tables/migrate.ts'
 import { openWriter, type Writer } from './writer.ts'
 
 export type { EntityPoint, Latest } from './latest.ts'
@@ -53,19 +54,19 @@ export interface IngestDeps {
   now?: () => number
   defaultCluster: string
   config?: IngestConfig
-  retentionDays?: RetentionDays
 }
 
 export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   const config: Required<IngestConfig> = { ...INGEST_DEFAULTS, ...deps.config }
-  const places = new Places()
+  const places = new Places(config.maxPlaces)
   const latest = new LatestValues(places)
   const now = deps.now ?? Date.now
   await mendRollups(deps.store, now(), deps.log)
   await restoreLatest(deps.store, latest, now(), deps.log)
   const writer = openWriter(deps.store, config, deps.log)
   const rollups = new Rollups(writer)
-  const doorDeps = { ...deps, now, config, writer, intern: openIntern() }
+  const retentionDays = deps.store.retentionDays ?? DEFAULT_RETENTION
+  const doorDeps = { ...deps, now, config, writer, retentionDays, intern: openIntern() }
   const metrics = new MetricsDoor({ ...doorDeps, places, latest, rollups })
   const doors = { metrics, profiles: new ProfilesDoor(doorDeps), jobs: new JobsDoor(doorDeps) }
   const keep = (): void => {
@@ -108,6 +109,7 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
       ...doors.jobs.counters(),
       ...writer.counters,
       queuedBytes: writer.queuedBytes,
+      knownPlaces: places.size,
       refusedMalformed: refused.malformed,
       refusedTooLarge: refused.too_large,
       refusedUnsupported: refused.unsupported,

@@ -61,7 +61,7 @@ export class LatestValues implements Latest {
   /** A row read back from the store. */
   restore(point: EntityPoint): void {
     const place = this.#places.find(point.cluster, point.node, point.entity, point.instance)
-    merge(place, point.timeMs, point.intervalMs, point.values, 0)
+    if (place !== undefined) merge(place, point.timeMs, point.intervalMs, point.values, 0)
   }
 }
 

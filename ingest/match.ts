@@ -17,6 +17,8 @@ export interface ColumnTarget {
   column: number
   metric: Metric
   divideBy: number
+  /** The column arrives under more than one metric name. */
+  severalNames: boolean
   /** Tells apart what one column is added up from (reads that were merged and reads that were not). */
   key: string
 }
@@ -112,6 +114,7 @@ function matchColumn({ metric, column, arrival }: Candidate, attributes: Attribu
     column,
     metric,
     divideBy: arrival.divideBy ?? 1,
+    severalNames: new Set(metric.arrives.map(a => a.name)).size > 1,
     key: keyOf(attributes),
   }
 }

@@ -31,30 +31,23 @@ export interface Place {
 export type NodePlaces = Map<string, Place>
 
 export class Places {
+  size = 0
+  readonly #most: number
   readonly clusters = new Map<string, Map<string, NodePlaces>>()
 
-  node(cluster: string, node: string): NodePlaces {
-    let nodes = this.clusters.get(cluster)
-    if (nodes === undefined) {
-      nodes = new Map()
-      this.clusters.set(cluster, nodes)
-    }
-    let places = nodes.get(node)
-    if (places === undefined) {
-      places = new Map()
-      nodes.set(node, places)
-    }
-    return places
+  constructor(most = Number.POSITIVE_INFINITY) {
+    this.#most = most
   }
 
-  find(cluster: string, node: string, entity: Entity, instance: string): Place {
-    const places = this.node(cluster, node)
+  /** undefined where it would be one too many. */
+  find(cluster: string, node: string, entity: Entity, instance: string): Place | undefined {
     const key = entity === 'node' ? 'node' : `${entity} ${instance}`
-    let place = places.get(key)
-    if (place === undefined) {
-      place = makePlace(cluster, node, entity, instance)
-      places.set(key, place)
-    }
+    const known = this.clusters.get(cluster)?.get(node)?.get(key)
+    if (known !== undefined || this.size >= this.#most) return known
+    const nodes = getOrAdd(this.clusters, cluster, () => new Map<string, NodePlaces>())
+    const place = makePlace(cluster, node, entity, instance)
+    getOrAdd(nodes, node, () => new Map<string, Place>()).set(key, place)
+    this.size++
     return place
   }
 
@@ -70,11 +63,20 @@ export class Places {
           if (key === 'node' || place.timeMs >= beforeMs) continue
           places.delete(key)
           forgotten++
+          this.size--
         }
       }
     }
     return forgotten
   }
+}
+
+function getOrAdd<K, V>(map: Map<K, V>, key: K, make: () => V): V {
+  const known = map.get(key)
+  if (known !== undefined) return known
+  const made = make()
+  map.set(key, made)
+  return made
 }
 
 function makePlace(cluster: string, node: string, entity: Entity, instance: string): Place {

@@ -1,6 +1,6 @@
 /** A ClickHouse server over HTTP. Blocks go as RowBinary in the body of the request, apart from the statement. */
 import { Readable } from 'node:stream'
-import { createClient } from '@clickhouse/client'
+import { ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import type { StoreConfig } from './config.ts'
 import { databaseError, StoreError } from './errors.ts'
 import { type Engine, QUERY_SETTINGS, type Question } from './store.ts'
@@ -13,6 +13,8 @@ export async function openRemote(config: RemoteConfig, database: string): Promis
     username: config.user ?? 'default',
     password: config.password ?? '',
     application: 'jobsight',
+    // Its errors are thrown too, and said once by who catches them.
+    log: { level: ClickHouseLogLevel.OFF },
   }
   const first = createClient(login)
   try {

@@ -8,7 +8,7 @@ import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { StoreConfig } from './config.ts'
 import { StoreError } from './errors.ts'
-import { DEFAULT_RETENTION, migrate, readMigrations } from './tables/migrate.ts'
+import { DEFAULT_RETENTION, migrate, type Retention, readMigrations } from './tables/migrate.ts'
 
 export { StoreError } from './errors.ts'
 
@@ -31,6 +31,8 @@ export interface Store {
   readonly database: string
   /** Of ClickHouse. */
   readonly version: string
+  /** How long it keeps what; older records are not worth sending. */
+  readonly retentionDays?: Retention
   /** A RowBinary block into a table. Resolves when the database has it. */
   insert(table: string, columns: readonly string[], rowBinary: Uint8Array, rows: number): Promise<void>
   /** Rows as objects; 64-bit integers as strings unless cast. */
@@ -64,12 +66,13 @@ export async function openStore(config: StoreConfig, deps: { log: Logger }): Pro
   if (!/^[A-Za-z_][A-Za-z0-9_]*$/.test(database)) {
     throw new StoreError('config', `store.database: ${JSON.stringify(database)} is not a name of letters, digits and _`)
   }
+  const retentionDays = { ...DEFAULT_RETENTION, ...config.retentionDays }
   const engine = await openEngine(config, database, deps.log)
   try {
     await migrate(
       { command: engine.command, read: sql => read(engine, sql) },
       readMigrations(join(import.meta.dirname, 'tables')),
-      { ...DEFAULT_RETENTION, ...config.retentionDays },
+      retentionDays,
       deps.log,
     )
   } catch (error) {
@@ -80,6 +83,7 @@ export async function openStore(config: StoreConfig, deps: { log: Logger }): Pro
     kind: engine.kind,
     database,
     version: engine.version,
+    retentionDays,
     insert: (table, columns, rowBinary, rows) =>
       rows === 0 ? Promise.resolve() : engine.insert(table, columns, rowBinary),
     query: async <T>(question: Question, options: QueryOptions) =>

@@ -28,6 +28,7 @@ export function fillTotals(gather: Gather): void {
   for (const row of [...gather.rows]) {
     if ((TOTALS[row.place.entity]?.length ?? 0) === 0) continue
     const node = gather.row(row.origin, 'node', '', row.timeMs)
+    if (node === undefined) continue
     if (node.intervalMs === 0) node.intervalMs = row.intervalMs
     const group = groups.get(node) ?? new Map<Entity, Row[]>()
     groups.set(node, group)

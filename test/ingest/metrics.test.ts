@@ -3,7 +3,7 @@ import type { EntityPoint } from '../../ingest/latest.ts'
 import { COLUMNS, ENTITIES, METRICS } from '../../ingest/metrics.ts'
 import { pointsTable } from '../../ingest/tables/points.ts'
 import { type Attrs, type Metric, metricsJson, metricsProtobuf, type Point, type Resource } from './otlp.ts'
-import { freshIngest, rows } from './place.ts'
+import { freshIngest, freshStore, rows } from './place.ts'
 
 /** The end of a tick, some minutes ago. */
 const T = Math.floor(Date.now() / 60_000) * 60_000 - 300_000
@@ -403,6 +403,76 @@ describe('a node made from its instances', () => {
     expect(await rows(store, 'SELECT disk_read_bytes AS d, cpu_user AS u, cpu_busy AS b FROM node_points')).toEqual([
       { d: '7', u: 5000, b: 9000 },
     ])
+  })
+})
+
+describe('a value told twice', () => {
+  it('under two names counts once; under one name in parts it is added up', async () => {
+    const { ingest, store } = await freshIngest()
+    const io = (part: string, bytes: number): Point => ({
+      startMs: T - TICK,
+      timeMs: T,
+      asInt: bytes,
+      attributes: { 'system.device': 'vda', 'disk.io.direction': 'read', part },
+    })
+    const core = { 'cpu.mode': 'user', 'cpu.logical_number': 0 }
+    const body = metricsProtobuf([
+      host('n1', [
+        sum('system.disk.io', [io('merged', 10_000), io('other', 5000)], DELTA),
+        gauge('system.cpu.utilization', 0.5, core),
+        sum('system.cpu.time', [{ startMs: T - TICK, timeMs: T, asDouble: 5, attributes: core }], DELTA),
+      ]),
+    ])
+    expect(await ingest.receive('metrics', body)).toEqual({ status: 200, rejected: 0 })
+    expect(await rows(store, 'SELECT read_bytes FROM disk_points')).toEqual([{ read_bytes: '1500' }])
+    expect(await rows(store, 'SELECT cpu_user FROM core_points')).toEqual([{ cpu_user: 5000 }])
+  })
+})
+
+describe('what is remembered', () => {
+  it('is bounded: points of more places than that are refused', async () => {
+    const { ingest, store } = await freshIngest({ config: { maxPlaces: 3 } })
+    const disks = (names: string[]): Metric[] =>
+      names.map(name => gauge('system.disk.io', 1, { 'system.device': name, 'disk.io.direction': 'read' }))
+    expect(await ingest.receive('metrics', metricsProtobuf([host('n1', disks(['vda']))]))).toMatchObject({
+      rejected: 0,
+    })
+    expect(
+      await ingest.receive('metrics', metricsProtobuf([host('n1', disks(['vda', 'vdb', 'vdc', 'vdd']))])),
+    ).toMatchObject({
+      status: 200,
+      rejected: 2,
+      message: expect.stringContaining('ingest.maxPlaces'),
+    })
+    expect(await rows(store, 'SELECT DISTINCT instance FROM disk_points ORDER BY 1')).toEqual([
+      { instance: 'vda' },
+      { instance: 'vdb' },
+    ])
+    expect(ingest.counters()).toMatchObject({ knownPlaces: 3, rejectedPoints: 2 })
+  })
+
+  it('of counters is bounded: the oldest are forgotten and counted', async () => {
+    const { ingest, store } = await freshIngest({ config: { maxSeries: 4 } })
+    for (const tick of [0, 1]) {
+      const points = Array.from({ length: 10 }, (_, i) => ({
+        startMs: 1,
+        timeMs: T + tick * TICK,
+        asInt: 100 * tick,
+        attributes: { i },
+      }))
+      await ingest.receive('metrics', metricsProtobuf([host('n1', [sum('foreign', points, CUMULATIVE)])]))
+    }
+    expect(ingest.counters().forgottenCounters).toBeGreaterThan(5)
+    expect(await rows(store, 'SELECT count() < 5 AS few FROM series_points')).toEqual([{ few: 1 }])
+  })
+
+  it('lasts as long as the store keeps points: what is older is refused', async () => {
+    const store = await freshStore({ retentionDays: { points: 3 } })
+    const { ingest } = await freshIngest({ store })
+    const at = (days: number): Uint8Array =>
+      metricsProtobuf([host('n1', [gauge('system.cpu.load_average.1m', 1, {}, T - days * 86_400_000)])])
+    expect(await ingest.receive('metrics', at(2))).toMatchObject({ rejected: 0 })
+    expect(await ingest.receive('metrics', at(4))).toMatchObject({ rejected: 1 })
   })
 })
 
