@@ -56,6 +56,8 @@ const HEADER = /^\s*(\S.*?)\s+(-?\d+)(?:\/(-?\d+))?\s+(?:\[(\d+)\]\s+)?(\d+\.\d+
 const TIMELESS = /^\s*(\S.*?)\s+(-?\d+)(?:\/(-?\d+))?\s*(?:\[(\d+)\])?\s*(?:(\d+)\s+)?(?:([a-zA-Z][\w./:-]*):)?\s*$/
 const LOST = /PERF_RECORD_LOST(?:_SAMPLES)?\s+lost\s+(\d+)/
 const FRAME = /^\s+([0-9a-f]+)(?:\s+(.*))?$/
+/** A return address of 0, less one: what the unwinder reads beyond the end of the copied stack. It is no frame. */
+const NO_ADDRESS = /^(0+|f{16})$/
 const SOURCE_LINE = /^\s+(\S.*):(\d+)(?: \(inlined\))?$/
 const NO_SOURCE = /^\s+(\?\?:\d+|\S.*\[[0-9a-f]+\])(?: \(inlined\))?$/
 const OFFSET = /\+0x[0-9a-f]+$/
@@ -172,6 +174,7 @@ export class PerfScriptParser {
     const sample = this.open
     if (!match || !sample) return false
     const [, ip = '', rest = ''] = match
+    if (NO_ADDRESS.test(ip)) return true
     const { symbol, dso } = splitSymbol(rest)
     const frame = this.frameOf(ip, symbol, dso)
     if (dso === 'inlined') {

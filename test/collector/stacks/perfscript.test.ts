@@ -183,6 +183,8 @@ describe('a damaged or unusual text', () => {
         '\t    77 Lcom/acme/Solver;::step (/tmp/perf-4.map)',
         '\t    77 memcpy@@GLIBC_2.14 (/lib/libc.so.6)',
         '\t    77 memcpy@plt (/bin/x)',
+        '\tffffffffffffffff [unknown] ([unknown])',
+        '\t               0 [unknown] ([unknown])',
         'nonsense',
         '',
         '              dd  4711 [000]     1.6:         10 cpu_core/cycles/:  77 read (/lib/libc.so.6)',
