@@ -21,6 +21,15 @@ export class PartError extends SourceError {
   }
 }
 
+const MOST_TOLD = 3
+
+/** The readings, thrown with what is wrong with the rest where something is. */
+export function whole(readings: Reading[], problems: readonly string[]): Reading[] {
+  if (problems.length === 0) return readings
+  const more = problems.length - MOST_TOLD
+  throw new PartError(problems.slice(0, MOST_TOLD).join('; ') + (more > 0 ? `; and ${more} more` : ''), readings)
+}
+
 export interface KernelFile {
   readonly path: string
   /** Its whole text. Readers of one file in one tick share one reading. Throws where it cannot be read. */

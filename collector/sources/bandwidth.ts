@@ -14,7 +14,7 @@
 import { join } from 'node:path'
 import { rateOf } from '../counter.ts'
 import { listed, parseNumber, readText } from '../hwmon.ts'
-import { type KernelFiles, PartError, SourceError } from '../kernelfile.ts'
+import { type KernelFiles, SourceError, whole } from '../kernelfile.ts'
 import type { Absent, Reading, Roots, Source, SourceOptions, Tick } from '../source.ts'
 
 const TOP = 'fs/resctrl'
@@ -136,8 +136,7 @@ class Bandwidth implements Source {
       [...sums.values()].filter(({ value }) => !Number.isNaN(value)),
       sums.size,
     )
-    if (broken.length > 0) throw new PartError(broken.join('; '), readings)
-    return readings
+    return whole(readings, broken)
   }
 
   /** Undefined where there is no such file: not every CPU counts all. */

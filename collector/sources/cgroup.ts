@@ -11,7 +11,7 @@ import { join } from 'node:path'
 import { findJobGroups, type JobGroup, parseCpuList, parseFlat, parseIo } from '../cgroups.ts'
 import { rateOf } from '../counter.ts'
 import { listed, parseNumber } from '../hwmon.ts'
-import { type KernelFile, type KernelFiles, PartError } from '../kernelfile.ts'
+import { type KernelFile, type KernelFiles, whole } from '../kernelfile.ts'
 import type { Absent, Reading, Roots, Source, SourceOptions, Tick } from '../source.ts'
 import { parsePressure } from './pressure.ts'
 
@@ -138,8 +138,7 @@ class JobGroups implements Source {
     const last = this.before
     this.before = { values, monotonicMs: tick.monotonicMs }
     const readings = [...values].flatMap(([job, now]) => readingsOf(job, last, now, tick))
-    if (problems.length > 0) throw new PartError(problems.join('; '), readings)
-    return readings
+    return whole(readings, problems)
   }
 
   /** A job can have several groups: the controllers of v1, the scopes of a parallel environment. */

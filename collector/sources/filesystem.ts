@@ -10,7 +10,7 @@
  */
 import { statfs } from 'node:fs/promises'
 import { openBeside } from '../beside.ts'
-import { PartError } from '../kernelfile.ts'
+import { whole } from '../kernelfile.ts'
 import { hostPath, type MountKind, type Mounts, mountinfoPath, openMounts, type Shown } from '../mounts.ts'
 import { openCommands } from '../programs.ts'
 import type { Commands } from '../schedulers/command.ts'
@@ -217,8 +217,7 @@ class Filesystems implements Source {
       () => this.local.asking,
     )
     take(this.network.paths, () => this.networkLooks.newest(tick))
-    if (problems.length > 0) throw new PartError(problems.join('; '), readings)
-    return readings
+    return whole(readings, problems)
   }
 
   private choose(shown: readonly Shown[]): void {

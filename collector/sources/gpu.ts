@@ -16,7 +16,7 @@
 import { join } from 'node:path'
 import { Rates } from '../counter.ts'
 import { listed, parseNumber, readText } from '../hwmon.ts'
-import { type KernelFiles, PartError, SourceError } from '../kernelfile.ts'
+import { type KernelFiles, SourceError, whole } from '../kernelfile.ts'
 import type { Absent, Reading, Roots, Source, SourceOptions, Tick } from '../source.ts'
 
 /** A file that is a value of a column, or a counter of which the column is the rate. */
@@ -176,8 +176,7 @@ class Cards implements Source {
     }
     readings.push(...this.rates.next(tick, counters).map(busyOf))
     readings.push({ entity: 'node', column: 'gpu_count', instance: '', value: count })
-    if (problems.length > 0) throw new PartError(problems.join('; '), readings)
-    return readings
+    return whole(readings, problems)
   }
 
   private leaveOut({ instance }: Card, tick: Tick, tookMs: number): void {

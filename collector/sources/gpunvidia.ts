@@ -14,7 +14,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { rateOf } from '../counter.ts'
 import { listed, readText } from '../hwmon.ts'
-import { PartError, SourceError } from '../kernelfile.ts'
+import { SourceError, whole } from '../kernelfile.ts'
 import { openCommands } from '../programs.ts'
 import type { Absent, Reading, Roots, Source, SourceOptions, Tick } from '../source.ts'
 
@@ -190,8 +190,7 @@ class NvidiaSmi implements Source {
     }
     if (this.trouble && tick.monotonicMs - this.trouble.heardMs > silence) this.trouble = undefined
     const problem = this.trouble?.line ?? (this.child ? undefined : this.said)
-    if (problem && !NO_GPU.test(problem)) throw new PartError(`nvidia-smi: ${problem}`, readings)
-    return readings
+    return whole(readings, problem && !NO_GPU.test(problem) ? [`nvidia-smi: ${problem}`] : [])
   }
 
   detail(): string | undefined {

@@ -16,7 +16,7 @@ import { readlinkSync } from 'node:fs'
 import { basename, join } from 'node:path'
 import { type Counters, Rates } from '../counter.ts'
 import { listed, parseNumber } from '../hwmon.ts'
-import { type KernelFiles, PartError, SourceError } from '../kernelfile.ts'
+import { type KernelFiles, SourceError, whole } from '../kernelfile.ts'
 import type { Absent, Reading, Roots, Source, SourceOptions, Tick } from '../source.ts'
 
 /** What a column is counted from: the sum of these files, each times `bytes`. */
@@ -97,12 +97,23 @@ function driverOf(roots: Roots, card: string): string {
   }
 }
 
+/** At the start, before there are ticks. */
+function textOf(files: KernelFiles, path: string): string {
+  try {
+    return files.find(path)?.read({ timeMs: 0, intervalMs: 0, monotonicMs: 0 }) ?? ''
+  } catch {
+    return ''
+  }
+}
+
 function readPort(roots: Roots, files: KernelFiles, card: string, port: string): Port {
   const top = `sys/class/infiniband/${card}/ports/${port}`
   const laneBytes = driverOf(roots, card) === 'hfi1' ? 8 : 4
   const has = (file: string) => files.find(`${top}/${file}`) !== undefined
+  // a port without a performance manager has the files, and they say 'N/A (no PMA)'
+  const counts = (file: string) => parseCounter(textOf(files, `${top}/${file}`)) !== undefined
   const first = (column: string, ways: Ways): Counted[] => {
-    const way = ways.find(one => one.files.every(has))
+    const way = ways.find(one => one.files.every(counts))
     return way ? [{ column, paths: way.files.map(file => `${top}/${file}`), times: way.times }] : []
   }
   return {
@@ -114,7 +125,7 @@ function readPort(roots: Roots, files: KernelFiles, card: string, port: string):
       ...first('transmit_packets', packetWays('xmit')),
     ],
     seldom: SELDOM.flatMap(({ column, files: wanted }) => {
-      const there = wanted.filter(has)
+      const there = wanted.filter(counts)
       return there.length > 0 ? [{ column, paths: there.map(file => `${top}/${file}`), times: 1 }] : []
     }),
     statePath: has('state') ? `${top}/state` : undefined,
@@ -183,8 +194,10 @@ class Ports implements Source {
       this.seldomMs = tick.monotonicMs
       readings.push(...seldom, ...errorsOf(seldom))
     }
-    if (problems.size > 0) throw new PartError([...problems].map(problem => problem.join(': ')).join('; '), readings)
-    return readings
+    return whole(
+      readings,
+      [...problems].map(problem => problem.join(': ')),
+    )
   }
 
   private isActive(port: Port, tick: Tick, problems: Map<string, string>): boolean {

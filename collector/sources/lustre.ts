@@ -12,7 +12,7 @@
  */
 import { readdirSync } from 'node:fs'
 import { Rates } from '../counter.ts'
-import { PartError, SourceError } from '../kernelfile.ts'
+import { SourceError, whole } from '../kernelfile.ts'
 import { openMounts, type Shown } from '../mounts.ts'
 import type { Absent, Roots, Source, SourceOptions, Tick } from '../source.ts'
 
@@ -151,8 +151,7 @@ class LustreClients implements Source {
       }
     }
     const readings = this.rates.next(tick, counters)
-    if (problems.length > 0) throw new PartError(problems.join('; '), readings)
-    return readings
+    return whole(readings, problems)
   }
 
   private readClient(client: Client, tick: Tick): Map<string, number> {

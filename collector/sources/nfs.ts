@@ -11,7 +11,7 @@
  * readahead, more). What was sent oftener than there were operations was sent again. Reading this file asks no server.
  */
 import { Rates } from '../counter.ts'
-import { PartError } from '../kernelfile.ts'
+import { whole } from '../kernelfile.ts'
 import { openMounts, unescaped } from '../mounts.ts'
 import type { Absent, Source, SourceOptions, Tick } from '../source.ts'
 
@@ -90,11 +90,9 @@ export function openNfs(options: SourceOptions): Source | Absent {
         if (!shown.has(mount.path)) continue
         const ofMount = nfsCounters(mount)
         if (ofMount) counters.set(mount.path, ofMount)
-        else broken.push(mount.path)
+        else broken.push(`mountstats of ${mount.path} is not whole`)
       }
-      const readings = rates.next(tick, counters)
-      if (broken.length > 0) throw new PartError(`mountstats of ${broken.join(', ')} is not whole`, readings)
-      return readings
+      return whole(rates.next(tick, counters), broken)
     },
     detail: () => (shown.size === 0 ? 'no NFS is mounted' : undefined),
   }

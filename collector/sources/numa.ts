@@ -12,7 +12,7 @@
 import { join } from 'node:path'
 import { Rates } from '../counter.ts'
 import { listed } from '../hwmon.ts'
-import { type KernelFile, PartError, SourceError } from '../kernelfile.ts'
+import { type KernelFile, SourceError, whole } from '../kernelfile.ts'
 import type { Absent, Reading, Source, SourceOptions, Tick } from '../source.ts'
 
 /** Bytes by the kernel's names. */
@@ -85,8 +85,7 @@ export function openNuma({ roots, files }: SourceOptions): Source | Absent {
         }
       }
       readings.push(...rates.next(tick, counters))
-      if (problems.length > 0) throw new PartError(problems.join('; '), readings)
-      return readings
+      return whole(readings, problems)
     },
   }
 }

@@ -14,7 +14,7 @@
 import { join } from 'node:path'
 import { type Beside, openBeside } from '../beside.ts'
 import { listed, parseNumber, readChips, readSlowly, readText } from '../hwmon.ts'
-import { type KernelFile, PartError, SourceError } from '../kernelfile.ts'
+import { type KernelFile, SourceError, whole } from '../kernelfile.ts'
 import type { Absent, Reading, Roots, Source, SourceOptions, Tick } from '../source.ts'
 
 export interface Domain {
@@ -209,8 +209,7 @@ class Packages implements Source {
     for (const [socket, watts] of this.limits) add(socket, 'power_limit_watts', watts)
     const metered = attempt(() => this.meters?.newest(tick), problems)
     for (const [socket, watts] of metered ?? []) add(socket, 'power_watts', watts)
-    if (problems.length > 0) throw new PartError(problems.join('; '), readings)
-    return readings
+    return whole(readings, problems)
   }
 
   close(): void {

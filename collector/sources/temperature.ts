@@ -13,7 +13,7 @@ import { join } from 'node:path'
 import { type Beside, openBeside } from '../beside.ts'
 import { rateOf } from '../counter.ts'
 import { type Chip, listed, parseNumber, readChips, readSlowly, readText } from '../hwmon.ts'
-import { type KernelFile, PartError, SourceError } from '../kernelfile.ts'
+import { type KernelFile, SourceError, whole } from '../kernelfile.ts'
 import type { Absent, Reading, Roots, Source, SourceOptions, Tick } from '../source.ts'
 
 export interface Sensor {
@@ -151,8 +151,7 @@ class Temperatures implements Source {
     if (hottest !== undefined) {
       readings.push({ entity: 'node', column: 'temperature_max', instance: '', value: hottest })
     }
-    if (problems.length > 0) throw new PartError(problems.join('; '), hotterOf(readings))
-    return hotterOf(readings)
+    return whole(hotterOf(readings), problems)
   }
 
   private readThrottles(tick: Tick): Reading[] {
