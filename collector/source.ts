@@ -18,6 +18,7 @@ import { openCpu } from './sources/cpu.ts'
 import { openDisk } from './sources/disk.ts'
 import { openFilesystem } from './sources/filesystem.ts'
 import { openFrequency } from './sources/frequency.ts'
+import { openGpfs } from './sources/gpfs.ts'
 import { openGpu } from './sources/gpu.ts'
 import { openNvidiaSmi } from './sources/gpunvidia.ts'
 import { openHostPower } from './sources/hostpower.ts'
@@ -104,6 +105,7 @@ export const SOURCES: readonly { name: string; open: OpenSource }[] = [
   { name: 'filesystem', open: options => openFilesystem(options) },
   { name: 'nfs', open: openNfs },
   { name: 'lustre', open: openLustre },
+  { name: 'gpfs', open: openGpfs },
   { name: 'bandwidth', open: openBandwidth },
   { name: 'power', open: openPower },
   { name: 'host power', open: options => openHostPower(options) },

@@ -10,13 +10,13 @@
  *
  * Each line is a moment: several a tick, of which the tick takes the mean. It is started again when it ends, ever less often.
  */
-import { type ChildProcess, spawn } from 'node:child_process'
 import { join } from 'node:path'
 import { rateOf } from '../counter.ts'
 import { listed, readText } from '../hwmon.ts'
-import { SourceError, whole } from '../kernelfile.ts'
+import { whole } from '../kernelfile.ts'
 import { openCommands } from '../programs.ts'
 import type { Absent, Reading, Roots, Source, SourceOptions, Tick } from '../source.ts'
+import { Talk } from '../talk.ts'
 
 const MIB = 1 << 20
 /** Field -> column, and what its number is multiplied by. */
@@ -126,11 +126,8 @@ class Card {
   }
 }
 
-const RESTART_FIRST_MS = 5000
-const RESTART_LAST_MS = 600_000
 /** Without a line for so long it is stuck: it waits for a card whose driver hangs. */
 const SILENT_MS = 30_000
-const LONGEST_LINE = 4096
 /** A tick; what it says of utilisation is that of a fraction of a second. */
 const MOMENTS = 4
 
@@ -152,44 +149,41 @@ function countCards(roots: Roots): number {
 
 class NvidiaSmi implements Source {
   readonly name = 'nvidia-smi'
-  private readonly program: string
-  private readonly env: Readonly<Record<string, string | undefined>>
+  private readonly talk: Talk
   private fields = ALL_FIELDS
-  private child: ChildProcess | undefined
-  private closed = false
   private intervalMs = 0
-  private monotonicMs = 0
-  private startedMs = Number.NEGATIVE_INFINITY
-  private lineMs = 0
-  private waitMs = RESTART_FIRST_MS
-  private rest = ''
+  private nowMs = 0
   private readonly cards = new Map<string, Card>()
   private trouble: { line: string; heardMs: number } | undefined
   private said = ''
 
   constructor(program: string, env: Readonly<Record<string, string | undefined>>) {
-    this.program = program
-    this.env = env
+    const args = () => [
+      `--query-gpu=${this.fields.join(',')}`,
+      '--format=csv,noheader,nounits',
+      '-lms',
+      String(this.intervalMs),
+    ]
+    const ended = (why: string) => {
+      if (this.said === '') this.said = why
+    }
+    this.talk = new Talk({ program, args, env, hear: line => this.hear(line), ended })
   }
 
   read(tick: Tick): Reading[] {
-    this.monotonicMs = tick.monotonicMs
-    if (!this.child && tick.monotonicMs - this.startedMs >= this.waitMs) this.start(tick)
+    this.nowMs = tick.monotonicMs
+    if (!this.talk.isRunning) this.intervalMs = Math.max(1000, Math.round(tick.intervalMs / MOMENTS))
     const silence = 2 * this.intervalMs + SILENT_MS
     for (const [instance, { heardMs }] of this.cards) {
       if (tick.monotonicMs - heardMs > silence) this.cards.delete(instance)
     }
-    const silentMs = tick.monotonicMs - Math.max(this.lineMs, this.startedMs)
-    if (this.child && silentMs > silence) {
-      this.child.kill('SIGKILL')
-      throw new SourceError(`nvidia-smi has said nothing for ${Math.round(silentMs / 1000)} s`)
-    }
+    this.talk.tick(tick, silence)
     const readings = [...this.cards.values()].flatMap(card => card.read(tick))
     if (this.cards.size > 0) {
       readings.push({ entity: 'node', column: 'gpu_count', instance: '', value: this.cards.size })
     }
     if (this.trouble && tick.monotonicMs - this.trouble.heardMs > silence) this.trouble = undefined
-    const problem = this.trouble?.line ?? (this.child ? undefined : this.said)
+    const problem = this.trouble?.line ?? (this.talk.isRunning ? undefined : this.said)
     return whole(readings, problem && !NO_GPU.test(problem) ? [`nvidia-smi: ${problem}`] : [])
   }
 
@@ -197,61 +191,22 @@ class NvidiaSmi implements Source {
     return NO_GPU.test(this.said) ? 'nvidia-smi finds no GPU' : undefined
   }
 
-  private start(tick: Tick): void {
-    if (this.closed) return
-    this.intervalMs = Math.max(1000, Math.round(tick.intervalMs / MOMENTS))
-    this.startedMs = tick.monotonicMs
-    this.rest = ''
-    this.trouble = undefined
-    const query = `--query-gpu=${this.fields.join(',')}`
-    const args = [query, '--format=csv,noheader,nounits', '-lms', String(this.intervalMs)]
-    const env = { ...this.env, LC_ALL: 'C' }
-    const child = spawn(this.program, args, { stdio: ['ignore', 'pipe', 'pipe'], env })
-    this.child = child
-    child.stdout.setEncoding('utf8').on('data', (text: string) => this.hear(text))
-    child.stderr.setEncoding('utf8').on('data', (text: string) => this.hear(text))
-    child.on('error', error => this.ended(child, error.message))
-    child.on('close', code => this.ended(child, `it ended with status ${code}`))
-  }
-
-  private hear(text: string): void {
-    const lines = (this.rest + text).split('\n')
-    // a program that is not nvidia-smi may never end its line
-    this.rest = (lines.pop() ?? '').slice(-LONGEST_LINE)
-    for (const line of lines) this.hearLine(line)
-  }
-
-  private hearLine(line: string): void {
+  private hear(line: string): boolean {
     const gpu = parseSmiLine(line, this.fields)
-    this.lineMs = this.monotonicMs
-    if (gpu) {
-      const card = this.cards.get(gpu.instance) ?? new Card(gpu, this.monotonicMs)
-      this.cards.set(gpu.instance, card)
-      card.hear(gpu, this.monotonicMs)
-      this.waitMs = RESTART_FIRST_MS
-      return
-    }
     const unknown = unknownField(line)
-    if (unknown) {
+    if (gpu) {
+      const card = this.cards.get(gpu.instance) ?? new Card(gpu, this.nowMs)
+      this.cards.set(gpu.instance, card)
+      card.hear(gpu, this.nowMs)
+    } else if (unknown) {
       this.fields = this.fields.filter(field => field !== unknown)
-      this.waitMs = 0
-    } else if (TROUBLE.test(line)) {
-      this.trouble = { line: line.trim().slice(0, 200), heardMs: this.monotonicMs }
-    } else if (line.trim() !== '') this.said = line.trim().slice(0, 200)
-  }
-
-  private ended(child: ChildProcess, why: string): void {
-    if (this.child !== child) return
-    if (this.rest !== '') this.hearLine(this.rest)
-    this.child = undefined
-    if (this.said === '') this.said = why
-    this.waitMs = this.waitMs === 0 ? 0 : Math.min(RESTART_LAST_MS, this.waitMs * 2)
-    if (this.waitMs === 0) this.startedMs = Number.NEGATIVE_INFINITY
-    this.waitMs ||= RESTART_FIRST_MS
+      this.talk.again()
+    } else if (TROUBLE.test(line)) this.trouble = { line: line.slice(0, 200), heardMs: this.nowMs }
+    else if (line !== '') this.said = line.slice(0, 200)
+    return gpu !== undefined
   }
 
   close(): void {
-    this.closed = true
-    this.child?.kill('SIGKILL')
+    this.talk.close()
   }
 }

@@ -2,7 +2,7 @@
 import { gauge, type Metric, rate, summed } from '../metric.ts'
 
 const STATFS = 'statfs(2)'
-const CLIENT = 'NFS: /proc/self/mountstats; Lustre: llite/*/stats'
+const CLIENT = 'NFS: /proc/self/mountstats; Lustre: llite/*/stats; GPFS: mmpmon'
 const SERVER = 'NFS: /proc/self/mountstats; Lustre: osc/*/stats'
 
 const space = (column: string, state: string, meaning: string): Metric =>
