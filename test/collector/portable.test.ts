@@ -87,7 +87,8 @@ describe('systems without /proc', () => {
     expect(shown.length).toBeLessThanOrEqual(5)
     const [first] = shown
     expect(first?.startMs).toBeGreaterThan(1e12)
-    expect(first?.memoryBytes).toBeGreaterThan(0)
+    // The busiest may be a thread of the kernel, which has no memory of its own; the largest has.
+    expect(Math.max(...shown.map(process => process.memoryBytes ?? 0))).toBeGreaterThan(0)
     expect(processes.count).toBeGreaterThan(2)
   })
 })

@@ -53,7 +53,7 @@ beforeAll(async () => {
   const retentionDays = { points: days, rollups: days, processes: days, samples: days, stacks: days, jobs: days }
   store = await openStore({ path, retentionDays }, { log })
   const now = () => untilMs + 2000
-  ingest = await openIngest({ store, log, now, defaultCluster: 'local', retentionDays, config: { flushMs: 200 } })
+  ingest = await openIngest({ store, log, now, defaultCluster: 'local', config: { flushMs: 200 } })
   app = fastify()
   await app.register(query, { store, ingest, log, now })
   const send = async (door: 'metrics' | 'profiles' | 'jobs', body: Uint8Array): Promise<Sent> => {
