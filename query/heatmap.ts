@@ -1,17 +1,19 @@
 /** GET /heatmap: rows (nodes, or instances of one) down, time across. */
 import type { Metric } from '../ingest/metrics.ts'
 import type { Heatmap } from './api.ts'
-import { lists, numbers, numbersOrNull, strings } from './asker.ts'
+import { lists, numbersOrNull, strings } from './asker.ts'
 import type { HeatmapAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { badRequest } from './errors.ts'
+import { readInterval } from './interval.ts'
 import {
   bucketOf,
   bucketValue,
+  cellsOf,
   fullMetric,
+  meanOf,
   metricNamed,
   nameOf,
-  readInterval,
   rowsOf,
   usualInstances,
 } from './points.ts'
@@ -34,7 +36,7 @@ export async function readHeatmap(desk: Desk, ask: HeatmapAsk): Promise<Heatmap>
   const everyone = await nodesOf(desk, target)
   const grid = layGrid(target, {
     buckets: ask.buckets ?? 300,
-    intervalMs: await readInterval(desk.asker, target),
+    intervalMs: await readInterval(desk, target),
     rowsPerTick: everyone.length * usualInstances(metric.entity),
     nowMs: desk.asker.nowMs,
   })
@@ -69,22 +71,17 @@ export async function readRows(
   grid: Grid,
   window: Window = grid,
 ): Promise<Row[]> {
-  const instance = metric.entity === 'node' ? sql`''` : sql`instance`
+  const key = metric.entity === 'node' ? sql`node` : sql`node, instance`
   const capacity = fullMetric(metric)
   const full = capacity ? bucketValue(capacity, grid.rollup) : sql`NULL`
-  const [node, instances, mean, fulls, at, values] = await desk.asker.columns(
+  const metrics = capacity ? [metric, capacity] : [metric]
+  const rows = rowsOf(metrics, { ...grid, ...window }, desk.asker.nowMs, w => pointsOf(target, w), metric)
+  const [mean, fulls, cells, node, instances] = await desk.asker.columns(
     'heatmap',
-    sql`SELECT node, instance, sum(value * rows) / sum(rows) AS mean, max(full) AS full,
-          groupArray(bucket) AS buckets, groupArray(toFloat32(value)) AS cells
-        FROM (
-          SELECT node, ${instance} AS instance, ${bucketOf(grid)} AS bucket,
-            ${bucketValue(metric, grid.rollup)} AS value, ${full} AS full, count() AS rows
-          FROM ${rowsOf(capacity ? [metric, capacity] : [metric], { ...grid, ...window }, desk.asker.nowMs, w => pointsOf(target, w), metric)}
-          GROUP BY node, instance, bucket
-        ) WHERE bucket >= 0 GROUP BY node, instance`,
+    sql`SELECT ${meanOf(metric, grid.rollup)} AS mean, ${full} AS full, ${cellsOf(metric, grid)} AS cells, ${key}
+        FROM (SELECT *, ${bucketOf(grid)} AS bucket FROM ${rows}) GROUP BY ${key}`,
   )
-  const cells = lists(values).map(numbers)
-  const buckets = lists(at).map(numbers)
+  const values = lists(cells).map(numbersOrNull)
   const means = numbersOrNull(mean)
   const capacities = numbersOrNull(fulls)
   const names = strings(instances)
@@ -93,17 +90,8 @@ export async function readRows(
     instance: names[i] ?? '',
     mean: means[i] ?? null,
     full: metric.full === 1 ? 1 : (capacities[i] ?? null),
-    values: spread(grid, buckets[i] ?? [], cells[i] ?? []),
+    values: values[i] ?? [],
   }))
-}
-
-/** Cells by number -> a row as long as the grid, null where nothing was measured. */
-function spread(grid: Grid, buckets: readonly number[], cells: readonly number[]): (number | null)[] {
-  const row = new Array<number | null>(grid.count).fill(null)
-  buckets.forEach((bucket, i) => {
-    if (bucket >= 0 && bucket < grid.count) row[bucket] = cells[i] ?? null
-  })
-  return row
 }
 
 function addSilent(rows: Row[], everyone: readonly string[], grid: Grid): void {

@@ -3,8 +3,9 @@ import type { JobNodes } from './api.ts'
 import type { JobNodesAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { natural, type Row, readRows } from './heatmap.ts'
+import { readInterval } from './interval.ts'
 import { type NodeUse, readNodeUse } from './jobuse.ts'
-import { metricNamed, nameOf, readInterval, usualInstances } from './points.ts'
+import { metricNamed, nameOf, usualInstances } from './points.ts'
 import { median, robustScores } from './robust.ts'
 import { resolveScope, type Target } from './scope.ts'
 import { type Grid, layGrid } from './window.ts'
@@ -19,7 +20,7 @@ export async function readJobNodes(desk: Desk, id: string, ask: JobNodesAsk): Pr
   const names = target.nodes ?? [...use.keys()].sort(natural)
   const grid = layGrid(target, {
     buckets: buckets ?? 300,
-    intervalMs: await readInterval(desk.asker, target),
+    intervalMs: await readInterval(desk, target),
     rowsPerTick: names.length * usualInstances(metric.entity),
     nowMs: desk.asker.nowMs,
   })

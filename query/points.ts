@@ -1,10 +1,8 @@
 /** Metrics by name, and the SQL that turns rows of a table of points into values on a grid. */
 import { COLUMNS, ENTITIES, type Entity, findMetric, METRICS, type Metric } from '../ingest/metrics.ts'
 import { pointsTable, rollupTable } from '../ingest/tables/points.ts'
-import type { Asker } from './asker.ts'
 import { hint, notFound } from './errors.ts'
-import { pointsOf, type Target } from './scope.ts'
-import { and, column, list, type Sql, sql } from './sql.ts'
+import { and, column, list, type Sql, sql, whole } from './sql.ts'
 import type { Grid, Window } from './window.ts'
 
 const isEntity = (name: string): name is Entity => Object.hasOwn(ENTITIES, name)
@@ -37,17 +35,45 @@ const suffixed = (metric: Metric, suffix: string): Sql => column({ column: `${me
 export function bucketValue(metric: Metric, rollup: Grid['rollup']): Sql {
   const name = column(metric)
   if (rollup === '') {
-    const whole = { avg: sql`avg(${name})`, max: sql`max(${name})`, last: sql`argMax(${name}, time)` }[metric.overTime]
-    return sql`${whole} / ${metric.scale}`
+    const value = { avg: sql`avg(${name})`, max: sql`max(${name})`, last: sql`argMax(${name}, time)` }[metric.overTime]
+    return sql`${value} / ${metric.scale}`
   }
   const sum = suffixed(metric, 'sum')
   const count = suffixed(metric, 'count')
-  const whole = {
+  const value = {
     avg: sql`if(sum(${count}) = 0, NULL, sum(${sum}) / sum(${count}))`,
     max: sql`max(${suffixed(metric, 'max')})`,
     last: sql`argMax(if(${count} = 0, NULL, ${sum} / ${count}), time)`,
   }[metric.overTime]
-  return sql`${whole} / ${metric.scale}`
+  return sql`${value} / ${metric.scale}`
+}
+
+/**
+ * All values of a row over the grid as one list, nan where a bucket has none; `bucket` is a column. One pass over rows that
+ * have the metric, with a slot a bucket, costs half of grouping by bucket and then gathering.
+ */
+export function cellsOf(metric: Metric, grid: Grid): Sql {
+  const each = sql`Resample(0, ${whole(grid.count)}, 1)`
+  const counts = grid.rollup === '' ? sql`count${each}(bucket)` : sql`sum${each}(${suffixed(metric, 'count')}, bucket)`
+  const name = grid.rollup === '' ? column(metric) : suffixed(metric, metric.overTime === 'max' ? 'max' : 'sum')
+  const value = sql`assumeNotNull(${name})`
+  const mean = grid.rollup === '' ? value : sql`${value} / ${suffixed(metric, 'count')}`
+  const found = {
+    avg: sql`sum${each}(${value}, bucket)`,
+    max: sql`max${each}(${value}, bucket)`,
+    last: sql`argMax${each}(${mean}, time, bucket)`,
+  }[metric.overTime]
+  const cell = metric.overTime === 'avg' ? sql`value / count` : sql`if(count = 0, nan, value)`
+  return sql`arrayMap((value, count) -> toFloat32(${cell} / ${metric.scale}), ${found}, ${counts})`
+}
+
+/** The mean of all that cellsOf() shows. */
+export function meanOf(metric: Metric, rollup: Grid['rollup']): Sql {
+  const mean =
+    rollup === ''
+      ? sql`avg(${column(metric)})`
+      : sql`sum(${suffixed(metric, 'sum')}) / sum(${suffixed(metric, 'count')})`
+  return sql`${mean} / ${metric.scale}`
 }
 
 /** Rows that have the metric at all. */
@@ -105,17 +131,3 @@ export const bucketOf = (grid: Grid): Sql =>
 /** The metric that holds what full means, where it is a column. */
 export const fullMetric = (metric: Metric): Metric | undefined =>
   typeof metric.full === 'string' ? findMetric(metric.entity, metric.full) : undefined
-
-const TEN_MINUTES = 600_000
-const USUAL_INTERVAL = 10_000
-
-/** The usual tick of the target's nodes, from the end of the window: finer than this nothing is known. */
-export async function readInterval(asker: Asker, target: Target): Promise<number> {
-  const to = Math.min(target.to, Math.max(asker.nowMs, target.from + 1000))
-  const window = { from: Math.max(target.from, to - TEN_MINUTES), to }
-  const [row] = await asker.rows<{ ms: number; rows: number }>(
-    'interval',
-    sql`SELECT toFloat64(quantileExact(0.5)(interval_ms)) AS ms, toUInt32(count()) AS rows FROM node_points WHERE ${pointsOf(target, window)}`,
-  )
-  return row && row.rows > 0 ? Math.max(1000, row.ms) : USUAL_INTERVAL
-}

@@ -5,22 +5,23 @@ import type { ProcessAsk } from './asks.ts'
 import { shareRows } from './categories.ts'
 import type { Desk } from './desk.ts'
 import { notFound, type QueryError } from './errors.ts'
-import { bucketOf, readInterval } from './points.ts'
-import { processRow, readRows } from './processes.ts'
+import { readInterval } from './interval.ts'
+import { bucketOf } from './points.ts'
+import { readRows } from './processes.ts'
 import { processesOf, resolveScope, samplesOf, type Target } from './scope.ts'
 import { sql } from './sql.ts'
 import { type Grid, layGrid } from './window.ts'
 
 export async function readProcess(desk: Desk, ask: ProcessAsk): Promise<ProcessDetail> {
   const asked = await resolveScope(desk.asker, desk.known, ask)
-  const [row] = await readRows(desk, asked, sql`last`, 1)
-  const process = row ? processRow(row, false) : await readUnseen(desk, asked)
+  const [row] = (await readRows(desk, asked, 'newest', 1)).rows
+  const process = row ?? (await readUnseen(desk, asked))
   if (!process) throw await notThere(desk, asked)
   const target = { ...asked, start: process.start }
   const profile = await desk.profile(target)
   const grid = layGrid(target, {
     buckets: ask.buckets ?? 300,
-    intervalMs: await readInterval(desk.asker, target),
+    intervalMs: await readInterval(desk, target),
     rowsPerTick: 1,
     nowMs: desk.asker.nowMs,
   })
@@ -57,8 +58,8 @@ async function readUnseen(desk: Desk, target: Target): Promise<ProcessRow | unde
 }
 
 async function notThere(desk: Desk, target: Target): Promise<QueryError> {
-  const there = await readRows(desk, { ...target, pid: undefined, start: undefined }, sql`cores`, 5)
-  const names = there.map(row => `${row.pid} (${row.name})`).join(', ')
+  const { rows } = await readRows(desk, { ...target, pid: undefined, start: undefined }, 'cpu', 5)
+  const names = rows.map(row => `${row.pid} (${row.name})`).join(', ')
   const start = target.start === undefined ? '' : ` started at ${target.start}`
   const busiest = names === '' ? 'No process is known there then' : `Busiest there then: ${names}`
   return notFound(

@@ -5,69 +5,94 @@ import type { Desk } from './desk.ts'
 import { processesOf, resolveScope, samplesOf, type Target } from './scope.ts'
 import { type Sql, sql } from './sql.ts'
 
-export interface Row extends Omit<ProcessRow, 'sampled'> {
+interface Key {
+  node: string
+  pid: number
+  start: number
+}
+
+interface Ranked extends Key {
+  cores: number
+  /** Of all processes of the target. */
   all: number
   allCores: number
 }
 
-/** Of the columns that are summed up below: what a sort key means. */
-const SORT: Readonly<Record<'cpu' | 'memory' | 'read' | 'write', Sql>> = {
+type Row = Omit<ProcessRow, 'sampled'>
+
+/** What a process is ranked by. */
+const SORT = {
   cpu: sql`cores`,
-  memory: sql`ifNull(memoryBytes, -1)`,
-  read: sql`ifNull(readBytes, -1)`,
-  write: sql`ifNull(writeBytes, -1)`,
-}
+  memory: sql`max(memory_bytes)`,
+  read: sql`sum(read_bytes * (interval_ms / 1000)) / sumIf(interval_ms / 1000, isNotNull(read_bytes))`,
+  write: sql`sum(write_bytes * (interval_ms / 1000)) / sumIf(interval_ms / 1000, isNotNull(write_bytes))`,
+  newest: sql`max(time)`,
+} as const satisfies Record<string, Sql>
+type Sort = keyof typeof SORT
 
 /** Seconds that a mean over the window is taken of: the part of it that has been. */
 const secondsOf = (target: Target, nowMs: number): number =>
   Math.max(1, (Math.min(target.rowsTo, Math.max(nowMs, target.from)) - target.from) / 1000)
 
-export function readRows(desk: Desk, target: Target, sort: Sql, limit: number): Promise<Row[]> {
+/** Who they are, by numbers alone; names and commands are read of those that are shown. */
+const rank = (desk: Desk, target: Target, sort: Sort, limit: number): Promise<Ranked[]> =>
+  desk.asker.rows<Ranked>(
+    'processes ranked',
+    sql`SELECT toString(node) AS node, pid, toFloat64(start_ms) AS start, toUInt32(count() OVER ()) AS all, cores,
+          sum(cores) OVER () AS allCores, ifNull(${SORT[sort]}, -1) AS place,
+          sum((ifNull(cpu_user, 0) + ifNull(cpu_system, 0)) * (interval_ms / 1000)) / ${secondsOf(target, desk.asker.nowMs)} AS cores
+        FROM processes WHERE ${processesOf(target)} GROUP BY node, pid, start_ms
+        ORDER BY place DESC, cores DESC, node, pid, start LIMIT ${limit}`,
+  )
+
+/** In the order of the ranking. */
+export async function readRows(
+  desk: Desk,
+  target: Target,
+  sort: Sort,
+  limit: number,
+): Promise<{ rows: Row[]; ranked: Ranked[] }> {
+  const ranked = await rank(desk, target, sort, limit)
+  if (ranked.length === 0) return { rows: [], ranked }
+  const described = new Map((await describe(desk, target, ranked)).map(row => [keyOf(row), row]))
+  return { rows: ranked.map(key => described.get(keyOf(key))).filter(row => row !== undefined), ranked }
+}
+
+function describe(desk: Desk, target: Target, keys: readonly Key[]): Promise<Row[]> {
   const seconds = secondsOf(target, desk.asker.nowMs)
+  const distinct = <T>(values: readonly T[]) => [...new Set(values)]
+  // A few more than asked: those whose node, pid and start each occur in the ranking.
+  const who = sql`node IN ${distinct(keys.map(k => k.node))} AND pid IN ${distinct(keys.map(k => k.pid))} AND start_ms IN ${distinct(keys.map(k => k.start))}`
   return desk.asker.rows<Row>(
     'processes',
-    sql`SELECT node, pid, start, name, command, user, job, step, rank, evidence, first, last,
-          cpuUser, cpuSystem, memoryBytes, readBytes, writeBytes, threads, state, all, allCores
-        FROM (
-          SELECT toString(node) AS node, pid, toFloat64(start_ms) AS start, argMax(p.name, time) AS name, argMax(p.command, time) AS command,
-            argMax(p.user, time) AS user, argMax(p.job, (p.job != '', time)) AS job, argMax(p.step, (p.job != '', time)) AS step,
-            argMax(p.rank, time) AS rank, argMax(p.evidence, (p.job != '', time)) AS evidence,
-            toUnixTimestamp(min(time)) * 1000. AS first, toUnixTimestamp(max(time)) * 1000. AS last,
-            sum(cpu_user * (interval_ms / 1000)) / ${seconds} AS cpuUser, sum(cpu_system * (interval_ms / 1000)) / ${seconds} AS cpuSystem,
-            toFloat64(max(memory_bytes)) AS memoryBytes,
-            sum(read_bytes * (interval_ms / 1000)) / sumIf(interval_ms / 1000, isNotNull(read_bytes)) AS readBytes,
-            sum(write_bytes * (interval_ms / 1000)) / sumIf(interval_ms / 1000, isNotNull(write_bytes)) AS writeBytes,
-            max(p.threads) AS threads, argMax(p.state, time) AS state,
-            ifNull(cpuUser, 0) + ifNull(cpuSystem, 0) AS cores,
-            toUInt32(count() OVER ()) AS all, sum(cores) OVER () AS allCores
-          FROM (SELECT * FROM processes WHERE ${processesOf(target)}) AS p
-          GROUP BY node, pid, start_ms
-        ) ORDER BY ${sort} DESC, cores DESC, node, pid, start LIMIT ${limit}`,
+    sql`SELECT toString(p.node) AS node, p.pid AS pid, toFloat64(start_ms) AS start, argMax(p.name, time) AS name, argMax(p.command, time) AS command,
+          argMax(p.user, time) AS user, argMax(p.job, (p.job != '', time)) AS job, argMax(p.step, (p.job != '', time)) AS step,
+          argMax(p.rank, time) AS rank, argMax(p.evidence, (p.job != '', time)) AS evidence,
+          toUnixTimestamp(min(time)) * 1000. AS first, toUnixTimestamp(max(time)) * 1000. AS last,
+          sum(cpu_user * (interval_ms / 1000)) / ${seconds} AS cpuUser, sum(cpu_system * (interval_ms / 1000)) / ${seconds} AS cpuSystem,
+          toFloat64(max(memory_bytes)) AS memoryBytes, ${SORT.read} AS readBytes, ${SORT.write} AS writeBytes,
+          max(p.threads) AS threads, argMax(p.state, time) AS state
+        FROM (SELECT * FROM processes WHERE ${processesOf(target)} AND ${who}) AS p GROUP BY p.node, p.pid, start_ms`,
   )
 }
 
 export async function readProcesses(desk: Desk, ask: ProcessesAsk): Promise<Processes> {
   const target = await resolveScope(desk.asker, desk.known, ask)
-  const rows = await readRows(desk, target, SORT[ask.sort ?? 'cpu'], ask.limit ?? 20)
+  const { rows, ranked } = await readRows(desk, target, ask.sort ?? 'cpu', ask.limit ?? 20)
   const sampled = await readSampled(desk, target, rows)
-  const coresOf = (row: Row) => (row.cpuUser ?? 0) + (row.cpuSystem ?? 0)
-  const all = rows[0]?.all ?? 0
-  const listed = rows.reduce((sum, row) => sum + coresOf(row), 0)
+  const all = ranked[0]?.all ?? 0
+  const listed = ranked.reduce((sum, { cores }) => sum + cores, 0)
   return {
     cluster: target.cluster,
     from: target.from,
     to: target.to,
-    processes: rows.map(row => processRow(row, sampled.has(keyOf(row)))),
+    processes: rows.map(row => ({ ...row, sampled: sampled.has(keyOf(row)) })),
     total: all,
-    other: { cpu: Math.max(0, (rows[0]?.allCores ?? 0) - listed), count: all - rows.length },
+    other: { cpu: Math.max(0, (ranked[0]?.allCores ?? 0) - listed), count: all - ranked.length },
   }
 }
 
-const keyOf = (row: { node: string; pid: number; start: number }): string => `${row.node}\n${row.pid}\n${row.start}`
-
-export function processRow({ all: _, allCores: __, ...row }: Row, sampled: boolean): ProcessRow {
-  return { ...row, sampled }
-}
+const keyOf = (row: Key): string => `${row.node}\n${row.pid}\n${row.start}`
 
 /** Which of these have stacks in the window. Their jobs are named, since samples are ordered by job. */
 async function readSampled(desk: Desk, target: Target, rows: readonly Row[]): Promise<Set<string>> {
@@ -75,7 +100,7 @@ async function readSampled(desk: Desk, target: Target, rows: readonly Row[]): Pr
   const pids = [...new Set(rows.map(row => row.pid))]
   const jobs = [...new Set(rows.map(row => row.job).concat(''))]
   const nodes = [...new Set(rows.map(row => row.node))]
-  const found = await desk.asker.rows<{ node: string; pid: number; start: number }>(
+  const found = await desk.asker.rows<Key>(
     'sampled',
     sql`SELECT DISTINCT toString(node) AS node, pid, toFloat64(start_ms) AS start FROM samples
         WHERE ${samplesOf({ ...target, namedNodes: nodes, user: undefined })} AND pid IN ${pids} AND job IN ${jobs}`,

@@ -6,16 +6,8 @@ import type { SeriesAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { badRequest } from './errors.ts'
 import { natural } from './heatmap.ts'
-import {
-  bucketOf,
-  bucketValue,
-  fullMetric,
-  metricNamed,
-  nameOf,
-  readInterval,
-  rowsOf,
-  usualInstances,
-} from './points.ts'
+import { readInterval } from './interval.ts'
+import { bucketOf, bucketValue, fullMetric, metricNamed, nameOf, rowsOf, usualInstances } from './points.ts'
 import { pointsOf, resolveScope, type Target } from './scope.ts'
 import { column, list, type Sql, sql } from './sql.ts'
 import { type Grid, layGrid } from './window.ts'
@@ -35,7 +27,7 @@ export async function readSeries(desk: Desk, ask: SeriesAsk): Promise<Series> {
   const target = await resolveScope(desk.asker, desk.known, ask)
   const grid = layGrid(target, {
     buckets: ask.buckets ?? 300,
-    intervalMs: await readInterval(desk.asker, target),
+    intervalMs: await readInterval(desk, target),
     rowsPerTick: (await nodesIn(desk, target)) * Math.max(...metrics.map(metric => usualInstances(metric.entity))),
     nowMs: desk.asker.nowMs,
   })
@@ -76,7 +68,7 @@ async function readLines(desk: Desk, target: Target, grid: Grid, entity: Entity,
     'series',
     sql`SELECT node, ${instance} AS instance, ${bucketOf(grid)} AS bucket, ${list(valuesOf(metrics, grid))}
         FROM ${rowsFor(desk, target, grid, metrics)}
-        GROUP BY node, instance, bucket HAVING bucket >= 0 ORDER BY node, instance, bucket
+        GROUP BY ${keyOf(entity)}, bucket HAVING bucket >= 0 ORDER BY node, instance, bucket
         LIMIT ${Math.ceil(MAX_VALUES / metrics.length) + 1}`,
   )
   const rows = (nodes ?? []).length
@@ -105,6 +97,9 @@ async function readLines(desk: Desk, target: Target, grid: Grid, entity: Entity,
   })
 }
 
+/** An instance that is '' for all would cost as much as one that is not. */
+const keyOf = (entity: Entity): Sql => (entity === 'node' ? sql`node` : sql`node, instance`)
+
 const rowsFor = (desk: Desk, target: Target, grid: Grid, metrics: readonly Metric[]): Sql => {
   const capacities = metrics.map(fullMetric).filter(metric => metric !== undefined)
   return rowsOf([...new Set([...metrics, ...capacities])], grid, desk.asker.nowMs, window => pointsOf(target, window))
@@ -121,7 +116,7 @@ async function readBand(desk: Desk, target: Target, grid: Grid, entity: Entity, 
     'band',
     sql`SELECT bucket, ${bands} FROM (
           SELECT node, ${instance} AS instance, ${bucketOf(grid)} AS bucket, ${named}
-          FROM ${rowsFor(desk, target, grid, metrics)} GROUP BY node, instance, bucket
+          FROM ${rowsFor(desk, target, grid, metrics)} GROUP BY ${keyOf(entity)}, bucket
         ) WHERE bucket >= 0 GROUP BY bucket`,
   )
   const at = numbers(buckets)

@@ -47,6 +47,12 @@ export class Sql {
     return new Sql([metric.column], [])
   }
 
+  /** A whole number as text: parameters of aggregate functions cannot be bound. */
+  static whole(value: number): Sql {
+    if (!Number.isSafeInteger(value)) throw new Error(`${value} is not a whole number`)
+    return new Sql([String(value)], [])
+  }
+
   get query(): string {
     return this.#texts
       .map((text, i) => (i < this.#values.length ? `${text}{p${i}:${typeOf(this.#values[i] ?? '')}}` : text))
@@ -63,6 +69,7 @@ export function sql(texts: TemplateStringsArray, ...inserts: readonly (Value | S
 }
 
 export const column = Sql.column
+export const whole = Sql.whole
 export const nothing: Sql = sql``
 
 /** a, b, c with the separator between them. */

@@ -37,14 +37,16 @@ const { query } = await load('query/index.js')
 const nodes = Number(given.nodes)
 const hours = Number(given.hours)
 const runs = Number(given.runs)
-const end = Math.floor(Date.now() / 3_600_000) * 3600
-const begin = end - hours * 3600
 const path = given.keep ?? mkdtempSync(join(tmpdir(), 'jobsight-bench-'))
 const log = pino({ level: 'warn' })
 const made = existsSync(join(path, 'clickhouse'))
 const store = await openStore({ path, memoryBytes: 6 * 2 ** 30 }, { log })
 
 const ask = sql => store.query({ query: sql, query_params: {} }, { name: 'bench', maxSeconds: 3600 })
+/** Rows that were kept have their own end. */
+const [last] = await ask('SELECT toUnixTimestamp(max(time)) AS seconds FROM node_points')
+const end = made ? Number(last.seconds) : Math.floor(Date.now() / 3_600_000) * 3600
+const begin = end - hours * 3600
 const NODE = "concat('node', leftPad(toString(n), 4, '0'))"
 /** The large job has the last nodes; the others change every four hours. */
 const large = Math.floor(nodes * 0.875)

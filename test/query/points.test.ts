@@ -146,6 +146,11 @@ describe('the heat map', () => {
     const map = await place.ask<Heatmap>('/heatmap', { ...window, metric: 'memory_used' })
     expect(map.nodes.slice(0, 2)).toEqual(['node2', 'node1'])
     expect(map.full?.slice(0, 2)).toEqual([40 * GB, 100 * GB])
+    const total = await place.ask<Heatmap>('/heatmap', { ...window, metric: 'memory_total', buckets: 2, node: 'node1' })
+    expect(total.rows).toEqual([[100 * GB, 100 * GB]])
+    const hours = { from: T0 - 10 * HOUR, to: T0 + MINUTE, buckets: 11 }
+    const long = await place.ask<Heatmap>('/heatmap', { ...hours, metric: 'memory_total', node: 'node1' })
+    expect(long.rows[0]?.at(-1)).toBe(100 * GB)
   })
 
   it('by name in the order people count, by job with free nodes last', async () => {
