@@ -28,6 +28,8 @@ export interface SimulateOptions {
   stacks?: boolean
   /** The odd nodes send every core too. */
   perCore?: boolean
+  /** Power, heat, file systems, fast network … of each node; absent: where there are few nodes. */
+  devices?: boolean
   /** Stack windows of the history, and of what follows in real time. */
   windowMs?: number
   liveWindowMs?: number
@@ -47,6 +49,9 @@ interface Resolved extends ClusterOptions {
   liveWindowMs: number
 }
 
+/** Devices make half as much traffic again. */
+const FEW_NODES = 128
+
 function resolve(options: SimulateOptions): Resolved {
   const stepMs = options.stepMs ?? 10_000
   const untilMs = Math.floor(options.untilMs / stepMs) * stepMs
@@ -62,6 +67,7 @@ function resolve(options: SimulateOptions): Resolved {
     liveWindowMs: options.liveWindowMs ?? 30_000,
     processes: options.processes ?? true,
     stacks: options.stacks ?? true,
+    devices: options.devices ?? (options.nodes ?? 64) <= FEW_NODES,
     requestPerNode: options.requestPerNode ?? false,
     follow: options.follow ?? false,
   }

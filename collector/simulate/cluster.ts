@@ -28,6 +28,8 @@ export interface ClusterOptions {
   stepMs: number
   processes: boolean
   stacks: boolean
+  /** Nodes tell of their devices too. */
+  devices: boolean
   /** One metrics request a node and tick, as collectors without a gateway send them; else ticks share requests. */
   requestPerNode: boolean
 }
@@ -88,6 +90,7 @@ export class Cluster {
         memoryBytes: (i % 16 === 15 ? 512 : 256) * GIB,
         pressure: i % 32 !== 31,
         perCore: perCore.has(node),
+        devices: options.devices,
       }
       const layout = layouts.get(hardware.perCore) ?? layoutOf(hardware)
       layouts.set(hardware.perCore, layout)

@@ -26,6 +26,8 @@ export interface Hardware {
   /** The kernel was built without PSI: its columns are absent there, and the node says why. */
   pressure: boolean
   perCore: boolean
+  /** It tells of its devices too: power, heat, file systems, the port of the fast network. */
+  devices: boolean
 }
 
 interface Running {
@@ -58,6 +60,7 @@ const zeroLoad = (): Load => ({
   pressureMemoryFull: 0,
   pressureIo: 0,
   pressureIoFull: 0,
+  speed: 1,
   majorFaultsPerSecond: 0,
   oomKills: 0,
 })
@@ -204,7 +207,7 @@ export class Host {
 
   /** What the node says of itself at start. */
   inventory(cluster: string, stepMs: number, updatedMs: number): Node {
-    const { cores, memoryBytes, pressure, perCore } = this.hardware
+    const { cores, memoryBytes, pressure, perCore, devices } = this.hardware
     return {
       cluster,
       node: this.node,
@@ -237,11 +240,28 @@ export class Host {
         network: 'ok',
         processes: 'ok',
         pressure: pressure ? 'ok' : 'kernel without PSI: boot with psi=1',
+        ...(devices ? DEVICE_SOURCES : {}),
         stacks: 'simulated at 19 Hz',
       },
       updatedMs,
     }
   }
+}
+
+const DEVICE_SOURCES = {
+  frequency: 'ok',
+  numa: 'ok',
+  tcp: 'ok',
+  infiniband: 'ok',
+  filesystem: 'ok',
+  nfs: 'ok',
+  lustre: 'ok',
+  bandwidth: 'ok',
+  power: 'ok',
+  'host power': 'ok',
+  temperature: 'ok',
+  gpu: 'no GPU of AMD or Intel with a driver (amdgpu, xe, i915)',
+  'nvidia-smi': 'no GPU of NVIDIA',
 }
 
 function addUp(processes: readonly SimulatedProcess[], modes: Modes, firstCore: number, spread: number): void {

@@ -65,6 +65,8 @@ export interface Load {
   pressureMemoryFull: number
   pressureIo: number
   pressureIoFull: number
+  /** Of the clock, 1 where nothing slows it down. */
+  speed: number
   majorFaultsPerSecond: number
   oomKills: number
 }

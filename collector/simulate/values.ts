@@ -1,11 +1,12 @@
 /**
  * The column values of one node at one tick, in one flat array:
  *
- *   [ node columns | nvme0n1 columns | nvme1n1 columns | eth0 columns | ib0 columns | core 0 columns | core 1 … ]
+ *   [ node columns | nvme0n1 columns | nvme1n1 columns | eth0 columns | ib0 columns | core 0 columns | core 1 … | devices ]
  *
  * NaN where a column is not there. The order is a Layout; the encoder turns each finite value into a data point.
  */
 import { COLUMNS, type Entity, type Metric } from '../../ingest/metrics.ts'
+import { DEVICE_ROWS, fillDevices } from './devices.ts'
 import type { Hardware } from './host.ts'
 import { clamp, GIB, type Load, MIB, type SimulatedProcess } from './model.ts'
 import { MODES, type Mode, Modes } from './modes.ts'
@@ -38,6 +39,7 @@ export function layoutOf(hardware: Hardware): Layout {
   for (const d of DISKS) add('disk', d)
   for (const i of INTERFACES) add('interface', i)
   for (const c of cores) add('core', c)
+  if (hardware.devices) for (const [entity, instance] of DEVICE_ROWS) add(entity, instance)
   return { rows, length }
 }
 
@@ -58,6 +60,7 @@ export class NodeValues {
   readonly flat: Float64Array
   readonly layout: Layout
   readonly modes: Modes
+  private readonly rows: ReadonlyMap<string, Row>
   private readonly nodeRow: Row
   private readonly coreRows: readonly Row[]
   private readonly hardware: Hardware
@@ -73,6 +76,7 @@ export class NodeValues {
     this.random = random
     this.flat = new Float64Array(layout.length).fill(Number.NaN)
     this.modes = new Modes(hardware.cores)
+    this.rows = new Map(layout.rows.map(row => [`${row.entity} ${row.instance}`, row]))
     this.nodeRow = this.row('node', '')
     this.coreRows = layout.rows.filter(r => r.entity === 'core')
     this.cached = (4 + 30 * random.uniform()) * GIB
@@ -86,10 +90,25 @@ export class NodeValues {
     this.fillDisks(load, drift)
     this.fillInterfaces(load, drift)
     this.fillCores(drift)
+    if (this.hardware.devices) this.fillDevices(load, processes, drift)
+  }
+
+  private fillDevices(load: Load, processes: readonly SimulatedProcess[], drift: Drift): void {
+    const of = (column: string): number => this.get('node', '', column)
+    const counted = {
+      busy: of('cpu_busy'),
+      cores: this.hardware.cores,
+      memoryTotal: of('memory_total'),
+      memoryUsed: of('memory_used'),
+      memoryCached: of('memory_cached') + of('memory_buffers'),
+    }
+    const put = (entity: Entity, instance: string, column: string, value: number): void =>
+      this.set(this.row(entity, instance), column, value)
+    fillDevices(put, counted, load, processes, drift)
   }
 
   private row(entity: Entity, instance: string): Row {
-    const row = this.layout.rows.find(r => r.entity === entity && r.instance === instance)
+    const row = this.rows.get(`${entity} ${instance}`)
     if (!row) throw new Error(`the layout has no ${entity} ${instance}`)
     return row
   }
@@ -172,6 +191,7 @@ export class NodeValues {
     this.node('swap_total', 8 * GIB)
     this.node('swap_used', page(this.swapUsed))
     this.node('page_faults_major', load.majorFaultsPerSecond * (1 + 0.1 * drift.at(18)))
+    this.node('page_faults_minor', 240 + 900 * load.forksPerSecond)
     this.node('swap_in', (swapping * 0.3) / 4096)
     this.node('swap_out', out / 4096)
     this.node('oom_kills', load.oomKills / seconds)

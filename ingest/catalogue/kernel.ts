@@ -40,6 +40,17 @@ const tcp = (column: string, what: string, meaning: string): Metric =>
   )
 
 export const KERNEL_METRICS: readonly Metric[] = [
+  rate(
+    'node',
+    'system.paging.faults',
+    { 'system.paging.fault.type': 'minor' },
+    {
+      column: 'page_faults_minor',
+      unit: '1/s',
+      meaning: 'page faults that read nothing from disk, a second',
+      source: '/proc/vmstat pgfault - pgmajfault',
+    },
+  ),
   gauge('numa', 'jobsight.numa.memory.limit', undefined, {
     column: 'memory_total',
     unit: 'bytes',

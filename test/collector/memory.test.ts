@@ -62,13 +62,16 @@ describe('/proc/vmstat', () => {
     expect(table(paging.read(machine.tick(2000)))).toEqual({ 'node swap_in': 10, 'node swap_out': 0 })
   })
 
-  it('finds all four in the captured file, and is not led astray by names that contain them', () => {
+  it('finds all five in the captured file, and is not led astray by names that contain them', () => {
     expect([...parseVmstat(captured('vm-2-cores', 'after/vmstat')).keys()].sort()).toEqual([
       'oom_kills',
       'page_faults_major',
+      'page_faults_minor',
       'swap_in',
       'swap_out',
     ])
+    // pgfault counts the major ones too
+    expect(parseVmstat('pgfault 50\npgmajfault 20\n').get('page_faults_minor')).toBe(30)
     expect(parseVmstat('xoom_kill 7\noom_kill_x 8\npswpin 1\n')).toEqual(new Map([['swap_in', 1]]))
   })
 

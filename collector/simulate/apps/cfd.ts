@@ -135,6 +135,7 @@ function startCfd(given: ShareStart): Share {
         p.writeBytesPerSecond = phase.doing === 'writing' ? 38e6 * weight : 0
         p.readBytesPerSecond = phase.doing === 'setup' ? 9e6 : 0
       })
+      if (phase.straggles) load.speed = job.throttle?.speed ?? 1
       addLoad(load, phase, (phase.slowed ? (job.throttle?.speed ?? 1) : 1) * (1 + 0.05 * drift.at(8)), cores)
     },
   }

@@ -10,8 +10,7 @@ const untilMs = Date.UTC(2026, 10, 23, 14)
 const GIB = 1024 ** 3
 
 /** What the simulated nodes do not have. */
-const NOT_SIMULATED =
-  /^(filesystem|socket|gpu|cache|numa|job)\.|^node\.(power_|temperature_max|fabric_|gpu_count|memory_bandwidth_|hugepages_|cpu_frequency|tcp_|udp_)|^interface\.(link_|transmit_waits|retransmissions|congestion_notices)/
+const NOT_SIMULATED = /^(gpu|cache|job)\.|^socket\.memory_power|^node\.(gpu_count|memory_bandwidth_remote)/
 
 async function all(options: Partial<SimulateOptions>): Promise<Traffic[]> {
   const traffic: Traffic[] = []
@@ -106,6 +105,16 @@ describe('eighteen nodes over 24 minutes', () => {
         ),
     )
     expect(missing.map(m => `${m.entity}.${m.column}`)).toEqual([])
+  })
+
+  it('shows the throttled node as what it is: hot, and slow in its clock', () => {
+    const { node = '', nodes } = story('straggler')
+    const other = nodes.find(one => one !== node) ?? ''
+    const [slow, healthy] = [nodePoints(node, untilMs), nodePoints(other, untilMs)]
+    expect(valueAt(slow, 'system.cpu.frequency')).toBeLessThan(0.8 * valueAt(healthy, 'system.cpu.frequency'))
+    expect(valueAt(slow, 'hw.temperature', 'cpu', '0')).toBeGreaterThan(90)
+    expect(valueAt(healthy, 'hw.temperature', 'cpu', '0')).toBeLessThan(85)
+    expect(valueAt(slow, 'jobsight.cpu.throttled', '0')).toBeGreaterThan(1) // seconds of its 10
   })
 
   it('ends each interval on the grid and begins it a step before', () => {
