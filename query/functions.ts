@@ -1,6 +1,7 @@
 /**
  * GET /functions: the function table. Of a short window from its stacks, which the flame graph beside it needs anyway; of a
- * long one from the functions a minute that ingest adds up, which are some hundred times fewer rows. Both give the same.
+ * long one from the functions a minute that ingest adds up: they need no stacks, and they are kept when samples are gone.
+ * Both give the same.
  */
 import type { Coverage, Functions } from './api.ts'
 import { type Asker, numbers, strings } from './asker.ts'
