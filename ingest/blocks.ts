@@ -1,7 +1,7 @@
 /** Records -> rows of RowBinary: for each table its columns, in the order in which they are written. */
 import type { Row, SeriesValue } from './gather.ts'
-import type { FunctionMinute } from './profilegather.ts'
-import type { Process, StackSample } from './records.ts'
+import type { FoldedSample, ProcessWindow } from './profilegather.ts'
+import type { Process } from './records.ts'
 import type { RowWriter } from './rowbinary.ts'
 import type { KnownFrame, KnownStack } from './stackbook.ts'
 import { storedColumns } from './stored.ts'
@@ -140,22 +140,22 @@ export const SAMPLE_COLUMNS = [
   'count',
 ] as const
 
-export function writeSample(writer: RowWriter, s: StackSample): void {
-  writer.string(s.cluster)
-  writer.string(s.job)
-  writer.string(s.event)
-  writer.string(s.node)
-  writer.u32(s.pid)
-  writer.i64(s.startMs)
-  writer.dateTime(s.timeMs)
-  writer.u32(s.windowMs)
-  writer.string(s.process)
-  writer.string(s.thread)
-  writer.string(s.evidence)
-  writer.string(s.burst)
-  writer.u64(s.stackId)
-  writer.i64(s.value)
-  writer.u32(s.count)
+export function writeSample(writer: RowWriter, { window: { head }, thread, stack, value, count }: FoldedSample): void {
+  writer.string(head.cluster)
+  writer.string(head.job)
+  writer.string(head.event)
+  writer.string(head.node)
+  writer.u32(head.pid)
+  writer.i64(head.startMs)
+  writer.dateTime(head.timeMs)
+  writer.u32(head.windowMs)
+  writer.string(head.process)
+  writer.string(thread)
+  writer.string(head.evidence)
+  writer.string(head.burst)
+  writer.u64(stack.id)
+  writer.i64(value)
+  writer.u32(count)
   writer.endRow()
 }
 
@@ -174,18 +174,20 @@ export const FUNCTION_MINUTE_COLUMNS = [
   'total_count',
 ] as const
 
-export function writeFunctionMinute(writer: RowWriter, m: FunctionMinute): void {
-  writer.string(m.sample.cluster)
-  writer.string(m.sample.job)
-  writer.string(m.sample.event)
-  writer.string(m.sample.node)
-  writer.u32(m.sample.pid)
-  writer.i64(m.sample.startMs)
-  writer.dateTime(m.minuteMs)
-  writer.u64(m.functionId)
-  writer.i64(m.self)
-  writer.i64(m.total)
-  writer.u32(Math.min(0xffff_ffff, m.selfCount))
-  writer.u32(Math.min(0xffff_ffff, m.totalCount))
-  writer.endRow()
+export function writeFunctionMinutes(writer: RowWriter, { head, minuteMs, functions }: ProcessWindow): void {
+  for (const m of functions.values()) {
+    writer.string(head.cluster)
+    writer.string(head.job)
+    writer.string(head.event)
+    writer.string(head.node)
+    writer.u32(head.pid)
+    writer.i64(head.startMs)
+    writer.dateTime(minuteMs)
+    writer.u64(m.functionId)
+    writer.i64(m.self)
+    writer.i64(m.total)
+    writer.u32(Math.min(0xffff_ffff, m.selfCount))
+    writer.u32(Math.min(0xffff_ffff, m.totalCount))
+    writer.endRow()
+  }
 }

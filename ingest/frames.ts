@@ -60,12 +60,13 @@ export class StackFrames {
     const mapping = location.mapping > 0 ? mappings[location.mapping] : undefined
     const module = baseName(strings[mapping?.file ?? 0] ?? '')
     const kind = this.#kindOf(location, module)
-    const named = location.lines.flatMap(({ function: index, line }) => {
+    const named: number[] = []
+    for (const { function: index, line } of location.lines) {
       const fn = functions[index]
       const name = strings[fn?.name ?? 0] || strings[fn?.systemName ?? 0] || ''
-      if (name === '') return []
-      return [this.#book.frameNumber(name, module, strings[fn?.file ?? 0] ?? '', lineNumber(line), kind)]
-    })
+      const file = strings[fn?.file ?? 0] ?? ''
+      if (name !== '') named.push(this.#book.frameNumber(name, module, file, lineNumber(line), kind))
+    }
     if (named.length > 0) return named
     return [this.#book.frameNumber(unnamed(location, mapping, module), module, '', 0, kind)]
   }

@@ -6,7 +6,7 @@ import type { StackFrames } from './frames.ts'
 import type { Attributes } from './match.ts'
 import { cut, type Origin, type ProcessIdentity, parseIdentity } from './origin.ts'
 import type { Dictionary } from './otlp/dictionary.ts'
-import { CATEGORIES, type Category, type StackSample } from './records.ts'
+import { CATEGORIES, type StackSample } from './records.ts'
 import type { KnownStack, StackBook } from './stackbook.ts'
 
 /** What a profile says of all its samples. */
@@ -30,22 +30,33 @@ export interface SampleIn {
 
 /** A function of one process within one minute. */
 export interface FunctionMinute {
-  sample: StackSample
   functionId: bigint
-  minuteMs: number
   self: number
   total: number
   selfCount: number
   totalCount: number
 }
 
-export interface FoldedSample extends StackSample {
+export interface FoldedSample {
+  window: ProcessWindow
+  thread: string
   stack: KnownStack
+  value: number
+  count: number
+}
+
+/** Samples of one process and event within one window, and its functions. */
+export interface ProcessWindow {
+  /** What all of its samples have in common; of a burst the functions are not added up. */
+  head: Omit<StackSample, 'thread' | 'stackId' | 'value' | 'count'>
+  minuteMs: number
+  functions: Map<number, FunctionMinute>
+  threads: Map<string, Map<KnownStack, FoldedSample>>
 }
 
 export interface GatheredProfiles {
   samples: readonly FoldedSample[]
-  functions: readonly FunctionMinute[]
+  windows: readonly ProcessWindow[]
   /** Profiles of which nothing was taken. */
   rejected: number
   /** Samples left out of profiles that were taken otherwise. */
@@ -72,7 +83,8 @@ interface Limits {
 export class ProfileGather {
   readonly #book: StackBook
   readonly #limits: Limits
-  readonly #samples = new Map<string, FoldedSample>()
+  readonly #samples: FoldedSample[] = []
+  readonly #windows = new Map<string, ProcessWindow>()
   readonly #reasons = new Set<string>()
   #rejected = 0
   #refused = 0
@@ -112,10 +124,9 @@ export class ProfileGather {
   }
 
   finish(): GatheredProfiles {
-    const samples = [...this.#samples.values()]
     return {
-      samples,
-      functions: functionMinutes(samples),
+      samples: this.#samples,
+      windows: [...this.#windows.values()],
       rejected: this.#rejected,
       refusedSamples: this.#refused,
       reasons: [...this.#reasons],
@@ -138,17 +149,12 @@ export class ProfileGather {
   ): boolean {
     const numbers = frames.of(sample.stack)
     if (numbers === undefined) return this.#refuse(`sample points to stack ${sample.stack}, which is not there`)
-    const attributes = new Map<string, string>()
-    for (const index of sample.attributes) {
-      const attribute = dictionary.attributes[index]
-      if (attribute !== undefined) attributes.set(attribute.key, attribute.value)
-    }
-    const weight = weigh(head, sample, attributes)
+    const told = tell(sample, dictionary)
+    const weight = weigh(head, sample, told.count)
     if (weight === undefined) return this.#refuse('a sample has neither values nor timestamps, or a negative value')
-    const category = CATEGORIES.find(c => c === attributes.get('jobsight.category')) ?? 'unknown'
-    const stack = this.#book.stack(numbers, category)
-    const identity = attributes.has('process.pid') ? parseIdentity(attributes, origin.attributes) : resource
-    this.#fold(origin, identity, head, timeMs, attributes, stack, weight)
+    const stack = this.#book.stack(numbers, CATEGORIES.find(c => c === told.category) ?? 'unknown')
+    const identity = told.pid ? parseIdentity(allAttributes(sample, dictionary), origin.attributes) : resource
+    this.#fold(origin, identity, head, timeMs, told, stack, weight)
     return true
   }
 
@@ -157,42 +163,115 @@ export class ProfileGather {
     identity: ProcessIdentity | undefined,
     head: ProfileHead,
     timeMs: number,
-    attributes: Attributes,
+    told: Told,
     stack: KnownStack,
     weight: Weight,
   ): void {
-    const thread = cut(attributes.get('thread.name') ?? '', 255)
-    const burst = cut(attributes.get('jobsight.burst') ?? '', 255)
-    const pid = identity?.pid ?? 0
-    const startMs = identity?.startMs ?? 0
-    const key = `${origin.key}\0${pid}\0${startMs}\0${timeMs}\0${weight.event}\0${burst}\0${thread}\0${stack.id}`
-    const known = this.#samples.get(key)
+    const thread = cut(told.thread, 255)
+    const window = this.#window(origin, identity, head, timeMs, weight.event, cut(told.burst, 255))
+    addFunctions(window, stack, weight)
+    let stacks = window.threads.get(thread)
+    if (stacks === undefined) {
+      stacks = new Map()
+      window.threads.set(thread, stacks)
+    }
+    const known = stacks.get(stack)
     if (known !== undefined) {
       known.value += weight.value
       known.count += weight.count
       return
     }
+    const { value, count } = weight
+    const sample = { window, thread, stack, value, count }
+    stacks.set(stack, sample)
+    this.#samples.push(sample)
+  }
+
+  #window(
+    origin: Origin,
+    identity: ProcessIdentity | undefined,
+    head: ProfileHead,
+    timeMs: number,
+    event: string,
+    burst: string,
+  ): ProcessWindow {
+    const pid = identity?.pid ?? 0
+    const startMs = identity?.startMs ?? 0
+    const key = `${origin.key}\0${pid}\0${startMs}\0${timeMs}\0${event}\0${burst}`
+    const known = this.#windows.get(key)
+    if (known !== undefined) return known
     const claim = identity === undefined || identity.job === '' ? claimOf(origin.attributes) : identity
-    this.#samples.set(key, {
-      cluster: origin.cluster,
-      job: claim.job,
-      node: origin.node,
-      pid,
-      startMs,
-      process: identity?.name || cut(origin.attributes.get('service.name') ?? '', 255),
-      thread,
-      evidence: claim.evidence,
-      timeMs,
-      windowMs: Math.min(0xffff_ffff, Math.max(0, Math.round(head.durationMs))),
-      event: weight.event,
-      burst,
-      stackId: stack.id,
-      stack,
-      value: weight.value,
-      count: weight.count,
-    })
+    const window = {
+      head: {
+        cluster: origin.cluster,
+        job: claim.job,
+        node: origin.node,
+        pid,
+        startMs,
+        process: identity?.name || cut(origin.attributes.get('service.name') ?? '', 255),
+        evidence: claim.evidence,
+        timeMs,
+        windowMs: Math.min(0xffff_ffff, Math.max(0, Math.round(head.durationMs))),
+        event,
+        burst,
+      },
+      minuteMs: Math.ceil(timeMs / 60_000) * 60_000,
+      functions: new Map<number, FunctionMinute>(),
+      threads: new Map<string, Map<KnownStack, FoldedSample>>(),
+    }
+    this.#windows.set(key, window)
+    return window
   }
 }
+
+/** Bursts are a closer look at what the continuous profile has already, and idle is no function's time: left out. */
+function addFunctions({ head, functions }: ProcessWindow, stack: KnownStack, { value, count }: Weight): void {
+  if (head.burst !== '' || stack.category === 'idle') return
+  for (let i = 0; i < stack.functionNumbers.length; i++) {
+    const number = stack.functionNumbers[i] ?? 0
+    let minute = functions.get(number)
+    if (minute === undefined) {
+      minute = { functionId: stack.functions[i] ?? 0n, self: 0, total: 0, selfCount: 0, totalCount: 0 }
+      functions.set(number, minute)
+    }
+    minute.total += value
+    minute.totalCount += count
+    if (i > 0) continue
+    minute.self += value
+    minute.selfCount += count
+  }
+}
+
+/** What the attributes of a sample say. */
+interface Told {
+  thread: string
+  burst: string
+  category: string
+  /** Samples behind the value; 0 where it is not told. */
+  count: number
+  /** They say which process, too. */
+  pid: boolean
+}
+
+function tell(sample: SampleIn, { attributes }: Dictionary): Told {
+  const told = { thread: '', burst: '', category: '', count: 0, pid: false }
+  for (const index of sample.attributes) {
+    const attribute = attributes[index]
+    if (attribute === undefined) continue
+    const { key, value } = attribute
+    if (key === 'thread.name') told.thread = value
+    else if (key === 'jobsight.category') told.category = value
+    else if (key === 'jobsight.sample.count') told.count = Number(value)
+    else if (key === 'jobsight.burst') told.burst = value
+    else if (key === 'process.pid') told.pid = true
+  }
+  return told
+}
+
+const allAttributes = (sample: SampleIn, { attributes }: Dictionary): Attributes =>
+  new Map(
+    sample.attributes.flatMap(i => (attributes[i] === undefined ? [] : [[attributes[i].key, attributes[i].value]])),
+  )
 
 /** A profiler that sends environment variables (the OpenTelemetry one with -env-vars) tells the job that way. */
 function claimOf(attributes: Attributes): Pick<StackSample, 'job' | 'evidence'> {
@@ -218,12 +297,11 @@ interface Weight {
  *   samples/count       cpu/nanoseconds, 50e6   -        [t, t, t]    cpu     150e6
  *   off_cpu/nanoseconds -                       [7e6]    [t]          off_cpu 7e6
  */
-export function weigh(head: ProfileHead, sample: SampleIn, attributes: Attributes): Weight | undefined {
+export function weigh(head: ProfileHead, sample: SampleIn, told: number): Weight | undefined {
   const { values, timestamps } = sample
   if (values.length === 0 && timestamps.length === 0) return undefined
   const sum = values.length === 0 ? timestamps.length : values.reduce((a, b) => a + b, 0)
   if (!(sum >= 0) || sum > Number.MAX_SAFE_INTEGER) return undefined
-  const told = Number(attributes.get('jobsight.sample.count'))
   const hits = told > 0 && Number.isSafeInteger(told) ? told : undefined
   const scale = NANOSECONDS[head.unit]
   if (scale !== undefined && values.length > 0) {
@@ -242,30 +320,3 @@ export function weigh(head: ProfileHead, sample: SampleIn, attributes: Attribute
 
 const eventOf = (type: string): string => cut(type === '' ? 'samples' : type, 64)
 const count32 = (count: number): number => Math.min(0xffff_ffff, Math.max(1, Math.round(count)))
-
-/** Bursts are a closer look at what the continuous profile has already, and idle is no function's time: left out. */
-const counted = (sample: FoldedSample): boolean =>
-  sample.burst === '' && (sample.stack.category satisfies Category) !== 'idle'
-
-function functionMinutes(samples: readonly FoldedSample[]): FunctionMinute[] {
-  const minutes = new Map<string, FunctionMinute>()
-  for (const sample of samples) {
-    if (!counted(sample)) continue
-    const minuteMs = Math.ceil(sample.timeMs / 60_000) * 60_000
-    const process = `${sample.cluster}\0${sample.node}\0${sample.job}\0${sample.event}\0${sample.pid}\0${sample.startMs}\0${minuteMs}`
-    sample.stack.functions.forEach((functionId, i) => {
-      const key = `${process}\0${functionId}`
-      let minute = minutes.get(key)
-      if (minute === undefined) {
-        minute = { sample, functionId, minuteMs, self: 0, total: 0, selfCount: 0, totalCount: 0 }
-        minutes.set(key, minute)
-      }
-      minute.total += sample.value
-      minute.totalCount += sample.count
-      if (i > 0) return
-      minute.self += sample.value
-      minute.selfCount += sample.count
-    })
-  }
-  return [...minutes.values()]
-}

@@ -5,7 +5,7 @@ import {
   SAMPLE_COLUMNS,
   STACK_COLUMNS,
   writeFrame,
-  writeFunctionMinute,
+  writeFunctionMinutes,
   writeSample,
   writeStack,
 } from './blocks.ts'
@@ -41,7 +41,7 @@ export class ProfilesDoor {
     const sink = { gather, book: this.#book, defaultCluster }
     if (encoding === 'json') decodeProfilesJson(body, sink)
     else decodeSafely(body, intern, reader => decodeProfiles(reader, sink))
-    const { samples, functions, rejected, refusedSamples, reasons } = gather.finish()
+    const { samples, windows, rejected, refusedSamples, reasons } = gather.finish()
     this.#counts.rejectedProfiles += rejected
     this.#counts.refusedSamples += refusedSamples
     if (samples.length > 0) {
@@ -50,7 +50,7 @@ export class ProfilesDoor {
         for (const sample of samples) writeSample(to, sample)
       })
       const minutes = writer.append('function_minutes', FUNCTION_MINUTE_COLUMNS, to => {
-        for (const minute of functions) writeFunctionMinute(to, minute)
+        for (const window of windows) writeFunctionMinutes(to, window)
       })
       await Promise.all([stored, minutes, ...this.#telling.underWay])
       this.#counts.samples += samples.length

@@ -23,19 +23,22 @@ export interface KnownStack {
   /** Numbers of frames, leaf first. */
   frames: Uint32Array
   category: Category
-  /** Ids of the distinct functions, the leaf's first: recursion counts once. */
+  /** The distinct functions, the leaf's first: recursion counts once. Their ids, and their numbers here. */
   functions: readonly bigint[]
+  functionNumbers: Uint32Array
   toldDay: number
 }
 
 const TELL_AGAIN_DAYS = 30
 const DEEPEST = 2048
+const MOST_OF_A_NAME = 16
 
 export class StackBook {
   forgotten = 0
   readonly #most: number
   #frames: KnownFrame[] = []
-  #frameNumbers = new Map<string, number>()
+  #byName = new Map<string, number[]>()
+  #byKey = new Map<string, number>()
   #functions = new Map<string, { id: bigint; number: number }>()
   #stacks = new Map<number, KnownStack[]>()
   #size = 0
@@ -59,7 +62,8 @@ export class StackBook {
     this.forgotten += this.#size
     this.generation++
     this.#frames = []
-    this.#frameNumbers = new Map()
+    this.#byName = new Map()
+    this.#byKey = new Map()
     this.#functions = new Map()
     this.#stacks = new Map()
     this.#size = 0
@@ -72,9 +76,30 @@ export class StackBook {
   }
 
   frameNumber(name: string, module: string, file: string, line: number, kind: FrameKind): number {
+    const named = this.#byName.get(name)
+    // Most names have few frames: looking through them is cheaper than making a key.
+    for (const number of named ?? []) {
+      const f = this.#frames[number]
+      if (f?.line === line && f.module === module && f.file === file && f.kind === kind) return number
+    }
+    if (named !== undefined && named.length >= MOST_OF_A_NAME) return this.#oneOfMany(name, module, file, line, kind)
+    const number = this.#addFrame(name, module, file, line, kind)
+    if (named === undefined) this.#byName.set(name, [number])
+    else named.push(number)
+    return number
+  }
+
+  /** A name with many lines or modules. */
+  #oneOfMany(name: string, module: string, file: string, line: number, kind: FrameKind): number {
     const key = `${name}\0${module}\0${file}\0${line}\0${kind}`
-    const known = this.#frameNumbers.get(key)
+    const known = this.#byKey.get(key)
     if (known !== undefined) return known
+    const number = this.#addFrame(name, module, file, line, kind)
+    this.#byKey.set(key, number)
+    return number
+  }
+
+  #addFrame(name: string, module: string, file: string, line: number, kind: FrameKind): number {
     const functionKey = `${name}\0${module}`
     let fn = this.#functions.get(functionKey)
     if (fn === undefined) {
@@ -83,7 +108,6 @@ export class StackBook {
     }
     const id = idOf('frame', name, module, file, String(line), kind)
     const frame = { function: name, module, file, line, kind, id, functionId: fn.id, functionNumber: fn.number }
-    this.#frameNumbers.set(key, this.#frames.length)
     return this.#frames.push({ ...frame, toldDay: -TELL_AGAIN_DAYS }) - 1
   }
 
@@ -120,7 +144,14 @@ export class StackBook {
       if (!functions.has(functionNumber)) functions.set(functionNumber, functionId)
     }
     const toldDay = -TELL_AGAIN_DAYS
-    return { id, frames: Uint32Array.from(frames), category, functions: [...functions.values()], toldDay }
+    return {
+      id,
+      frames: Uint32Array.from(frames),
+      category,
+      functions: [...functions.values()],
+      functionNumbers: Uint32Array.from(functions.keys()),
+      toldDay,
+    }
   }
 }
 
