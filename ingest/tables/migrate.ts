@@ -97,7 +97,8 @@ export async function migrate(
     await db.command(`INSERT INTO schema_version (version, name) VALUES (${migration.version}, '${migration.name}')`)
     log.info({ version: migration.version, name: migration.name }, 'store: tables brought to version')
   }
-  for (const entity of ENTITY_NAMES) await growPoints(db, entity, retention, log)
+  const columns = await readColumns(db)
+  for (const entity of ENTITY_NAMES) await growPoints(db, columns, entity, retention, log)
   await applyRetention(db, retention, log)
 }
 
@@ -109,17 +110,32 @@ export const withDays = (statement: string, retention: Retention): string =>
   })
 
 /** Creates an entity's tables or adds the columns that the catalogue has and they lack. */
-async function growPoints(db: Database, entity: Entity, retention: Retention, log: Logger): Promise<void> {
-  await db.command(createPoints(entity, retention.points))
-  await addColumns(db, pointsTable(entity), pointColumns(entity), log)
+async function growPoints(
+  db: Database,
+  has: Columns,
+  entity: Entity,
+  retention: Retention,
+  log: Logger,
+): Promise<void> {
+  const grow = async (table: string, ddl: string, wanted: readonly Column[]) => {
+    const columns = has.get(table)
+    if (columns === undefined) await db.command(ddl)
+    else await addColumns(db, table, columns, wanted, log)
+  }
+  await grow(pointsTable(entity), createPoints(entity, retention.points), pointColumns(entity))
   for (const rollup of ROLLUPS) {
-    await db.command(createRollup(entity, rollup, retention.rollups))
-    await addColumns(db, rollupTable(entity, rollup), rollupColumns(entity), log)
+    const ddl = createRollup(entity, rollup, retention.rollups)
+    await grow(rollupTable(entity, rollup), ddl, rollupColumns(entity))
   }
 }
 
-async function addColumns(db: Database, table: string, wanted: readonly Column[], log: Logger): Promise<void> {
-  const has = await columnsOf(db, table)
+async function addColumns(
+  db: Database,
+  table: string,
+  has: ReadonlySet<string>,
+  wanted: readonly Column[],
+  log: Logger,
+): Promise<void> {
   const missing = wanted.filter(c => !has.has(c.name))
   if (missing.length === 0) return
   await db.command(
@@ -128,11 +144,14 @@ async function addColumns(db: Database, table: string, wanted: readonly Column[]
   log.info({ table, columns: missing.map(c => c.name) }, 'store: columns added for metrics new in the catalogue')
 }
 
-async function columnsOf(db: Database, table: string): Promise<Set<string>> {
+/** table -> its columns, of all tables there are. */
+type Columns = ReadonlyMap<string, ReadonlySet<string>>
+
+async function readColumns(db: Database): Promise<Columns> {
   const rows = await db.read(
-    `SELECT name FROM system.columns WHERE database = currentDatabase() AND table = '${table}'`,
+    'SELECT table, groupArray(name) AS names FROM system.columns WHERE database = currentDatabase() GROUP BY table',
   )
-  return new Set(rows.map(r => String(r.name)))
+  return new Map(rows.map(r => [String(r.table), new Set(Array.isArray(r.names) ? r.names.map(String) : [])]))
 }
 
 /** Where the configured days differ from the table's, its TTL is changed; old parts fall with the next merge. */
