@@ -3,8 +3,8 @@
 //   npm run build && node test/bench/ingest.mjs [--nodes 1000] [--ticks 60] [--cores 0] [--known] [--direct]
 //
 // The values are node-metrics.c's (60 series a node: job phases, checkpoints, counters; always the same), sent as OTLP
-// protobuf by a second process. 32 of the 60 are in the catalogue; the rest (GPUs, Lustre, power) land as foreign series,
-// --known leaves them out. --cores N adds N cores with 8 modes each. CPU is that of the serving process alone, everything
+// protobuf by a second process. 58 of the 60 are in the catalogue; the others land as foreign series, --known leaves them out.
+// --cores N adds N cores with 8 modes each. CPU is that of the serving process alone, everything
 // included: HTTP, decoding, inserts, rollups, merges. --direct leaves HTTP out: the bodies go in by a call, and the CPU that
 // making them takes is not counted (merges that run meanwhile are not either). --ticks 360 is the hour that facts about other
 // stores are told of.
@@ -28,7 +28,9 @@ const TICK_MS = 10_000
 
 /** The 60 series in the order of the data set: [OTLP name, attributes, kind, divide by]; '?' marks what the catalogue lacks. */
 const each = (n, make) => Array.from({ length: n }, (_, i) => make(i))
-const gpu = (name, scale = 1) => each(4, i => [`?hw.gpu.${name}`, { 'hw.id': `gpu${i}` }, 'gauge', scale])
+const gpus = (name, scale, more = {}) => each(4, i => [name, { 'hw.id': `gpu${i}`, ...more }, 'gauge', scale])
+const GPU = { 'hw.type': 'gpu' }
+const scratch = more => ({ 'system.filesystem.mountpoint': '/scratch', ...more })
 const SERIES = [
   ...['user', 'system', 'iowait', 'idle', 'irq', 'steal'].map(m => [
     'system.cpu.utilization',
@@ -36,11 +38,11 @@ const SERIES = [
     'gauge',
     100,
   ]),
-  ...gpu('utilization', 100),
-  ...gpu('memory.usage'),
-  ...gpu('power'),
-  ...gpu('temperature'),
-  ...gpu('clock'),
+  ...gpus('hw.gpu.utilization', 100),
+  ...gpus('hw.gpu.memory.usage', 1),
+  ...gpus('hw.power', 1, GPU),
+  ...gpus('hw.temperature', 1, GPU),
+  ...gpus('jobsight.gpu.clock', 1e-6),
   ['system.memory.limit', {}, 'gauge', 1],
   ['system.memory.usage', { 'system.memory.state': 'free' }, 'gauge', 1],
   ['system.linux.memory.available', {}, 'gauge', 1],
@@ -68,14 +70,15 @@ const SERIES = [
       1,
     ]),
   ),
-  ...['read', 'write', 'open'].map(what => [`?lustre.${what}`, { target: 'scratch' }, 'counter', 1]),
-  ['?hw.energy', {}, 'counter', 1],
+  ...['read', 'write'].map(d => ['jobsight.filesystem.io', scratch({ 'disk.io.direction': d }), 'counter', 1]),
+  ['jobsight.filesystem.operations', scratch({ 'jobsight.filesystem.operation': 'metadata' }), 'counter', 1],
+  ['?hw.energy.board', {}, 'counter', 1],
   ['system.cpu.context_switches', {}, 'counter', 1],
   ['system.cpu.interrupts', {}, 'counter', 1],
   ['system.process.created', {}, 'counter', 1],
-  ['?hw.power', {}, 'gauge', 1],
-  ['?hw.temperature', {}, 'gauge', 1],
-  ['?system.filesystem.usage', { 'system.filesystem.mountpoint': '/' }, 'gauge', 1],
+  ['hw.host.power', {}, 'gauge', 1],
+  ['jobsight.temperature.max', {}, 'gauge', 1],
+  ['system.filesystem.usage', { 'system.filesystem.mountpoint': '/', 'system.filesystem.state': 'used' }, 'gauge', 1],
   ['system.process.count', { 'process.state': 'running' }, 'gauge', 1],
 ]
 if (SERIES.length !== 60) throw new Error(`${SERIES.length} series`)
