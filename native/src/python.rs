@@ -21,7 +21,7 @@ pub mod merge;
 
 use crate::maps::{Maps, Resolved};
 use crate::modules::{BinaryKind, Modules};
-use crate::unwind::frame::{Ending, Place};
+use crate::unwind::walk::{Ending, Place};
 use code::Codes;
 use interpreter::{Interpreter, Program};
 use memory::Memory;
@@ -45,8 +45,6 @@ pub struct Sampled<'a> {
     pub pid: u32,
     pub tid: u32,
     pub maps: &'a Maps,
-    /// The sample waited so long that its process is elsewhere by now: its stack stays native.
-    pub is_old: bool,
 }
 
 /// A stack that was walked, leaf first.
@@ -75,8 +73,7 @@ impl Python {
         self.codes.tidy();
     }
 
-    /// Puts Python frames in the place of the interpreter's, in a stack that was just walked. False for a stack
-    /// without any.
+    /// Puts Python frames in the place of the interpreter's, in a stack that was just walked. False where there are none.
     pub fn merge(&mut self, process: &Sampled<'_>, modules: &mut Modules, stack: &mut Stack<'_>) -> bool {
         let known = self.processes.get(&process.serial).is_some_and(|known| known.maps == process.maps.version());
         if !known {
@@ -90,9 +87,6 @@ impl Python {
         let is_eval = |place: &Place| place.binary == binary && program.eval.contains(&place.address);
         if !stack.places.iter().any(is_eval) {
             return false;
-        }
-        if process.is_old {
-            return true;
         }
         let segments = interpreter.stack(process.pid, process.tid, &mut self.memory).unwrap_or_default();
         let mut place = |frame| self.codes.place(process, frame, &mut self.memory, modules);

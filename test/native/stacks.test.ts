@@ -110,7 +110,7 @@ describe.skipIf(absent)('a stack is right', () => {
     const program = workshop.compile('deep.c', 'wide', ...PLAIN, '-DFRAME=200')
     const sampled = await sample([program, SECONDS], { stackBytes: 65_528 })
     expectRight(named(sampled, 'wide'), DOWN)
-    expect(sampled.counters.lost).toBe(0)
+    expect(sampled.counters.throttled).toBe(0)
   })
 
   it('of 44 KB with a copy of 16 KiB, completed from the process while it lives', async () => {
@@ -388,8 +388,8 @@ describe.skipIf(absent)('Python functions are in their stacks', () => {
       expect(chains.right, JSON.stringify(chains)).toBeGreaterThan(100)
       expect(shares(chains).right, JSON.stringify(chains)).toBeGreaterThan(95)
       const { f60 = 0, f30 = 0, f10 = 0 } = shares(leaves)
-      expect(Math.abs(f60 - 60), JSON.stringify(leaves)).toBeLessThan(15)
-      expect(Math.abs(f30 - 30), JSON.stringify(leaves)).toBeLessThan(15)
+      expect(Math.abs(f60 - 60), JSON.stringify(leaves)).toBeLessThan(20)
+      expect(Math.abs(f30 - 30), JSON.stringify(leaves)).toBeLessThan(20)
       expect(f10).toBeGreaterThan(0)
     })
   }
