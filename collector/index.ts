@@ -117,6 +117,7 @@ class NodeCollector implements Collector {
       ...(this.deps.env ? { env: this.deps.env } : {}),
       sources: isLinux ? SOURCES : PORTABLE_SOURCES,
       onChange: () => inventory.update(),
+      ...(this.deps.env ? { env: this.deps.env } : {}),
     })
     this.polling = this.startPolling()
     this.attribution = boot ? this.openAttribution(boot, this.polling) : undefined
