@@ -22,6 +22,7 @@ const THROTTLE = 5
 const FORK = 7
 const SAMPLE = 9
 const LOST_SAMPLES = 13
+const SEEN: ReadonlySet<number> = new Set([LOST, COMM, EXIT, THROTTLE, LOST_SAMPLES])
 /** PERF_RECORD_MISC_COMM_EXEC in COMM; in FORK perf's own PERF_RECORD_MISC_FORK_EXEC. */
 const EXEC = 1 << 13
 
@@ -34,50 +35,48 @@ export class PerfStream {
   lost = 0
   throttled = 0
   private rest: Buffer = Buffer.alloc(0)
-  private begun = false
+  /** Bytes of the head, or of a record that nobody looks at, which still pass. */
+  private passing = HEAD_BYTES
 
   constructor(onExec: (pid: number) => void = () => undefined) {
     this.onExec = onExec
   }
 
-  /** The same bytes, with records put in; a record that has not come whole is kept for the next call. */
+  /** The same bytes, with records put in; the beginning of a record that must be seen whole is kept for the next call. */
   push(chunk: Buffer): Buffer[] {
     const bytes = this.rest.length === 0 ? chunk : Buffer.concat([this.rest, chunk])
     const out: Buffer[] = []
     let sent = 0
     let at = 0
-    if (!this.begun) {
-      if (bytes.length < HEAD_BYTES) {
-        this.rest = bytes
-        return []
-      }
-      this.begun = true
-      at = HEAD_BYTES
-    }
-    while (at + 8 <= bytes.length) {
+    for (;;) {
+      const passed = Math.min(this.passing, bytes.length - at)
+      at += passed
+      this.passing -= passed
+      if (at + 8 > bytes.length) break
       // A size below its own header is no record; such a stream is passed on as it is.
       const size = Math.max(8, bytes.readUInt16LE(at + 6))
-      if (at + size > bytes.length) break
-      const put = this.take(bytes.subarray(at, at + size))
-      if (put) {
-        const here = put.before ? at : at + size
-        out.push(bytes.subarray(sent, here), put.record)
-        sent = here
+      const type = bytes.readUInt32LE(at)
+      if (type === SAMPLE) this.samples++
+      if (SEEN.has(type)) {
+        if (at + size > bytes.length) break
+        const put = this.take(type, bytes.subarray(at, at + size))
+        if (put) {
+          const here = put.before ? at : at + size
+          out.push(bytes.subarray(sent, here), put.record)
+          sent = here
+        }
       }
-      at += size
+      this.passing = size
     }
     if (at > sent) out.push(bytes.subarray(sent, at))
     this.rest = Buffer.from(bytes.subarray(at))
     return out
   }
 
-  private take(record: Buffer): { before: boolean; record: Buffer } | undefined {
+  private take(type: number, record: Buffer): { before: boolean; record: Buffer } | undefined {
     // All that are read below have at least 16 bytes and a sample id of 16, which perf asks for.
     if (record.length < 32) return undefined
-    switch (record.readUInt32LE(0)) {
-      case SAMPLE:
-        this.samples++
-        return undefined
+    switch (type) {
       case LOST:
         this.lost += Number(record.readBigUInt64LE(16))
         return undefined

@@ -1,7 +1,7 @@
 /**
  * What stacks by perf(1) cost, in CPU seconds, and what they are worth: npm run bench -- stacks
  *
- * 1 modes    perf record | perf script by call-graph mode: CPU a sample, share of stacks that reach a root
+ * 1 modes    perf record | perf script of four programs by call-graph mode: CPU a sample, share of stacks that reach a root
  * 2 sampler  the collector's own road at 19 and 99 Hz: perf record, perf script, and this process (mend, parse, fold, encode)
  * 3 storm    memory of perf script under short-lived processes, with and without the mended stream
  * 4 parser   lines a CPU second of the importer
@@ -10,7 +10,7 @@
  */
 import { execFileSync, spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
-import { tmpdir } from 'node:os'
+import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { deflateSync } from 'node:zlib'
 
@@ -43,7 +43,10 @@ function startLoad(seconds) {
     spawn(threads, [s]),
     spawn('python3', [join(programs, 'fib.py'), s]),
   ]
-  return Promise.all(children.map(child => new Promise(resolve => child.on('exit', resolve))))
+  return {
+    pids: children.map(child => child.pid).join(','),
+    ended: Promise.all(children.map(child => new Promise(resolve => child.on('exit', resolve)))),
+  }
 }
 
 const cpuSeconds = text => {
@@ -51,36 +54,54 @@ const cpuSeconds = text => {
   return Number(minutes) * 60 + Number(seconds)
 }
 
+/** perf record | perf script of the mixed load for 6 s: its text, and the CPU seconds of both. */
+async function recordLoad(mode, hz) {
+  const load = startLoad(8)
+  await wait(500)
+  const text = join(folder, 'modes.txt')
+  const fields = 'comm,pid,tid,time,period,event,ip,sym,dso'
+  const command = `timeout 6 perf record -N -e cpu-clock:I -F ${hz} -m 512 -p ${load.pids} --call-graph ${mode} -o - 2>/dev/null |
+    perf script -i - --no-inline --max-stack 1024 -F ${fields} > ${text} 2>/dev/null; times`
+  const { stdout } = spawnSync('bash', ['-c', command], { encoding: 'utf8' })
+  const seconds = stdout
+    .trim()
+    .split('\n')[1]
+    .split(' ')
+    .reduce((sum, time) => sum + cpuSeconds(time), 0)
+  await load.ended
+  return { seconds, ...rootsOf(readFileSync(text, 'utf8')) }
+}
+
+function rootsOf(text) {
+  const roots = new Map(NAMES.map(name => [name, { all: 0, rooted: 0 }]))
+  const parser = new PerfScriptParser(sample => {
+    const name = /thread|pool|io:/.test(sample.comm) ? 'threads-bench' : sample.comm
+    const of = roots.get(name)
+    if (!of) return
+    of.all++
+    if (reachesRoot(sample.frames)) of.rooted++
+  })
+  for (const line of text.split('\n')) parser.line(line)
+  parser.end()
+  const { samples } = parser.counters
+  const shares = [...roots.values()].map(r => `${((100 * r.rooted) / r.all).toFixed(1)} %`)
+  return { samples, shares, bytes: text.length }
+}
+
 async function benchModes() {
-  say('mode             samples   CPU us/sample   root reached (split, names, threads, python)   text bytes/sample')
+  say('mode         start-up CPU s   CPU us/sample   text bytes/sample   root reached: split, names, threads, python')
   for (const mode of ['fp', 'dwarf,8192', 'dwarf,16384', 'dwarf,32768']) {
-    const load = startLoad(8)
-    await wait(500)
-    const text = join(folder, 'modes.txt')
-    const fields = 'comm,pid,tid,cpu,time,period,event,ip,sym,dso'
-    const command = `timeout 6 perf record -N -e cpu-clock:I -F 199 -m 512 -a --call-graph ${mode} -o - 2>/dev/null |
-      perf script -i - --no-inline --max-stack 1024 -F ${fields} > ${text} 2>/dev/null; times`
-    const [user = '', system = ''] = spawnSync('bash', ['-c', command], { encoding: 'utf8' })
-      .stdout.trim()
-      .split('\n')[1]
-      .split(' ')
-    await load
-    const roots = new Map(NAMES.map(name => [name, { all: 0, rooted: 0 }]))
-    const parser = new PerfScriptParser(sample => {
-      const of =
-        roots.get(sample.comm) ?? (/thread|pool|io:/.test(sample.comm) ? roots.get('threads-bench') : undefined)
-      if (!of) return
-      of.all++
-      if (reachesRoot(sample.frames)) of.rooted++
-    })
-    const bytes = readFileSync(text, 'utf8')
-    for (const line of bytes.split('\n')) parser.line(line)
-    parser.end()
-    const { samples } = parser.counters
-    const shares = [...roots.values()].map(r => `${((100 * r.rooted) / r.all).toFixed(1)} %`).join('  ')
-    const each = (1e6 * (cpuSeconds(user) + cpuSeconds(system))) / samples
+    const few = await recordLoad(mode, 49)
+    const many = await recordLoad(mode, 999)
+    const each = (many.seconds - few.seconds) / (many.samples - few.samples)
     say(
-      `${mode.padEnd(16)} ${String(samples).padStart(7)} ${each.toFixed(0).padStart(15)}   ${shares.padEnd(44)} ${(bytes.length / samples).toFixed(0)}`,
+      [
+        mode.padEnd(12),
+        (few.seconds - each * few.samples).toFixed(2).padStart(14),
+        (1e6 * each).toFixed(0).padStart(15),
+        (many.bytes / many.samples).toFixed(0).padStart(19),
+        `  ${many.shares.join('  ')}`,
+      ].join(' '),
     )
   }
 }
@@ -155,7 +176,7 @@ async function benchSampler() {
     const used = own() - before
     const rss = process.memoryUsage.rss()
     await started.stop()
-    await load
+    await load.ended
     for (const body of sums.bodies ?? []) sums.deflated += deflateSync(body).length
     const each = value => (value / sums.samples).toFixed(1)
     const percent = share => `${(100 * share).toFixed(1)} %`
@@ -191,7 +212,10 @@ async function benchStorm() {
     })
     record.stdout.on('end', () => script.stdin.end())
     script.stdin.on('error', () => {})
-    const megabytes = () => (Number(readFileSync(`/proc/${script.pid}/statm`, 'latin1').split(' ')[1]) * 4096) / 2 ** 20
+    const megabytes = () => {
+      if (script.exitCode !== null || script.signalCode !== null) throw new Error('perf script crashed: run it again')
+      return (Number(readFileSync(`/proc/${script.pid}/statm`, 'latin1').split(' ')[1]) * 4096) / 2 ** 20
+    }
     await wait(3000)
     const before = megabytes()
     const storm = 'n=0; end=$((SECONDS + 15)); while [ $SECONDS -lt $end ]; do /bin/true; n=$((n + 1)); done; echo $n'
@@ -222,6 +246,9 @@ function benchParser() {
   )
 }
 
+say(
+  `load average ${loadavg()[0]?.toFixed(1)} on ${cpus().length} CPUs before the start: what else runs is sampled, too\n`,
+)
 try {
   await benchModes()
   await benchSampler()
