@@ -161,17 +161,26 @@ class Embedded implements Engine {
         killing = this.#kill(comment, asked)
       }
       options.signal?.addEventListener('abort', kill, { once: true })
+      let failed = true
       try {
-        return (await asked).text()
+        const answer = (await asked).text()
+        failed = false
+        return answer
       } catch (error) {
         throw databaseError(error)
       } finally {
         options.signal?.removeEventListener('abort', kill)
         // The next question starts under this one's log_comment, until its own SET: a late kill would cut its answer.
         await killing
+        if (failed) await this.#empty(reader)
         this.#idle.push(reader)
       }
     }, options.signal)
+
+  /** A question that failed half way leaves the rows it had written in the connection: the next answer would begin with them. */
+  async #empty(reader: Session): Promise<void> {
+    await reader.queryAsync('SELECT 1 FORMAT Null').catch(() => {})
+  }
 
   command = (sql: string): Promise<void> =>
     this.#writes.run(async () => {

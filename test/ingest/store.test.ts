@@ -230,6 +230,15 @@ describe('query', () => {
     expect(await rows(store, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
   })
 
+  it('that fails half way leaves none of its rows to the next answer', async () => {
+    const store = await freshStore()
+    const text = 'SELECT number, throwIf(number = 900000) AS thrown FROM numbers(1000000)'
+    const fails = () => store.query({ query: text, query_params: {} }, { name: 'fails' })
+    for (let at = 0; at < 4; at++) await expect(fails()).rejects.toThrow(/throwIf|Value passed/)
+    const answers = Array.from({ length: 4 }, () => rows(store, 'SELECT 1 AS one'))
+    expect((await Promise.all(answers)).map(answer => answer.length)).toEqual([1, 1, 1, 1])
+  })
+
   it('runs beside another, each with its own parameters', async () => {
     const store = await freshStore()
     const stop = new AbortController()
