@@ -3,18 +3,15 @@ pub mod engine;
 pub mod session;
 
 use crate::start::clock_ns;
-use crate::symbols::thread::{self, Mailbox};
+use crate::symbols::thread::{Mailbox, Names};
 use crate::symbols::window::Window;
 use engine::{Command, Engine, State};
 use session::SessionOptions;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
-use std::sync::mpsc::{Sender, channel, sync_channel};
+use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
-
-/// Windows of addresses that may wait for their names.
-const WAITING_FOR_NAMES: usize = 4;
 
 /// Handle of a running sampler. Dropping it stops everything.
 pub struct Sampler {
@@ -36,14 +33,12 @@ impl Sampler {
         let wake = Arc::new(unsafe { OwnedFd::from_raw_fd(fd) });
         let mailbox = Arc::new(Mutex::new(Mailbox::default()));
         let (commands, received) = channel();
-        let (symbols, jobs) = sync_channel(WAITING_FOR_NAMES);
-        let outgoing = mailbox.clone();
-        std::thread::Builder::new().name("jobsight-names".into()).spawn(move || thread::run(&jobs, &outgoing))?;
+        let names = Names::start(mailbox.clone())?;
         let engine_wake = wake.clone();
         let thread = std::thread::Builder::new().name("jobsight-stacks".into()).spawn(move || {
             let (sessions, state, followed_cpus_ns) = (Vec::new(), State::default(), clock_ns(libc::CLOCK_MONOTONIC));
             let commands = received;
-            Engine { commands, wake: engine_wake, symbols, state, sessions, followed_cpus_ns, own_cpu_ns: 0 }.run();
+            Engine { commands, wake: engine_wake, names, state, sessions, followed_cpus_ns, own_cpu_ns: 0 }.run();
         })?;
         Ok(Sampler { commands, wake, mailbox, thread: Some(thread), next_session: 0 })
     }

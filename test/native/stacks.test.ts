@@ -417,4 +417,12 @@ describe.skipIf(absent)('time', () => {
     expect(seconds).toBeLessThan(1.9)
     expect(sampled.counters).toMatchObject({ lost: 0, throttled: 0 })
   })
+
+  it('is lost nowhere when windows end faster than their names are found', async () => {
+    const program = workshop.compile('flat.c', 'hurried', ...PLAIN)
+    const sampled = await sample([program, '1.5'], { windowMs: 5 })
+    const seconds = named(sampled, 'hurried').reduce((sum, stack) => sum + stack.periodNs, 0) / 1e9
+    expect(seconds).toBeGreaterThan(1.1)
+    expect(sampled.counters).toMatchObject({ lost: 0, throttled: 0 })
+  })
 })

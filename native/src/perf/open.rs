@@ -57,7 +57,7 @@ pub struct Events {
 /// A sample without its stack copy is below this.
 const SAMPLE_HEAD_BYTES: usize = 1536;
 const SMALLEST_RING: usize = 64 << 10;
-const LARGEST_RING: usize = 4 << 20;
+const LARGEST_RING: usize = 16 << 20;
 /// All rings of a session together; beyond, the drain thread is woken more often.
 const ALL_RINGS: usize = 96 << 20;
 /// A process with more events than this (threads x CPUs) is watched by events of the node, filtered by pid.

@@ -1,19 +1,20 @@
 //! The sampler's thread: drains the rings in the order of time, walks each stack, folds it.
 use super::session::{Session, SessionOptions};
 use crate::arch::{DWARF_REGISTERS, REGISTERS};
-use crate::fold::{Fold, RawWindow, SampledProcess};
+use crate::fold::{Fold, SampledProcess};
 use crate::modules::{BinaryKind, CUT, KERNEL, Modules, RUNTIME};
 use crate::perf::open::{CpuEvent, Events};
 use crate::perf::record::{Record, Sample, parse_record, parse_time};
 use crate::process::Processes;
 use crate::python::{Python, Sampled, Stack};
 use crate::start::clock_ns;
+use crate::symbols::thread::{Job, Names};
 use crate::unwind::walk::{Ending, Frame, Place, StackCopy, Walk};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender, SyncSender};
+use std::sync::mpsc::{Receiver, Sender};
 
 pub enum Command {
     Start { id: u32, options: SessionOptions, reply: Sender<Result<&'static str, String>> },
@@ -21,17 +22,11 @@ pub enum Command {
     Quit,
 }
 
-/// A window on its way to the symbol thread.
-pub struct Job {
-    pub burst: String,
-    /// CLOCK_REALTIME minus CLOCK_MONOTONIC when the window ended.
-    pub epoch_ns: u64,
-    pub window: RawWindow,
-}
-
 /// Rings are drained at least this often, full or not.
 const FLUSH_NS: u64 = 1_000_000_000;
 const FOLLOW_CPUS_NS: u64 = 5_000_000_000;
+/// How long a window that should have ended goes on before its end is tried again.
+const LAGGING_NS: u64 = 50_000_000;
 const SHORT_NS: u64 = 100_000_000;
 /// Addresses of CUT frames.
 pub const CUT_TRUNCATED: u64 = 0;
@@ -40,7 +35,7 @@ pub const CUT_LOST: u64 = 1;
 pub struct Engine {
     pub commands: Receiver<Command>,
     pub wake: Arc<OwnedFd>,
-    pub symbols: SyncSender<Job>,
+    pub names: Names,
     pub state: State,
     pub sessions: Vec<Session>,
     pub followed_cpus_ns: u64,
@@ -82,7 +77,8 @@ impl Engine {
 
     fn wait(&self) {
         let now = clock_ns(libc::CLOCK_MONOTONIC);
-        let window_end = self.sessions.iter().map(Session::wakes_ns).min();
+        let late_ns = if self.names.has_room() { 0 } else { now + LAGGING_NS };
+        let window_end = self.sessions.iter().map(|session| session.wakes_ns().max(late_ns)).min();
         let expected = self.sessions.iter().flat_map(Session::expected_ns).min();
         let wake_ns = window_end.into_iter().chain(expected).min().map_or(FLUSH_NS, |at| at.saturating_sub(now));
         let wait_ns = wake_ns.min(FLUSH_NS);
@@ -158,7 +154,8 @@ impl Engine {
 
     fn end_windows_before(&mut self, index: usize, time_ns: u64) {
         let session = &self.sessions[index];
-        if time_ns < session.window_end_ns {
+        // While names lag behind, what comes is folded into the window that should have ended.
+        if time_ns < session.window_end_ns || !self.names.has_room() {
             return;
         }
         // Windows without any record, of a machine that was suspended, are one.
@@ -177,11 +174,8 @@ impl Engine {
         }
         let burst = session.options.burst.clone();
         let window = session.end_window(end_ns);
-        let samples = window.counters.samples + window.counters.lost;
         let epoch_ns = clock_ns(libc::CLOCK_REALTIME).wrapping_sub(clock_ns(libc::CLOCK_MONOTONIC));
-        if self.symbols.try_send(Job { burst, epoch_ns, window }).is_err() {
-            session.carried_lost += samples;
-        }
+        self.names.send(Job { burst, epoch_ns, window });
         if index == 0 {
             self.state.processes.tidy();
             self.state.modules.tidy();

@@ -32,8 +32,6 @@ pub struct Session {
     pub fold: Fold,
     pub window_end_ns: u64,
     pub ends_ns: Option<u64>,
-    /// Samples of windows that the symbol thread had no room for, to be told as lost in the next.
-    pub carried_lost: u64,
 }
 
 impl Session {
@@ -42,7 +40,7 @@ impl Session {
         let now = clock_ns(libc::CLOCK_MONOTONIC);
         let ends_ns = options.duration_ns.map(|duration| now + duration);
         let window_end_ns = window_end(now, options.first_window_ns, ends_ns);
-        Ok(Session { id, options, events, fold: Fold::new(now), window_end_ns, ends_ns, carried_lost: 0 })
+        Ok(Session { id, options, events, fold: Fold::new(now), window_end_ns, ends_ns })
     }
 
     /// When the session needs its thread at the latest.
@@ -57,7 +55,6 @@ impl Session {
 
     /// Ends the window at `end_ns` and starts the next.
     pub fn end_window(&mut self, end_ns: u64) -> RawWindow {
-        self.fold.counters().lost += std::mem::take(&mut self.carried_lost);
         for event in &mut self.events.per_cpu {
             self.fold.counters().lost += std::mem::take(&mut event.ring.corrupt);
         }

@@ -2,42 +2,86 @@
 use super::resolve::{Frames, Resolver};
 use super::window::{Window, WindowBuilder, WindowProcess};
 use crate::fold::{Counters, RawWindow};
-use crate::sampler::engine::Job;
 use crate::start::clock_ns;
 use std::collections::VecDeque;
+use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::mpsc::Receiver;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+
+/// A window of addresses, to be named.
+pub struct Job {
+    pub burst: String,
+    /// CLOCK_REALTIME minus CLOCK_MONOTONIC when the window ended.
+    pub epoch_ns: u64,
+    pub window: RawWindow,
+}
+
+/// The way to the symbol thread.
+pub struct Names {
+    jobs: Sender<Job>,
+    /// Windows that were sent and have no names yet.
+    waiting: Arc<AtomicUsize>,
+}
 
 /// Finished windows, until somebody drains them.
 #[derive(Default)]
 pub struct Mailbox {
     windows: VecDeque<Window>,
+    bytes: usize,
 }
 
-/// Windows nobody drained beyond these are dropped, oldest first, and told as lost in the next.
-const MOST_WAITING: usize = 12;
+/// Windows without names: beyond, those that are being filled go on.
+const MOST_WITHOUT_NAMES: usize = 4;
+/// Windows nobody drained beyond these bytes are dropped, oldest first, and told as lost in the next.
+const MOST_WAITING_BYTES: usize = 16 << 20;
 /// Behind everything a user runs, yet not starved on a node that is full.
 const NICENESS: i32 = 10;
 
+impl Names {
+    /// Starts the symbol thread, which ends when nobody can send any more.
+    pub fn start(mailbox: Arc<Mutex<Mailbox>>) -> io::Result<Names> {
+        let (jobs, received) = channel();
+        let names = Names { jobs, waiting: Arc::default() };
+        let waiting = names.waiting.clone();
+        std::thread::Builder::new().name("jobsight-names".into()).spawn(move || run(&received, &waiting, &mailbox))?;
+        Ok(names)
+    }
+
+    /// False while the thread lags behind (it has a low priority): a window may then go on instead of ending.
+    pub fn has_room(&self) -> bool {
+        self.waiting.load(Ordering::Relaxed) < MOST_WITHOUT_NAMES
+    }
+
+    pub fn send(&self, job: Job) {
+        self.waiting.fetch_add(1, Ordering::Relaxed);
+        // The thread catches its panics and ends after us.
+        let _ = self.jobs.send(job);
+    }
+}
+
 impl Mailbox {
     pub fn take(&mut self) -> Vec<Window> {
+        self.bytes = 0;
         self.windows.drain(..).collect()
     }
 
     fn put(&mut self, window: Window) {
+        self.bytes += window.bytes();
         self.windows.push_back(window);
-        if self.windows.len() > MOST_WAITING {
-            let dropped = self.windows.pop_front().map_or(0, |old| old.counters.samples + old.counters.lost);
+        while self.bytes > MOST_WAITING_BYTES && self.windows.len() > 1 {
+            let Some(old) = self.windows.pop_front() else { return };
+            self.bytes -= old.bytes();
             if let Some(next) = self.windows.front_mut() {
-                next.counters.lost += dropped;
+                next.counters.lost += old.counters.samples + old.counters.lost;
             }
         }
     }
 }
 
-pub fn run(jobs: &Receiver<Job>, mailbox: &Arc<Mutex<Mailbox>>) {
+fn run(jobs: &Receiver<Job>, waiting: &AtomicUsize, mailbox: &Mutex<Mailbox>) {
     // SAFETY: changes only this thread. It may fail, which costs nothing but priority.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, NICENESS) };
     let mut resolver = Resolver::default();
@@ -54,6 +98,7 @@ pub fn run(jobs: &Receiver<Job>, mailbox: &Arc<Mutex<Mailbox>>) {
         named.burst = burst;
         named.counters.own_cpu_ns += clock_ns(libc::CLOCK_THREAD_CPUTIME_ID) - started;
         mailbox.lock().unwrap_or_else(|poison| poison.into_inner()).put(named);
+        waiting.fetch_sub(1, Ordering::Relaxed);
     }
 }
 
@@ -104,4 +149,27 @@ fn name_window(resolver: &mut Resolver, raw: RawWindow, epoch_ns: u64) -> Window
         })
         .collect();
     window
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn windows_that_nobody_drains_are_counted() {
+        let window = |samples: u64| Window {
+            stack_frames: vec![0; MOST_WAITING_BYTES / 12],
+            counters: Counters { samples, ..Counters::default() },
+            ..Window::default()
+        };
+        let mut mailbox = Mailbox::default();
+        for samples in [1, 2, 4, 8] {
+            mailbox.put(window(samples));
+        }
+        let waiting = mailbox.take();
+        let drawn: Vec<_> = waiting.iter().map(|window| (window.counters.samples, window.counters.lost)).collect();
+        assert_eq!(drawn, [(4, 3), (8, 0)]);
+        mailbox.put(window(16));
+        assert_eq!(mailbox.take().len(), 1);
+    }
 }

@@ -56,6 +56,15 @@ pub struct Window {
     pub counters: Counters,
 }
 
+impl Window {
+    /// About the memory it takes: what grows with its samples, frames and names.
+    pub fn bytes(&self) -> usize {
+        let names: usize = self.strings.iter().map(|name| name.len() + size_of::<String>()).sum();
+        let words = 4 * self.frame_line.len() + self.stack_offsets.len() + self.stack_frames.len();
+        names + 4 * words + 24 * self.sample_count.len() + 128 * self.processes.len()
+    }
+}
+
 /// Numbers strings, frames, stacks and samples as they come; equal ones get the same number.
 pub struct WindowBuilder {
     window: Window,
