@@ -6,7 +6,7 @@
 //!   samples  (process 0, thread 0, stack 0) 157 894 736 ns, 3 samples
 //! ```
 use crate::modules::Binary;
-use crate::unwind::walk::{Ending, Place};
+use crate::unwind::frame::{Ending, Place};
 use rustc_hash::{FxHashMap, FxHasher};
 use std::hash::{Hash, Hasher};
 use std::sync::Arc;

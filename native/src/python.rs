@@ -21,7 +21,7 @@ pub mod merge;
 
 use crate::maps::{Maps, Resolved};
 use crate::modules::{BinaryKind, Modules};
-use crate::unwind::walk::{Ending, Place};
+use crate::unwind::frame::{Ending, Place};
 use code::Codes;
 use interpreter::{Interpreter, Program};
 use memory::Memory;

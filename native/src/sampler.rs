@@ -1,12 +1,14 @@
 //! The sampler: its threads, its sessions (the continuous profile, bursts), and their windows.
 pub mod engine;
 pub mod session;
+pub mod state;
 
 use crate::start::clock_ns;
 use crate::symbols::thread::{Mailbox, Names};
 use crate::symbols::window::Window;
-use engine::{Command, Engine, State};
+use engine::{Command, Engine};
 use session::SessionOptions;
+use state::State;
 use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::mpsc::{Sender, channel};

@@ -5,7 +5,7 @@ use super::layout::Layout;
 use super::memory::Memory;
 use crate::elf::{u32_at, u64_at};
 use crate::modules::{Binary, BinaryKind, Modules};
-use crate::unwind::walk::Place;
+use crate::unwind::frame::Place;
 use rustc_hash::FxHashMap;
 use std::sync::Arc;
 

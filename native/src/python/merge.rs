@@ -1,7 +1,7 @@
 //! Native frames and the interpreter's, joined.
 use super::Stack;
 use crate::modules::RUNTIME;
-use crate::unwind::walk::{Ending, Place};
+use crate::unwind::frame::{Ending, Place};
 
 /// Puts `segments` (leaf first) in the place of the evaluations in `places` (leaf first).
 ///

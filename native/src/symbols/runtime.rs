@@ -67,6 +67,10 @@ impl RuntimeCode {
         } else {
             self.read_map(unread as usize)
         }
+        self.sort();
+    }
+
+    fn sort(&mut self) {
         // Stable: what was told later stays behind what it replaces.
         self.code.sort_by_key(|code| code.start);
         self.longest = self.code.iter().map(|code| code.end - code.start).max().unwrap_or(0);
@@ -134,18 +138,15 @@ impl RuntimeCode {
         let code = self.code[..after].iter().rev().take(64).take_while(near).find(|code| address < code.end)?;
         self.names.get(code.name.0 as usize..(code.name.0 + code.name.1) as usize)
     }
+}
 
-    #[cfg(test)]
-    fn of_map(text: &str) -> RuntimeCode {
-        let (code, names) = Default::default();
-        let mut runtime = RuntimeCode { code, names, source: None, is_java: false, longest: 0 };
-        for (start, bytes, name) in text.lines().filter_map(parse_map_line) {
-            runtime.add(start, bytes, name);
-        }
-        runtime.code.sort_by_key(|code| code.start);
-        runtime.longest = runtime.code.iter().map(|code| code.end - code.start).max().unwrap_or(0);
-        runtime
-    }
+/// A perf map -> what was at an address last.
+pub fn parse_map(text: &str) -> RuntimeCode {
+    let (code, names) = Default::default();
+    let mut runtime = RuntimeCode { code, names, source: None, is_java: false, longest: 0 };
+    text.lines().filter_map(parse_map_line).for_each(|(start, bytes, name)| runtime.add(start, bytes, name));
+    runtime.sort();
+    runtime
 }
 
 /// `7f0c1c0030 a0 JS:*step /home/a/model.js:3:14`
@@ -189,8 +190,7 @@ mod tests {
 
     #[test]
     fn later_code_replaces_earlier() {
-        let code =
-            RuntimeCode::of_map("1000 100 old\n2000 10 small\n1000 80 new\nzz rubbish\n3000 ffffffffffffffff all\n");
+        let code = parse_map("1000 100 old\n2000 10 small\n1000 80 new\nzz rubbish\n3000 ffffffffffffffff all\n");
         assert_eq!(code.find(0x1010), Some("new"));
         assert_eq!(code.find(0x1090), Some("old"));
         assert_eq!(code.find(0x200f), Some("small"));

@@ -158,7 +158,7 @@ mod tests {
     #[test]
     fn windows_that_nobody_drains_are_counted() {
         let window = |samples: u64| Window {
-            stack_frames: vec![0; MOST_WAITING_BYTES / 12],
+            stack_frames: vec![0; MOST_WAITING_BYTES / 10],
             counters: Counters { samples, ..Counters::default() },
             ..Window::default()
         };

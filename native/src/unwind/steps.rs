@@ -1,6 +1,6 @@
 //! What the walk did at an address the last time: one look instead of a search through maps, functions and rows.
 use super::cfi::Row;
-use super::walk::Place;
+use super::frame::Place;
 
 #[derive(Clone, Copy)]
 pub enum Step {

@@ -1,36 +1,12 @@
 //! The walk up one stack.
 use super::cfi::{Cfa, Expression, Found, Row, Rule};
+use super::frame::{Ending, Frame, Place, StackCopy};
 use super::live::{Call, call_before};
 use super::steps::Step;
 use crate::arch::{self, DWARF_REGISTERS, FP, PC, RA, SP};
 use crate::maps::{Map, Maps};
 use crate::modules::{BinaryKind, Module, Modules, RUNTIME};
 use std::rc::Rc;
-
-/// A place in code: a binary's id and an address as that binary counts.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Place {
-    pub binary: u32,
-    pub address: u64,
-}
-
-/// The bytes at and above the stack pointer.
-pub struct StackCopy<'a> {
-    pub start: u64,
-    pub bytes: &'a [u8],
-    /// More of the stack existed than was copied.
-    pub full: bool,
-}
-
-#[derive(Clone, Copy, Debug, PartialEq)]
-pub enum Ending {
-    /// Reached what has no caller: _start, the start of a thread.
-    Root,
-    /// The copy, or the list of frames, was too short.
-    Truncated,
-    /// Nothing says who called the last frame.
-    Lost,
-}
 
 /// Deeper stacks are cut here: a runaway recursion must not fill the window.
 const MOST_FRAMES: usize = 1024;
@@ -45,29 +21,6 @@ pub struct Walk<'a> {
     pub copied_frames: Option<usize>,
     /// A word beyond the copy was read.
     pub beyond: bool,
-}
-
-#[derive(Clone)]
-pub struct Frame {
-    registers: [u64; DWARF_REGISTERS],
-    /// All registers are the frame's own, and its PC is not a return address: the leaf, or code a signal interrupted.
-    exact: bool,
-}
-
-impl Frame {
-    pub fn leaf(registers: [u64; DWARF_REGISTERS]) -> Frame {
-        Frame { registers, exact: true }
-    }
-
-    pub fn stack_pointer(&self) -> u64 {
-        self.registers[SP]
-    }
-
-    /// Of a caller only the stack and frame pointer are known.
-    fn register(&self, number: u8) -> Result<u64, Ending> {
-        let known = self.exact || number as usize == SP || number as usize == FP;
-        known.then(|| self.registers[number as usize]).ok_or(Ending::Lost)
-    }
 }
 
 impl Walk<'_> {
