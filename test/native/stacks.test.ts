@@ -110,7 +110,7 @@ describe.skipIf(absent)('a stack is right', () => {
     const program = workshop.compile('deep.c', 'wide', ...PLAIN, '-DFRAME=200')
     const sampled = await sample([program, SECONDS], { stackBytes: 65_528 })
     expectRight(named(sampled, 'wide'), DOWN)
-    expect(sampled.counters.throttled).toBe(0)
+    expect(sampled.counters).toMatchObject({ lost: 0, throttled: 0 })
   })
 
   it('of 44 KB with a copy of 16 KiB, completed from the process while it lives', async () => {

@@ -171,6 +171,12 @@ impl Events {
         }
     }
 
+    /// How long a ring takes to fill.
+    pub fn ring_ns(&self) -> u64 {
+        let record = u64::from(self.attr.sample_stack_user) + SAMPLE_HEAD_BYTES as u64;
+        self.ring_bytes as u64 / record * 1_000_000_000 / self.attr.sample_freq.max(1)
+    }
+
     /// 'cycles' where any CPU counts them, else 'cpu-clock'.
     pub fn clock(&self) -> &'static str {
         if self.per_cpu.iter().any(|event| event.cycles.is_some()) { "cycles" } else { "cpu-clock" }

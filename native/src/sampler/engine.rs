@@ -21,7 +21,6 @@ const FLUSH_NS: u64 = 1_000_000_000;
 const FOLLOW_CPUS_NS: u64 = 5_000_000_000;
 /// How long a window that should have ended goes on before its end is tried again.
 const LAGGING_NS: u64 = 50_000_000;
-const SHORT_NS: u64 = 100_000_000;
 
 pub struct Engine {
     pub commands: Receiver<Command>,
@@ -67,8 +66,9 @@ impl Engine {
             tv_nsec: (wait_ns % 1_000_000_000) as libc::c_long,
         };
         let rings = self.sessions.iter().flat_map(|session| session.events.per_cpu.iter().map(|event| event.ring.fd()));
-        // No ring fills in so short a time: they hold two seconds.
-        let rings = rings.filter(|_| wait_ns > SHORT_NS);
+        // A wait in which no ring fills needs no look at any.
+        let ring_ns = self.sessions.iter().map(|session| session.events.ring_ns()).min().unwrap_or(0);
+        let rings = rings.filter(|_| wait_ns > ring_ns / 4);
         let entry = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
         let mut fds: Vec<libc::pollfd> = std::iter::once(self.wake.as_raw_fd()).chain(rings).map(entry).collect();
         // SAFETY: fds and timeout outlive the call. An interrupted or failed poll only makes this drain early.
