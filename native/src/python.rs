@@ -51,6 +51,8 @@ pub struct Sampled<'a> {
 pub struct Stack<'a> {
     pub places: &'a mut Vec<Place>,
     pub ending: &'a mut Ending,
+    /// It was sampled longer ago than functions usually take.
+    pub is_old: bool,
 }
 
 struct Known {

@@ -105,8 +105,7 @@ impl Engine {
     /// Takes every record written until now, of all rings, oldest first: a fork is seen before its child's samples.
     fn drain(&mut self) {
         let until = clock_ns(libc::CLOCK_MONOTONIC);
-        self.state.modules.live.start_drain();
-        self.state.python.start_drain();
+        self.state.start_drain(until);
         let mut heads = BinaryHeap::new();
         for (s, session) in self.sessions.iter_mut().enumerate() {
             for (c, event) in session.events.per_cpu.iter_mut().enumerate() {

@@ -15,6 +15,9 @@ use std::mem::take;
 pub const CUT_TRUNCATED: u64 = 0;
 pub const CUT_LOST: u64 = 1;
 
+/// Samples that waited longer for the drain than this are not of the state their process is in now.
+const OLD_NS: u64 = 20_000_000;
+
 /// What all sessions share.
 #[derive(Default)]
 pub struct State {
@@ -22,11 +25,19 @@ pub struct State {
     pub modules: Modules,
     pub python: Python,
     places: Vec<Place>,
+    /// When the drain began.
+    pub drained_ns: u64,
     /// The last stack was completed from the process itself.
     extended: bool,
 }
 
 impl State {
+    pub fn start_drain(&mut self, now_ns: u64) {
+        self.drained_ns = now_ns;
+        self.modules.live.start_drain();
+        self.python.start_drain();
+    }
+
     /// Takes the oldest record of one ring.
     pub fn take_record(&mut self, session: &mut Session, event: usize, time_ns: u64) {
         let Session { options, events: Events { attr, per_cpu, .. }, fold, .. } = session;
@@ -61,7 +72,8 @@ impl State {
         let process = self.processes.sampled(pid, sample.time_ns);
         let (serial, maps) = (process.serial, process.maps.clone().unwrap_or_default());
         let sampled = Sampled { serial, pid, tid, maps: &maps };
-        let stack = &mut Stack { places: &mut self.places, ending: &mut ending };
+        let is_old = self.drained_ns.saturating_sub(sample.time_ns) > OLD_NS;
+        let stack = &mut Stack { places: &mut self.places, ending: &mut ending, is_old };
         let is_python = self.python.merge(&sampled, &mut self.modules, stack);
         if ending != Ending::Root {
             let address = if ending == Ending::Truncated { CUT_TRUNCATED } else { CUT_LOST };
