@@ -45,14 +45,14 @@ pub struct Sampled<'a> {
     pub pid: u32,
     pub tid: u32,
     pub maps: &'a Maps,
+    /// The sample waited so long that its process is elsewhere by now: its stack stays native.
+    pub is_old: bool,
 }
 
 /// A stack that was walked, leaf first.
 pub struct Stack<'a> {
     pub places: &'a mut Vec<Place>,
     pub ending: &'a mut Ending,
-    /// It was sampled longer ago than functions usually take.
-    pub is_old: bool,
 }
 
 struct Known {
@@ -75,7 +75,8 @@ impl Python {
         self.codes.tidy();
     }
 
-    /// Puts Python frames in the place of the interpreter's, in a stack that was just walked. False where there are none.
+    /// Puts Python frames in the place of the interpreter's, in a stack that was just walked. False for a stack
+    /// without any.
     pub fn merge(&mut self, process: &Sampled<'_>, modules: &mut Modules, stack: &mut Stack<'_>) -> bool {
         let known = self.processes.get(&process.serial).is_some_and(|known| known.maps == process.maps.version());
         if !known {
@@ -89,6 +90,9 @@ impl Python {
         let is_eval = |place: &Place| place.binary == binary && program.eval.contains(&place.address);
         if !stack.places.iter().any(is_eval) {
             return false;
+        }
+        if process.is_old {
+            return true;
         }
         let segments = interpreter.stack(process.pid, process.tid, &mut self.memory).unwrap_or_default();
         let mut place = |frame| self.codes.place(process, frame, &mut self.memory, modules);

@@ -388,8 +388,8 @@ describe.skipIf(absent)('Python functions are in their stacks', () => {
       expect(chains.right, JSON.stringify(chains)).toBeGreaterThan(100)
       expect(shares(chains).right, JSON.stringify(chains)).toBeGreaterThan(95)
       const { f60 = 0, f30 = 0, f10 = 0 } = shares(leaves)
-      expect(Math.abs(f60 - 60), JSON.stringify(leaves)).toBeLessThan(20)
-      expect(Math.abs(f30 - 30), JSON.stringify(leaves)).toBeLessThan(20)
+      expect(Math.abs(f60 - 60), JSON.stringify(leaves)).toBeLessThan(15)
+      expect(Math.abs(f30 - 30), JSON.stringify(leaves)).toBeLessThan(15)
       expect(f10).toBeGreaterThan(0)
     })
   }

@@ -9,14 +9,10 @@ use crate::unwind::frame::{Ending, Place};
 /// are those that still stand, so both are counted from the root. A stack whose root is missing counts from the leaf, and
 /// takes the rest of the interpreter's frames as its root.
 pub fn merge(stack: &mut Stack<'_>, interpreter: u32, is_eval: impl Fn(&Place) -> bool, segments: &[Vec<Place>]) {
-    let Stack { places, ending, .. } = stack;
+    let Stack { places, ending } = stack;
     let evals: Vec<usize> = (0..places.len()).filter(|&index| is_eval(&places[index])).collect();
     let (Some(&innermost), Some(&outermost)) = (evals.first(), evals.last()) else { return };
     let whole = **ending == Ending::Root;
-    // Read long after the sample, the two belong together only by their shape.
-    if stack.is_old && evals.len() != segments.len() {
-        return;
-    }
     let shift = if whole { segments.len() as isize - evals.len() as isize } else { 0 };
     let segment = |nth: usize| usize::try_from(nth as isize + shift).ok().and_then(|index| segments.get(index));
     let mut merged = Vec::with_capacity(places.len() + segments.iter().map(Vec::len).sum::<usize>());
@@ -61,15 +57,11 @@ mod tests {
         Place { binary, address: letter as u64 }
     }
 
-    fn merged(native: &str, python: &str, ending: Ending) -> (String, Ending) {
-        merged_at(native, python, ending, false)
-    }
-
-    fn merged_at(native: &str, python: &str, mut ending: Ending, is_old: bool) -> (String, Ending) {
+    fn merged(native: &str, python: &str, mut ending: Ending) -> (String, Ending) {
         let mut places: Vec<Place> = native.chars().map(place).collect();
         let segments: Vec<Vec<Place>> = python.split(' ').map(|segment| segment.chars().map(place).collect()).collect();
         let is_eval = |place: &Place| *place == self::place('e');
-        merge(&mut Stack { places: &mut places, ending: &mut ending, is_old }, PYTHON, is_eval, &segments);
+        merge(&mut Stack { places: &mut places, ending: &mut ending }, PYTHON, is_eval, &segments);
         (places.iter().map(|place| place.address as u8 as char).collect(), ending)
     }
 
@@ -84,13 +76,6 @@ mod tests {
         // A frame of a library between two evaluations stays.
         assert_eq!(root("e1ve", "A B"), "A1B");
         assert_eq!(root("1m2", "A"), "1m2");
-    }
-
-    #[test]
-    fn what_was_read_late_must_at_least_fit() {
-        let old = |native, python| merged_at(native, python, Ending::Root, true).0;
-        assert_eq!(old("1evem", "A B"), "1ABm");
-        assert_eq!(old("1evem", "A B C"), "1evem");
     }
 
     #[test]

@@ -71,9 +71,9 @@ impl State {
         let mut ending = self.walk_user(sample, pid);
         let process = self.processes.sampled(pid, sample.time_ns);
         let (serial, maps) = (process.serial, process.maps.clone().unwrap_or_default());
-        let sampled = Sampled { serial, pid, tid, maps: &maps };
         let is_old = self.drained_ns.saturating_sub(sample.time_ns) > OLD_NS;
-        let stack = &mut Stack { places: &mut self.places, ending: &mut ending, is_old };
+        let sampled = Sampled { serial, pid, tid, maps: &maps, is_old };
+        let stack = &mut Stack { places: &mut self.places, ending: &mut ending };
         let is_python = self.python.merge(&sampled, &mut self.modules, stack);
         if ending != Ending::Root {
             let address = if ending == Ending::Truncated { CUT_TRUNCATED } else { CUT_LOST };
