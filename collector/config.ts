@@ -111,6 +111,12 @@ export const CollectorConfig = Type.Object(
     ),
     processes: ProcessesConfig,
     perCore: Type.Boolean({ default: true, description: 'CPU modes of each core too, not only of the node' }),
+    counters: Type.String({
+      default: '',
+      pattern: '^((ipc|cache|flops)(,(ipc|cache|flops))*)?$',
+      description:
+        'hardware counters of the cores to use: any of ipc,cache,flops; they are then not free for other tools',
+    }),
     stacks: StacksConfig,
     scheduler: SchedulerConfig,
   },

@@ -113,11 +113,11 @@ class NodeCollector implements Collector {
     this.panel = await openPanel({
       roots: this.config.roots,
       perCore: this.config.perCore,
+      counters: this.config.counters,
       log: this.log,
       ...(this.deps.env ? { env: this.deps.env } : {}),
       sources: isLinux ? SOURCES : PORTABLE_SOURCES,
       onChange: () => inventory.update(),
-      ...(this.deps.env ? { env: this.deps.env } : {}),
     })
     this.polling = this.startPolling()
     this.attribution = boot ? this.openAttribution(boot, this.polling) : undefined

@@ -30,8 +30,18 @@ interface NativeSampler {
   close(): void
 }
 
+interface NativeCounting {
+  errors(): Int32Array
+  read(): Float64Array
+  close(): void
+}
+
 interface Addon {
   NativeSampler: new () => NativeSampler
+  /** Nine words an event: type, config, config1 and config2 (low half first), CPU, whether it follows. */
+  NativeCounting: new (
+    events: Uint32Array,
+  ) => NativeCounting
 }
 
 /** The first window is shorter, so that a page that was just opened fills soon. */
@@ -98,7 +108,7 @@ function startBurst(native: NativeSampler, options: SamplerOptions, burst: Burst
   }
 }
 
-function readAddon(): Addon | { absent: string } {
+export function readAddon(): Addon | { absent: string } {
   if (process.platform !== 'linux')
     return { absent: `stacks are sampled by Linux kernels; this is ${process.platform}` }
   const path = ADDON_PATHS.map(name => fileURLToPath(new URL(name, import.meta.url))).find(existsSync)

@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino'
 import { type KernelFiles, openKernelFiles, PartError } from './kernelfile.ts'
-import type { Absent, OpenSource, Reading, Roots, Source, Tick } from './source.ts'
+import type { Absent, OpenSource, Reading, Source, SourceOptions, Tick } from './source.ts'
 
 export interface SourceStatus {
   name: string
@@ -33,12 +33,7 @@ interface Entry {
   source: Source | undefined
 }
 
-export interface PanelOptions {
-  roots: Roots
-  perCore: boolean
-  log: Logger
-  /** For programs that sources ask; absent: those in the usual directories. */
-  env?: Readonly<Record<string, string | undefined>>
+export interface PanelOptions extends Omit<SourceOptions, 'files'> {
   sources: readonly { name: string; open: OpenSource }[]
   /** A source works again, or no more. */
   onChange: () => void

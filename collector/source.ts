@@ -14,6 +14,8 @@ import type { Entity } from '../ingest/metrics.ts'
 import type { KernelFiles } from './kernelfile.ts'
 import { openBandwidth } from './sources/bandwidth.ts'
 import { openCgroup } from './sources/cgroup.ts'
+import { openControllers } from './sources/controllers.ts'
+import { openCounters } from './sources/counters.ts'
 import { openCpu } from './sources/cpu.ts'
 import { openDisk } from './sources/disk.ts'
 import { openFilesystem } from './sources/filesystem.ts'
@@ -80,6 +82,8 @@ export interface SourceOptions {
   files: KernelFiles
   /** CPU modes of each core too. */
   perCore: boolean
+  /** Groups of hardware counters, `ipc,cache,flops`; '' or absent: none. */
+  counters?: string
   log: Logger
   /** For programs that a source asks (PATH); absent: the usual directories. */
   env?: Readonly<Record<string, string | undefined>>
@@ -107,6 +111,8 @@ export const SOURCES: readonly { name: string; open: OpenSource }[] = [
   { name: 'lustre', open: openLustre },
   { name: 'gpfs', open: openGpfs },
   { name: 'bandwidth', open: openBandwidth },
+  { name: 'memory controllers', open: options => openControllers(options) },
+  { name: 'counters', open: options => openCounters(options) },
   { name: 'power', open: openPower },
   { name: 'host power', open: options => openHostPower(options) },
   { name: 'temperature', open: openTemperature },

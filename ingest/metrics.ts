@@ -9,6 +9,7 @@
  * OTLP names are OpenTelemetry's semantic conventions where they exist, system.linux.* / jobsight.* where they do not.
  */
 import { BANDWIDTH_METRICS } from './catalogue/bandwidth.ts'
+import { COUNTER_METRICS } from './catalogue/counters.ts'
 import { FABRIC_METRICS } from './catalogue/fabric.ts'
 import { FILESYSTEM_METRICS } from './catalogue/filesystem.ts'
 import { GPU_METRICS } from './catalogue/gpu.ts'
@@ -455,6 +456,7 @@ export const METRICS: readonly Metric[] = [
   ...JOB_METRICS,
   ...KERNEL_METRICS,
   ...BANDWIDTH_METRICS,
+  ...COUNTER_METRICS,
 ]
 
 const columnsOf = (entity: Entity): readonly Metric[] => METRICS.filter(m => m.entity === entity)

@@ -78,12 +78,13 @@ function whyAbsent({ roots }: SourceOptions, cpuinfo: string): string {
     : 'the CPU counts memory bandwidth, but the kernel is built without CONFIG_X86_CPU_RESCTRL'
 }
 
+/** Whether the CPU's own count of memory bandwidth can be read here. */
+export const countsByResctrl = ({ roots, files }: Pick<SourceOptions, 'roots' | 'files'>): boolean =>
+  findCounters(roots).some(({ path, column }) => column !== 'occupancy' && files.find(path) !== undefined)
+
 export function openBandwidth(options: SourceOptions): Source | Absent {
   const cpuinfo = readText(join(options.roots.proc, 'cpuinfo'))?.split('\n\n')[0] ?? ''
-  const found = findCounters(options.roots).some(
-    ({ path, column }) => column !== 'occupancy' && options.files.find(path),
-  )
-  if (!found) return { absent: whyAbsent(options, cpuinfo) }
+  if (!countsByResctrl(options)) return { absent: whyAbsent(options, cpuinfo) }
   return new Bandwidth(options, /GenuineIntel/.test(cpuinfo), readSizes(options.roots))
 }
 

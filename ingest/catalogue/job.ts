@@ -77,6 +77,14 @@ export const JOB_METRICS: readonly Metric[] = [
     meaning: 'processes of the job killed for memory, a second',
     source: 'cgroup v2: memory.events; v1: memory.oom_control',
   }),
+  gauge('job', 'jobsight.job.power', undefined, {
+    column: 'power_watts',
+    unit: 'W',
+    scale: 10,
+    meaning:
+      'power of the CPUs and their memory that falls to the job: all of it where it has all CPUs of the node, else the share of its CPU time in that of the node',
+    source: 'RAPL x (cpu_user + cpu_system) of the job / of the node',
+  }),
   gauge('job', 'jobsight.job.tasks', undefined, {
     column: 'tasks',
     unit: '1',

@@ -27,3 +27,5 @@ pub mod unwind;
 
 #[cfg(feature = "addon")]
 mod addon;
+#[cfg(feature = "addon")]
+mod addon_counting;

@@ -2,6 +2,7 @@
 //! https://man7.org/linux/man-pages/man2/perf_event_open.2.html
 pub mod attr;
 pub mod clock;
+pub mod counting;
 pub mod cpus;
 pub mod expected;
 pub mod open;

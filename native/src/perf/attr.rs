@@ -68,9 +68,14 @@ pub const OPEN_PID_CGROUP: u64 = 1 << 2;
 
 /// Opens an event. `pid` is a cgroup directory's descriptor when OPEN_PID_CGROUP is among the flags.
 pub fn perf_event_open(attr: &Attr, pid: i32, cpu: i32, flags: u64) -> io::Result<OwnedFd> {
+    perf_event_open_in(attr, pid, cpu, -1, flags)
+}
+
+/// The same as a member of the group that `leader` leads; -1 for one that leads its own.
+pub fn perf_event_open_in(attr: &Attr, pid: i32, cpu: i32, leader: i32, flags: u64) -> io::Result<OwnedFd> {
     let attr = Attr { size: size_of::<Attr>() as u32, ..*attr };
     // SAFETY: attr outlives the call; the kernel copies it.
-    let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, &attr, pid, cpu, -1, flags | OPEN_CLOEXEC) };
+    let fd = unsafe { libc::syscall(libc::SYS_perf_event_open, &attr, pid, cpu, leader, flags | OPEN_CLOEXEC) };
     if fd < 0 {
         return Err(io::Error::last_os_error());
     }
