@@ -102,6 +102,12 @@ export function jobColour(id: string): string {
   return JOB_COLOURS[i % JOB_COLOURS.length] ?? '#8795a4'
 }
 
+/** The i-th of `count` like things that share a chart (cards, file systems): hues as far apart as they go, none of them red. */
+export function instanceColour(i: number, count: number): string {
+  const dark = shownTheme.get() === 'dark'
+  return hcl(90 + (250 * i) / Math.max(1, count), 48, dark ? 68 : 52).formatHex()
+}
+
 /**
  * Modules by what they are for, so that a flame graph can be read by its colours: MPI and fabric, I/O and compression, maths,
  * threads that wait, the language runtime; everything else is the program itself, in shades of user blue.

@@ -10,7 +10,7 @@ export const FIRST = [
   'cpu_system',
   'cpu_iowait',
   'memory_used',
-  'memory_bandwidth',
+  'memory_bandwidth_total',
   'gpu_utilization',
   'load_1m',
   'pressure_cpu_some',
@@ -21,7 +21,12 @@ export const FIRST = [
   'disk_write_bytes',
   'network_receive_bytes',
   'network_transmit_bytes',
-  'power',
+  'fabric_receive_bytes',
+  'fabric_transmit_bytes',
+  'filesystem_read_bytes',
+  'filesystem_write_bytes',
+  'power_watts',
+  'cpu_temperature',
 ]
 
 export const DEFAULT_METRIC = 'cpu_busy'

@@ -37,6 +37,8 @@ export interface ClusterOptions {
 /** What a metrics request grows to before it is sent. */
 const REQUEST_BYTES = 1 << 20
 const CORES = 64
+const GPU_NODE_EVERY = 8
+const GPUS_PER_NODE = 4
 const NODES_PER_RECORD = 500
 
 export const nodeName = (index: number, nodes: number): string =>
@@ -82,7 +84,7 @@ export class Cluster {
     this.windowStartMs = span.beginMs
     this.silent = silentNode(nodes, span)
     this.schedule = scheduleOf(options)
-    const layouts = new Map<boolean, ReturnType<typeof layoutOf>>()
+    const layouts = new Map<string, ReturnType<typeof layoutOf>>()
     this.members = Array.from({ length: nodes }, (_, i) => {
       const node = nodeName(i, nodes)
       const hardware: Hardware = {
@@ -91,9 +93,11 @@ export class Cluster {
         pressure: i % 32 !== 31,
         perCore: perCore.has(node),
         devices: options.devices,
+        gpus: options.devices && i % GPU_NODE_EVERY === 1 ? GPUS_PER_NODE : 0,
       }
-      const layout = layouts.get(hardware.perCore) ?? layoutOf(hardware)
-      layouts.set(hardware.perCore, layout)
+      const shape = `${hardware.perCore} ${hardware.gpus}`
+      const layout = layouts.get(shape) ?? layoutOf(hardware)
+      layouts.set(shape, layout)
       const host = new Host(node, hardware, layout, seed, span.beginMs)
       const processes = new ProcessMessages(node, this.sender)
       return { host, message: undefined, processes, random: openRandom(seed, 'samples', node) }

@@ -46,13 +46,14 @@ export function fillDevices(
   drift: Drift,
 ): void {
   fillPower(put, counted, load, drift)
+  fillCounters(put, counted, load, drift)
   fillMemory(put, counted, drift)
   fillFilesystems(put, load, processes, drift)
   fillFabric(put, load)
   fillTcp(put, load)
 }
 
-function fillPower(put: Put, { busy, cores }: Counted, { speed }: Load, drift: Drift): void {
+function fillPower(put: Put, { busy }: Counted, { speed }: Load, drift: Drift): void {
   const hot = speed < 1
   let watts = 0
   SOCKETS.forEach((socket, s) => {
@@ -69,9 +70,27 @@ function fillPower(put: Put, { busy, cores }: Counted, { speed }: Load, drift: D
   put('node', '', 'temperature_max', 44 + 3 * busy + 0.4 * drift.at(2))
   put('node', '', 'cpu_frequency', FULL_HERTZ * (1 - 0.11 * busy) * speed)
   put('node', '', 'cpu_frequency_max', FULL_HERTZ)
+}
+
+/** Memory bandwidth at caches and controllers, and what the cores' counters tell; half of it at each socket. */
+function fillCounters(put: Put, { busy, cores }: Counted, { speed }: Load, drift: Drift): void {
   const bandwidth = busy * cores * 3.1e9 * speed * (1 + 0.02 * drift.at(3)) + 6e7
   put('node', '', 'memory_bandwidth_total', bandwidth)
   put('node', '', 'memory_bandwidth_local', bandwidth * 0.87)
+  const cycles = FULL_HERTZ * (1 - 0.11 * busy) * speed * cores * busy + 1e7
+  const ipc = 1.35 + 0.05 * drift.at(3)
+  for (const socket of SOCKETS) {
+    const set = (column: string, value: number): void => put('socket', socket, column, value / SOCKETS.length)
+    set('memory_read_bytes', bandwidth * 0.72)
+    set('memory_write_bytes', bandwidth * 0.31)
+    set('cycles', cycles)
+    set('instructions', cycles * ipc)
+    set('llc_references', bandwidth / 20)
+    set('llc_misses', bandwidth / 64)
+    set('flops', cycles * 0.6)
+    put('socket', socket, 'ipc', ipc)
+  }
+  put('node', '', 'cpu_ipc', ipc)
 }
 
 function fillMemory(put: Put, { memoryTotal, memoryUsed, memoryCached, busy }: Counted, drift: Drift): void {

@@ -6,6 +6,7 @@
  */
 import type { Node } from '../../ingest/records.ts'
 import { type Daemons, STEPD, STEPD_MIX, startDaemons } from './daemons.ts'
+import { GPU_BYTES, gpuAddress } from './gpus.ts'
 import {
   type Given,
   type Load,
@@ -28,6 +29,7 @@ export interface Hardware {
   perCore: boolean
   /** It tells of its devices too: power, heat, file systems, the port of the fast network. */
   devices: boolean
+  gpus: number
 }
 
 interface Running {
@@ -207,7 +209,7 @@ export class Host {
 
   /** What the node says of itself at start. */
   inventory(cluster: string, stepMs: number, updatedMs: number): Node {
-    const { cores, memoryBytes, pressure, perCore, devices } = this.hardware
+    const { cores, memoryBytes, pressure, perCore, devices, gpus } = this.hardware
     return {
       cluster,
       node: this.node,
@@ -229,6 +231,7 @@ export class Host {
         { name: 'eth0', bitsPerSecond: 25e9 },
         { name: 'ib0', bitsPerSecond: 200e9 },
       ],
+      ...(gpus > 0 ? { gpus: gpuRecords(gpus) } : {}),
       bootMs: this.bootMs,
       collectorVersion: 'simulated',
       intervalMs: stepMs,
@@ -241,12 +244,20 @@ export class Host {
         processes: 'ok',
         pressure: pressure ? 'ok' : 'kernel without PSI: boot with psi=1',
         ...(devices ? DEVICE_SOURCES : {}),
+        ...(gpus > 0 ? { nvml: 'ok' } : {}),
         stacks: 'simulated at 19 Hz',
       },
       updatedMs,
     }
   }
 }
+
+const gpuRecords = (count: number): NonNullable<Node['gpus']> =>
+  Array.from({ length: count }, (_, i) => ({
+    id: gpuAddress(i),
+    model: 'NVIDIA H100 80GB HBM3',
+    memoryBytes: GPU_BYTES,
+  }))
 
 const DEVICE_SOURCES = {
   frequency: 'ok',
@@ -259,6 +270,9 @@ const DEVICE_SOURCES = {
   bandwidth: 'ok',
   power: 'ok',
   'host power': 'ok',
+  'memory controllers': 'ok',
+  counters: 'ok',
+
   temperature: 'ok',
   gpu: 'no GPU of AMD or Intel with a driver (amdgpu, xe, i915)',
   'nvidia-smi': 'no GPU of NVIDIA',

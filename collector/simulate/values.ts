@@ -7,6 +7,7 @@
  */
 import { COLUMNS, type Entity, type Metric } from '../../ingest/metrics.ts'
 import { DEVICE_ROWS, fillDevices } from './devices.ts'
+import { fillGpus, gpuAddress } from './gpus.ts'
 import type { Hardware } from './host.ts'
 import { clamp, GIB, type Load, MIB, type SimulatedProcess } from './model.ts'
 import { MODES, type Mode, Modes } from './modes.ts'
@@ -40,6 +41,7 @@ export function layoutOf(hardware: Hardware): Layout {
   for (const i of INTERFACES) add('interface', i)
   for (const c of cores) add('core', c)
   if (hardware.devices) for (const [entity, instance] of DEVICE_ROWS) add(entity, instance)
+  for (let i = 0; i < hardware.gpus; i++) add('gpu', gpuAddress(i))
   return { rows, length }
 }
 
@@ -105,6 +107,9 @@ export class NodeValues {
     const put = (entity: Entity, instance: string, column: string, value: number): void =>
       this.set(this.row(entity, instance), column, value)
     fillDevices(put, counted, load, processes, drift)
+    if (this.hardware.gpus === 0) return
+    const watts = fillGpus(put, this.hardware.gpus, counted.busy, drift)
+    put('node', '', 'power_watts', of('power_watts') + watts)
   }
 
   private row(entity: Entity, instance: string): Row {

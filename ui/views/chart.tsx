@@ -30,6 +30,8 @@ export interface Layer {
   dashed?: boolean
   /** A ratio drawn on its own scale 0..1 over the whole height: how busy the device was. */
   ratio?: boolean
+  /** A line without a ground under it: one of many that cross. */
+  plain?: boolean
 }
 
 export interface ChartProps {
@@ -186,12 +188,13 @@ function drawLines(pen: CanvasRenderingContext2D, props: ChartProps, max: number
   const { height, frame, layers, from, bucketMs } = props
   const y = (v: number) => height - 1 - (Math.min(v, max) / max) * (height - top - 1)
   for (const layer of [...layers].reverse()) {
+    if (layer.ratio) continue
     const runs = layoutLine({ from, bucketMs, values: layer.values }, frame.axis, y)
     pen.strokeStyle = layer.colour
     pen.fillStyle = layer.colour
     pen.setLineDash(layer.dashed ? [4, 3] : [])
     for (const run of runs) {
-      if (!layer.dashed) {
+      if (!layer.dashed && !layer.plain) {
         pen.globalAlpha = 0.13
         fillTo(pen, run, height)
         pen.globalAlpha = 1
@@ -200,6 +203,7 @@ function drawLines(pen: CanvasRenderingContext2D, props: ChartProps, max: number
     }
   }
   pen.setLineDash([])
+  for (const layer of layers) if (layer.ratio) drawRatio(pen, props, layer)
 }
 
 function drawMirror(pen: CanvasRenderingContext2D, props: ChartProps, max: number): void {

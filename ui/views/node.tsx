@@ -1,8 +1,9 @@
 /** A node: what it is, whose jobs it runs, how full it is on one time axis; the brush asks what ran then. */
+import { group } from 'd3'
 import { useEffect, useMemo } from 'preact/hooks'
 import type { Catalogue, JobBands, NodeDetail, Series } from '../../query/api.ts'
 import { ask, useAnswer } from '../client.ts'
-import { palette } from '../colour.ts'
+import { instanceColour, palette } from '../colour.ts'
 import { firstKnown } from '../layout/series.ts'
 import { useTheme } from '../prefs.ts'
 import { t } from '../words.ts'
@@ -12,6 +13,8 @@ import { JobLanes } from './joblanes.tsx'
 import { NodeIdentity } from './nodeidentity.tsx'
 import {
   chosenPanels,
+  hasValues,
+  instanceName,
   instancesOf,
   metricsOf,
   NODE_PANELS,
@@ -27,7 +30,7 @@ import { Panel, type Sheet } from './panel.tsx'
 import { PanelChoice } from './panelchoice.tsx'
 import { ProcessTable } from './processes.tsx'
 import { bucketsFor, type Page, scopeOf, tellBeginning } from './scope.ts'
-import { type Frame, TimeStack } from './stack.tsx'
+import { type Frame, Row, TimeStack } from './stack.tsx'
 import { Stacks } from './stacks.tsx'
 import { Failed } from './states.tsx'
 
@@ -56,9 +59,10 @@ function Saturation({ page, detail }: { page: Page; detail: NodeDetail | undefin
   const catalogue = useAnswer(ask.catalogue(page.cluster), page.cluster)
   const panels = useMemo(() => panelsFor(query.panels, catalogue.data), [query.panels, catalogue.data])
   const scope = scopeOf(page, page.span, { node })
-  const asked = page.span && panels.length > 0
+  const metrics = metricsOf(panels, catalogue.data)
+  const asked = page.span && metrics.length > 0 && (catalogue.data || catalogue.error)
   const series = useAnswer(
-    asked ? ask.series(scope, metricsOf(panels), bucketsFor(0.5)) : undefined,
+    asked ? ask.series(scope, metrics, bucketsFor(0.5)) : undefined,
     `${node} ${panels.map(p => p.id)}`,
   )
   const bands = useAnswer(page.span && ask.bands(scope), node)
@@ -108,22 +112,44 @@ interface ChartsProps {
 }
 
 function Charts(props: ChartsProps) {
-  const { page, panels, series, bands } = props
+  const { page, panels, series, bands, detail } = props
   const overlay = useOverlay(page)
   if (!page.span) return null
+  const isAbsent = (panel: NodePanel) => panel.device === true && !hasValues(panel, series?.series ?? [])
+  const shown = panels.filter(panel => !isAbsent(panel))
+  const absent = panels.filter(isAbsent)
   const showCores = chosenPanels(page.place.query.panels).ids.has('cores')
   return (
     <TimeStack span={page.span} gutter={168} stepMs={series?.bucketMs ?? 10_000} label={t('node.charts')}>
       {frame => (
         <>
           <JobLanes frame={frame} bands={bands} page={page} />
-          {panels.map(panel => (
+          {shown.map(panel => (
             <PanelCharts key={panel.id} {...props} panel={panel} frame={frame} overlay={overlay} />
           ))}
           {showCores && <Cores frame={frame} page={page} />}
+          {series && <Absent frame={frame} detail={detail} panels={absent} />}
         </>
       )}
     </TimeStack>
+  )
+}
+
+/** What this node does not have, each with its reason: so that nobody looks for it, or knows what to do to have it. */
+function Absent({ frame, detail, panels }: Pick<ChartsProps, 'detail' | 'panels'> & { frame: Frame }) {
+  if (panels.length === 0) return null
+  const byReason = group(panels, panel => reasonOf(detail, panel.sources))
+  return (
+    <Row frame={frame} gutter={<h3>{t('node.absent')}</h3>}>
+      <dl class="absent">
+        {[...byReason].map(([reason, of]) => (
+          <div key={reason}>
+            <dt>{of.map(titleOf).join(', ')}</dt>
+            <dd>{reason}</dd>
+          </div>
+        ))}
+      </dl>
+    </Row>
   )
 }
 
@@ -133,34 +159,59 @@ function PanelCharts(props: ChartsProps & { panel: NodePanel; frame: Frame; over
   const compared = overlay?.of(panel.id)
   useTheme()
   const all = series?.series ?? []
-  const instances = panel.each ? instancesOf(panel, all) : ['']
+  const instances = panel.instances === 'each' ? instancesOf(panel, all) : []
   const shown = instances.length > 0 ? instances : ['']
   return (
     <>
       {shown.map(instance => {
-        const { layers, full } = layersOf(panel, all, instance)
+        const title = instance === '' ? titleOf(panel) : `${titleOf(panel)} ${instance}`
+        const { layers, full } = panel.instances === 'overlaid' ? overlaid(panel, all) : layersOf(panel, all, instance)
         return (
           <Chart
             key={instance}
             frame={frame}
-            title={panel.each && instance !== '' ? `${titleOf(panel)} ${instance}` : titleOf(panel)}
+            title={title}
             unit={panel.unit}
             from={series?.from ?? 0}
             bucketMs={series?.bucketMs ?? 1}
             layers={layers}
             how={panel.how}
-            full={panel.each === 'interface' ? linkBytes(detail, instance) : full}
+            full={panel.id === 'network' ? linkBytes(detail, instance) : full}
             {...(panel.floor === undefined ? {} : { floor: panel.floor })}
-            height={panel.height}
+            height={Math.max(panel.height, headPx(title) + LEGEND_PX * layers.length)}
             overlay={overlay && compared && { name: overlay.name, sampled: compared }}
             asking={series === undefined}
-            why={series && reasonOf(detail, panel.source)}
+            why={series && reasonOf(detail, panel.sources)}
             bands={bands?.jobs ?? []}
           />
         )
       })}
     </>
   )
+}
+
+/** Height of a line of a chart's legend, and of its title, which may take two. */
+const LEGEND_PX = 15
+const headPx = (title: string) => (title.length > 19 ? 42 : 26)
+/** Lines of one chart that can be told apart. */
+const OVERLAID_MAX = 16
+
+/** Every instance as a line: a card that idles beside busy ones is seen. */
+function overlaid(panel: NodePanel, all: readonly OneSeries[]): { layers: Layer[]; full: number | null } {
+  const of = (metric: string) =>
+    all
+      .filter(s => s.metric === metric && s.values.some(v => v !== null))
+      .sort((a, b) => (a.instance < b.instance ? -1 : 1))
+  const found = panel.parts.map(part => of(part.metric)).find(series => series.length > 0) ?? []
+  const layers = found.slice(0, OVERLAID_MAX).map(
+    (s, i): Layer => ({
+      name: instanceName(s.instance),
+      colour: instanceColour(i, Math.min(found.length, OVERLAID_MAX)),
+      values: s.values,
+      plain: true,
+    }),
+  )
+  return { layers, full: Math.max(0, ...found.map(s => s.full ?? 0)) || null }
 }
 
 /** What an interface can carry, in bytes a second. */

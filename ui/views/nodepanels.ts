@@ -1,8 +1,9 @@
 /** The small multiples of a node: which metrics, in which shape. Colours are the palette's words. */
-import type { NodeDetail, Series } from '../../query/api.ts'
+import type { Catalogue, NodeDetail, Series } from '../../query/api.ts'
 import type { Colour } from '../colour.ts'
 import { metricName } from '../metrics.ts'
 import { type Key, t } from '../words.ts'
+import { DEVICE_PANELS } from './devicepanels.ts'
 
 export interface Part {
   metric: string
@@ -16,22 +17,29 @@ export interface Part {
 export interface NodePanel {
   id: string
   title: Key
-  /** Source of the collector whose absence explains an empty panel (node.record.sources). */
-  source: string
+  /** Sources of the collector whose absence explains an empty panel (node.record.sources). */
+  sources: readonly string[]
   unit: string
   how: 'stack' | 'lines' | 'mirror'
-  /** disk, interface: one panel for each instance. */
-  each?: 'disk' | 'interface'
+  /** One chart for each instance, or all instances as lines of one chart, of the first part that has values. */
+  instances?: 'each' | 'overlaid'
+  /** Which instances belong here; absent: all. */
+  of?: (instance: string) => boolean
+  /** Not every machine has it: where nothing is there it is not drawn, but told with its reason below the others. */
+  device?: boolean
   height: number
   floor?: number
   parts: readonly Part[]
 }
 
-export const NODE_PANELS: readonly NodePanel[] = [
+/** A port of the fast network is card/port. */
+export const isPort = (name: string): boolean => name.includes('/')
+
+const USUAL_PANELS: readonly NodePanel[] = [
   {
     id: 'cpu',
     title: 'panel.cpu',
-    source: 'cpu',
+    sources: ['cpu'],
     unit: 'ratio',
     how: 'stack',
     height: 92,
@@ -48,7 +56,7 @@ export const NODE_PANELS: readonly NodePanel[] = [
   {
     id: 'queue',
     title: 'panel.queue',
-    source: 'load',
+    sources: ['load'],
     unit: '1',
     how: 'lines',
     height: 62,
@@ -61,7 +69,7 @@ export const NODE_PANELS: readonly NodePanel[] = [
   {
     id: 'memory',
     title: 'panel.memory',
-    source: 'memory',
+    sources: ['memory'],
     unit: 'bytes',
     how: 'stack',
     height: 62,
@@ -74,7 +82,7 @@ export const NODE_PANELS: readonly NodePanel[] = [
   {
     id: 'pressure',
     title: 'panel.pressure',
-    source: 'pressure',
+    sources: ['pressure'],
     unit: 'ratio',
     how: 'lines',
     height: 62,
@@ -87,10 +95,10 @@ export const NODE_PANELS: readonly NodePanel[] = [
   {
     id: 'disk',
     title: 'panel.disk',
-    source: 'disk',
+    sources: ['disk'],
     unit: 'bytes/s',
     how: 'mirror',
-    each: 'disk',
+    instances: 'each',
     floor: 10e6,
     height: 62,
     parts: [
@@ -102,10 +110,11 @@ export const NODE_PANELS: readonly NodePanel[] = [
   {
     id: 'network',
     title: 'panel.network',
-    source: 'network',
+    sources: ['network'],
     unit: 'bytes/s',
     how: 'mirror',
-    each: 'interface',
+    instances: 'each',
+    of: name => !isPort(name),
     floor: 1e6,
     height: 56,
     parts: [
@@ -114,6 +123,8 @@ export const NODE_PANELS: readonly NodePanel[] = [
     ],
   },
 ]
+
+export const NODE_PANELS: readonly NodePanel[] = [...USUAL_PANELS, ...DEVICE_PANELS]
 
 export const ALL_PANELS: readonly string[] = [...NODE_PANELS.map(p => p.id), 'cores']
 
@@ -127,20 +138,26 @@ export function chosenPanels(text: string | undefined): { ids: ReadonlySet<strin
 export const plainPanel = (metric: string, unit: string): NodePanel => ({
   id: metric,
   title: 'panel.metric',
-  source: '',
+  sources: [],
   unit,
   how: 'lines',
   height: 62,
   parts: [{ metric, colour: 'user' }],
 })
 
+/** `0000:65:00.0` -> `65:00.0`: nobody has a second PCI domain on the same node's first cards. */
+export const instanceName = (instance: string): string => instance.replace(/^0000:/, '')
+
 export const partName = (part: Part): string => (part.name ? t(part.name) : metricName(part.metric))
 export const titleOf = (panel: NodePanel): string =>
   panel.title === 'panel.metric' ? metricName(panel.id) : t(panel.title)
 
-/** Every metric that the chosen panels need, once. */
-export function metricsOf(panels: readonly NodePanel[]): string[] {
-  return [...new Set(panels.flatMap(p => p.parts.map(part => part.metric)))]
+/** Every metric that the chosen panels need, once; of devices only what the cluster has. */
+export function metricsOf(panels: readonly NodePanel[], catalogue: Catalogue | undefined): string[] {
+  const known = (catalogue?.metrics ?? []).filter(m => m.there !== false)
+  const there = new Set(known.map(m => (m.entity === 'node' ? m.column : `${m.entity}.${m.column}`)))
+  const wanted = panels.flatMap(p => p.parts.filter(part => !p.device || there.has(part.metric)))
+  return [...new Set(wanted.map(part => part.metric))]
 }
 
 export type OneSeries = Series['series'][number]
@@ -149,16 +166,25 @@ export type OneSeries = Series['series'][number]
 export function instancesOf(panel: NodePanel, series: readonly OneSeries[]): string[] {
   const sums = new Map<string, number>()
   for (const s of series)
-    if (panel.parts.some(p => p.metric === s.metric) && s.instance !== '')
+    if (panel.parts.some(p => p.metric === s.metric) && s.instance !== '' && (panel.of?.(s.instance) ?? true))
       sums.set(s.instance, (sums.get(s.instance) ?? 0) + s.values.reduce((a: number, v) => a + (v ?? 0), 0))
   const last = (name: string) => (name === 'lo' ? 1 : 0)
   const sorted = [...sums].sort((a, b) => last(a[0]) - last(b[0]) || b[1] - a[1] || a[0].localeCompare(b[0]))
   return sorted.filter(([, sum], i) => i === 0 || sum > 0).map(([name]) => name)
 }
 
-/** Why a source gives nothing, in its own words. */
-export function reasonOf(detail: NodeDetail | undefined, source: string): string {
-  const said = detail?.record?.sources?.[source]
-  if (said !== undefined && said !== 'ok') return said
-  return t('absent.unknown')
+/** Whether anything of a panel is known in the window. */
+export const hasValues = (panel: NodePanel, series: readonly OneSeries[]): boolean =>
+  series.some(
+    s =>
+      panel.parts.some(p => p.metric === s.metric) &&
+      (s.instance === '' || (panel.of?.(s.instance) ?? true)) &&
+      s.values.some(v => v !== null),
+  )
+
+/** Why its sources give nothing, in their own words; where one of them works, it had nothing to tell. */
+export function reasonOf(detail: NodeDetail | undefined, sources: readonly string[]): string {
+  const said = sources.flatMap(source => detail?.record?.sources?.[source] ?? [])
+  if (said.length === 0 || said.some(words => words.startsWith('ok'))) return t('absent.unknown')
+  return [...new Set(said)].join('; ')
 }

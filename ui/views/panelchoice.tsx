@@ -3,13 +3,13 @@ import type { Catalogue } from '../../query/api.ts'
 import { metricName } from '../metrics.ts'
 import { go, placeWith } from '../state.ts'
 import { t } from '../words.ts'
-import { ALL_PANELS, chosenPanels, metricsOf, NODE_PANELS } from './nodepanels.ts'
+import { ALL_PANELS, chosenPanels, NODE_PANELS } from './nodepanels.ts'
 import { Popover } from './popover.tsx'
 import type { Page } from './scope.ts'
 
 export function PanelChoice({ page, catalogue }: { page: Page; catalogue: Catalogue | undefined }) {
   const { ids, extra } = chosenPanels(page.place.query.panels)
-  const shownAlready = metricsOf(NODE_PANELS)
+  const shownAlready = NODE_PANELS.flatMap(p => p.parts.map(part => part.metric))
   const others = (catalogue?.metrics ?? []).filter(m => m.entity === 'node' && !shownAlready.includes(m.column))
   const set = (chosen: readonly string[]) => {
     const all = chosen.length === ALL_PANELS.length && ALL_PANELS.every(id => chosen.includes(id))

@@ -13,7 +13,7 @@ import { decodeMetrics, type MetricPoint } from './decode.ts'
 const timeMs = Date.UTC(2026, 10, 23, 14)
 const startMs = timeMs - 10_000
 const sender = { cluster: 'c1', stepMs: 10_000 }
-const layout = layoutOf({ cores: 2, memoryBytes: 1, pressure: true, perCore: true, devices: true })
+const layout = layoutOf({ cores: 2, memoryBytes: 1, pressure: true, perCore: true, devices: true, gpus: 1 })
 
 /** What is measured of the collector itself comes from its own instruments; simulated traffic says that it is. */
 const comparable = (points: MetricPoint[]) =>
