@@ -15,6 +15,7 @@ import { type Static, type TSchema, Type } from 'typebox'
 import { Value } from 'typebox/value'
 import { parse as parseYaml } from 'yaml'
 import { CollectorConfig } from './collector/config.ts'
+import type { OpenWire } from './collector/line.ts'
 import type { Send } from './collector/outbox.ts'
 import { IngestConfig, StoreConfig } from './ingest/config.ts'
 import type { Ingest } from './ingest/index.ts'
@@ -207,6 +208,7 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
   const { openStore } = await import('./ingest/store.ts')
   const { openIngest } = await import('./ingest/index.ts')
   const { query } = await import('./query/index.ts')
+  const { webSocket } = await import('./ingest/controldoor.ts')
   const store = await openStore(
     { ...config.store, ...(config.store.url ? {} : { path: config.store.path ?? stateDir('jobsight') }) },
     { log },
@@ -217,6 +219,7 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
     loggerInstance: log.child({}, { level: config.log === 'debug' ? 'debug' : 'warn' }),
     forceCloseConnections: true,
   })
+  await app.register(webSocket)
   await app.register(ingest.plugin)
   await app.register(query, { store, ingest, log, uiDir: fileURLToPath(new URL('./ui', import.meta.url)) })
   const at = config.listen.lastIndexOf(':')
@@ -268,6 +271,14 @@ const sendTo =
     }
   }
 
+/** The control line of a collector in this process. */
+const wireTo =
+  (ingest: Ingest): OpenWire =>
+  async events => {
+    const end = ingest.control.join({ send: frame => events.hear(frame), close: why => events.gone(why) })
+    return { send: frame => end.hear(frame), close: () => end.gone() }
+  }
+
 const collectorConfig = (config: Config): CollectorConfig => ({
   ...config.collector,
   cluster: config.collector.cluster ?? config.cluster,
@@ -283,6 +294,7 @@ async function start(config: Config, log: Logger): Promise<Stop> {
   const collector = await startCollector(collectorConfig(config), {
     log,
     send: sendTo(server.ingest),
+    openWire: wireTo(server.ingest),
     env: process.env,
     besideServer: true,
   })
@@ -301,10 +313,12 @@ async function serve(config: Config, log: Logger): Promise<Stop> {
 
 async function collect(config: Config, log: Logger): Promise<Stop> {
   const { httpSend } = await import('./collector/outbox.ts')
+  const { webSocketWire } = await import('./collector/line.ts')
   const { startCollector } = await import('./collector/index.ts')
   const collector = await startCollector(collectorConfig(config), {
     log,
     send: httpSend(endpointOf(config), log),
+    openWire: webSocketWire(endpointOf(config)),
     env: process.env,
   })
   say(`collecting every ${config.collector.intervalMs} ms for ${endpointOf(config)}`)

@@ -13,7 +13,7 @@
  */
 import type { Logger } from 'pino'
 import type { Evidence } from '../ingest/records.ts'
-import { parseCgroup } from './attribution/cgroup.ts'
+import { parseCgroup, parseJobGroup } from './attribution/cgroup.ts'
 import type { Claim } from './attribution/claim.ts'
 import { arrayId, claimOf, rankOf } from './attribution/environment.ts'
 import { ActiveJobs } from './attribution/gridengine.ts'
@@ -21,21 +21,16 @@ import { MomJobs } from './attribution/pbsmom.ts'
 import { ProcessFiles } from './attribution/process.ts'
 import { leaderOf, shepherdOf } from './attribution/shepherd.ts'
 import { SlurmSteps } from './attribution/slurmsteps.ts'
+import type { Charge } from './profiles.ts'
 import type { JobHint } from './schedulers/ledger.ts'
 import type { Roots } from './source.ts'
 import { type Boot, readBoot } from './starttime.ts'
 
-export interface Charge {
-  /** As users type it; '' for no job. */
-  job: string
-  step: string
-  rank?: number
-  evidence: Evidence
-}
-
 export interface Attribution {
   /** `cgroup`: its path where the sampler has it, for processes that are gone. `startMs` 0: gone before anyone could look. */
   charge(pid: number, startMs: number, cgroup?: string): Charge
+  /** Control group that holds all processes of a job here, where there is one; `ids`: what it may be called. */
+  groupOf(ids: readonly string[]): string | undefined
   counters(): Record<string, number>
   close(): void
 }
@@ -127,6 +122,17 @@ class ProcAttribution implements Attribution {
     if (claim === undefined) return NONE
     const { step, rank } = claim
     return { job: this.#idOf(claim), step, ...(rank === undefined ? {} : { rank }), evidence }
+  }
+
+  groupOf(ids: readonly string[]): string | undefined {
+    const groups = new Set<string | undefined>()
+    for (const [pid, { claim, evidence, startMs }] of this.#known) {
+      if (claim === undefined || !ids.includes(this.#idOf(claim)) || this.#files(pid).stat()?.startMs !== startMs)
+        continue
+      groups.add(evidence === 'cgroup' ? parseJobGroup(this.#files(pid).cgroup()) : undefined)
+    }
+    const [only] = groups
+    return groups.size === 1 ? only : undefined
   }
 
   counters(): Record<string, number> {

@@ -49,6 +49,19 @@ const StacksConfig = Type.Object(
 )
 export type StacksConfig = Static<typeof StacksConfig>
 
+const BurstsConfig = Type.Object(
+  {
+    atOnce: Type.Integer({
+      minimum: 0,
+      maximum: 16,
+      default: 2,
+      description: 'closer looks from the page or API that may run at the same time on this node; 0: none',
+    }),
+    maxHz: Type.Integer({ minimum: 20, maximum: 2000, default: 2000, description: 'highest rate of a closer look' }),
+  },
+  closed,
+)
+
 const SchedulerConfig = Type.Object(
   {
     kind: Type.Enum(['auto', 'slurm', 'pbs', 'gridengine', 'none'], {
@@ -118,6 +131,7 @@ export const CollectorConfig = Type.Object(
         'hardware counters of the cores to use: any of ipc,cache,flops; they are then not free for other tools',
     }),
     stacks: StacksConfig,
+    bursts: BurstsConfig,
     scheduler: SchedulerConfig,
   },
   closed,

@@ -11,9 +11,12 @@
 import { hostname } from 'node:os'
 import { dirname, join } from 'node:path'
 import type { Logger } from 'pino'
+import { ProcessFiles } from './attribution/process.ts'
 import { type Attribution, openAttribution } from './attribution.ts'
 import type { CollectorConfig } from './config.ts'
+import { type Control, startControl } from './control.ts'
 import { readInventory, startInventory } from './inventory.ts'
+import type { OpenWire } from './line.ts'
 import { type Meter, openMeter } from './meter.ts'
 import { type Outbox, type OutboxCounters, openOutbox, type Send } from './outbox.ts'
 import { openPanel, type Panel, type SourceStatus } from './panel.ts'
@@ -32,6 +35,8 @@ export type { CollectorConfig } from './config.ts'
 export interface CollectorDeps {
   log: Logger
   send: Send
+  /** The line back from the server; absent: nobody can ask for a closer look. */
+  openWire?: OpenWire
   now?: () => number
   /** For the scheduler's commands (PATH, SLURM_CONF, SGE_ROOT …). */
   env?: Readonly<Record<string, string | undefined>>
@@ -51,6 +56,7 @@ export interface CollectorStatus {
   /** Processes of the last sweep. */
   processes: number
   scheduler: ReturnType<Polling['status']>
+  control: ReturnType<Control['status']>
   attribution: Record<string, number>
   outbox: OutboxCounters
 }
@@ -89,6 +95,7 @@ class NodeCollector implements Collector {
   private polling: Polling | undefined
   private processes: Processes | undefined
   private stacks: Stacks | undefined
+  private control: Control | undefined
   private meter: Meter | undefined
   private ticks: Ticks | undefined
   private ticked = 0
@@ -115,7 +122,6 @@ class NodeCollector implements Collector {
       perCore: this.config.perCore,
       counters: this.config.counters,
       log: this.log,
-      ...(this.deps.env ? { env: this.deps.env } : {}),
       sources: isLinux ? SOURCES : PORTABLE_SOURCES,
       onChange: () => inventory.update(),
     })
@@ -123,6 +129,7 @@ class NodeCollector implements Collector {
     this.attribution = boot ? this.openAttribution(boot, this.polling) : undefined
     this.processes = await this.openProcesses(boot, this.panel)
     this.stacks = this.attribution ? await this.startStacks(this.attribution, this.panel) : undefined
+    this.control = this.startControl(boot)
     this.meter = openMeter(
       { node: this.node, cluster: this.config.cluster, intervalMs: this.config.intervalMs },
       {
@@ -202,6 +209,16 @@ class NodeCollector implements Collector {
     return stacks
   }
 
+  private startControl(boot: Boot | undefined): Control | undefined {
+    const { attribution, stacks, node, log } = this
+    const { openWire } = this.deps
+    if (!openWire || !boot || !attribution || !stacks) return undefined
+    const { cluster, bursts, roots } = this.config
+    const waiting = () => this.outbox.counters().waiting
+    const startOf = (pid: number) => new ProcessFiles(roots.proc, boot, pid).stat()?.startMs
+    return startControl({ node, cluster, bursts }, { openWire, attribution, stacks, startOf, waiting, log })
+  }
+
   /** Returns what to call when a source changed. */
   private startInventory(boot: Boot | undefined): () => void {
     const { cluster, intervalMs, roots } = this.config
@@ -264,6 +281,7 @@ class NodeCollector implements Collector {
       sources: this.panel?.status() ?? [],
       processes: this.processes?.count ?? 0,
       scheduler: this.polling?.status() ?? { absent: 'not started' },
+      control: this.control?.status() ?? { absent: 'not asked for' },
       attribution: this.attribution?.counters() ?? {},
       outbox: this.outbox.counters(),
     }
@@ -274,6 +292,7 @@ class NodeCollector implements Collector {
     const parts: (() => Promise<void> | void | undefined)[] = [
       () => this.ticks?.stop(),
       ...this.closing,
+      () => this.control?.stop(),
       () => this.stacks?.stop(),
       () => this.polling?.stop(),
       () => this.outbox.close(DRAIN_WITHIN_MS),

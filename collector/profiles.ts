@@ -28,6 +28,7 @@ export interface ProfileSender {
 
 /** Whose work a process is, and how that is known. */
 export interface Charge {
+  /** As users type it; '' for no job. */
   job: string
   step: string
   rank?: number | undefined
@@ -48,17 +49,19 @@ const FRAME_TYPES: Record<FrameKind, string> = {
 
 export const MAX_REQUEST_BYTES = 1 << 20
 
-/** One body after the other, each at most about `maxBytes`. */
+/** One body after the other, each at most about `maxBytes`. Processes without a charge are left out. */
 export function* encodeProfiles(
   window: StackWindow,
   sender: ProfileSender,
-  charge: (process: SampledProcess) => Charge,
+  charge: (process: SampledProcess) => Charge | undefined,
   maxBytes: number = MAX_REQUEST_BYTES,
 ): Generator<Uint8Array> {
   const categories = classifyStacks(window)
   let request = new Request(window, sender)
   for (const [process, samples] of samplesByProcess(window)) {
-    const attributes = resourceAttributes(sender, process, charge(process))
+    const charged = charge(process)
+    if (charged === undefined) continue
+    const attributes = resourceAttributes(sender, process, charged)
     request.openProcess(attributes)
     for (const sample of samples) {
       if (request.bytes > maxBytes) {

@@ -11,10 +11,11 @@ import type { StacksConfig } from './config.ts'
 import { startNative } from './native.ts'
 import type { Outbox } from './outbox.ts'
 import { type PerfDeps, perfSampler } from './perf.ts'
-import { encodeProfiles, type ProfileSender } from './profiles.ts'
+import { type Charge, encodeProfiles, type ProfileSender } from './profiles.ts'
 import type {
   Burst,
   BurstOptions,
+  SampledProcess,
   Sampler,
   SamplerOptions,
   SamplerStatus,
@@ -40,18 +41,27 @@ export interface StacksDeps {
 /** What `doctor` and the page say: who samples, or why nobody does. */
 export type StacksStatus = { sampler: SamplerStatus } | { absent: string }
 
+/** Who asked for a burst: whose stacks are sent, and how many were. */
+export interface BurstWatch {
+  keeps(process: SampledProcess, charge: Charge): boolean
+  /** After each window of it. */
+  sent(samples: number, lost: number): void
+}
+
 export interface Stacks {
   /** Why each sampler before the one that runs could not. */
   readonly refused: readonly string[]
   status(): StacksStatus
   /** stacks_samples and stacks_lost, a second; part of each tick. */
   readonly source: Source
-  startBurst(options: BurstOptions): Burst | { absent: string }
+  startBurst(options: BurstOptions, watch: BurstWatch): Burst | { absent: string }
   /** Sends what has been sampled, then ends. */
   stop(): Promise<void>
 }
 
 const DRAIN_EVERY_MS = 1000
+/** The last window of a burst comes soon after its end. */
+const FORGET_AFTER_MS = 60_000
 
 /** Who may sample, in order of preference. */
 export function samplersOf(mode: StacksConfig['mode'], deps: PerfDeps): StartSampler[] {
@@ -90,6 +100,7 @@ class RunningStacks implements Stacks {
   private readonly sender: ProfileSender
   private readonly deps: StacksDeps
   private readonly timer: NodeJS.Timeout
+  private readonly watches = new Map<string, BurstWatch>()
   private draining: Promise<void> | undefined
   private failure = ''
   private samples = 0
@@ -109,12 +120,15 @@ class RunningStacks implements Stacks {
     return this.failure === '' ? { sampler: this.sampler.status } : { absent: this.failure }
   }
 
-  startBurst(options: BurstOptions): Burst | { absent: string } {
-    return (
-      this.sampler.startBurst?.(options) ?? {
-        absent: `bursts need the sampler addon; ${this.refused[0] ?? `${this.sampler.status.kind} cannot look closer`}`,
-      }
-    )
+  startBurst(options: BurstOptions, watch: BurstWatch): Burst | { absent: string } {
+    const started = this.sampler.startBurst?.(options) ?? {
+      absent: `bursts need the sampler addon; ${this.refused[0] ?? `${this.sampler.status.kind} cannot look closer`}`,
+    }
+    if ('absent' in started) return started
+    this.watches.set(options.burst, watch)
+    const forget = setTimeout(() => this.watches.delete(options.burst), options.durationMs + FORGET_AFTER_MS)
+    forget.unref()
+    return started
   }
 
   async stop(): Promise<void> {
@@ -143,11 +157,30 @@ class RunningStacks implements Stacks {
   }
 
   private send(window: StackWindow): void {
+    const { attribution, outbox } = this.deps
+    const chargeOf = (p: SampledProcess) => attribution.charge(p.pid, p.startMs, p.cgroup)
+    if (window.burst !== '') {
+      this.sendBurst(window, chargeOf)
+      return
+    }
     this.samples += window.samples.count.reduce((sum, count) => sum + count, 0)
     this.lost += window.counters.lost
-    const { attribution, outbox } = this.deps
-    const charge = (p: StackWindow['processes'][number]) => attribution.charge(p.pid, p.startMs, p.cgroup)
-    for (const body of encodeProfiles(window, this.sender, charge)) outbox.put('profiles', body)
+    for (const body of encodeProfiles(window, this.sender, chargeOf)) outbox.put('profiles', body)
+  }
+
+  /** Beside the continuous profile: not among its numbers, and only what was asked for. */
+  private sendBurst(window: StackWindow, chargeOf: (process: SampledProcess) => Charge): void {
+    const watch = this.watches.get(window.burst)
+    const charges = window.processes.map(process => {
+      const charge = chargeOf(process)
+      return watch?.keeps(process, charge) === false ? undefined : charge
+    })
+    const charged = new Map(window.processes.map((process, i) => [process, charges[i]]))
+    for (const body of encodeProfiles(window, this.sender, process => charged.get(process)))
+      this.deps.outbox.put('profiles', body)
+    const { process, count } = window.samples
+    const kept = count.reduce((sum, n, i) => sum + (charges[process[i] ?? -1] === undefined ? 0 : n), 0)
+    watch?.sent(kept, window.counters.lost)
   }
 
   /** Windows end on their own clock, so a tick may hold none or two of them; over a minute it evens out. */

@@ -7,7 +7,11 @@
  */
 import type { FastifyPluginAsync } from 'fastify'
 import type { Logger } from 'pino'
+import type { Burst } from './burst.ts'
+import { BURST_COLUMNS, writeBurst } from './bursts.ts'
 import { INGEST_DEFAULTS, type IngestConfig } from './config.ts'
+import { type Control, openControl } from './control.ts'
+import { addControlDoor } from './controldoor.ts'
 import { BodyError, StoreError } from './errors.ts'
 import { httpDoors } from './http.ts'
 import { JobsDoor } from './jobsdoor.ts'
@@ -44,6 +48,10 @@ export interface Ingest {
   /** Points as the database got them, with their entity. */
   onWritten(listener: (points: readonly EntityPoint[]) => void): () => void
   readonly latest: Latest
+  /** The line back to the collectors. */
+  readonly control: Control
+  /** Resolves after the database has it. */
+  keepBurst(burst: Burst): Promise<void>
   counters(): Record<string, number>
   close(): Promise<void>
 }
@@ -65,6 +73,7 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   await restoreLatest(deps.store, latest, now(), deps.log)
   const writer = openWriter(deps.store, config, deps.log)
   const rollups = new Rollups(writer)
+  const control = openControl(deps.defaultCluster, deps.log)
   const retentionDays = deps.store.retentionDays ?? DEFAULT_RETENTION
   const doorDeps = { ...deps, now, config, writer, retentionDays, intern: openIntern() }
   const metrics = new MetricsDoor({ ...doorDeps, places, latest, rollups })
@@ -100,14 +109,20 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   const first = (door: Door): string => (door === 'jobs' ? 'application/json' : 'application/x-protobuf')
   return {
     receive: (door, body, contentType) => take(door, body, contentType ?? first(door), ''),
-    plugin: httpDoors(take, config.maxBodyBytes),
+    plugin: async app => {
+      await app.register(httpDoors(take, config.maxBodyBytes))
+      await app.register(async door => addControlDoor(door, control))
+    },
     onWritten: listener => metrics.onWritten(listener),
     latest,
+    control,
+    keepBurst: burst => writer.append('bursts', BURST_COLUMNS, rows => writeBurst(rows, burst)),
     counters: () => ({
       ...doors.metrics.counters(),
       ...doors.profiles.counters(),
       ...doors.jobs.counters(),
       ...writer.counters,
+      ...control.counters(),
       queuedBytes: writer.queuedBytes,
       knownPlaces: places.size,
       refusedMalformed: refused.malformed,

@@ -6,6 +6,8 @@
  */
 import { type Static, Type } from 'typebox'
 
+export * from './burst.ts'
+
 /** Ways a pid can be charged to a job, strongest first. Stored with each row, so that a reader can judge it. */
 export const EVIDENCE = ['cgroup', 'gid', 'listpids', 'session', 'environment', 'parent', 'sender', 'none'] as const
 export type Evidence = (typeof EVIDENCE)[number]

@@ -5,7 +5,9 @@
  * All routes live under /api/v1. An error is {error: {code, message}}; the message says what to do next.
  */
 import { type Static, Type } from 'typebox'
-import { Job, Node } from '../ingest/records.ts'
+import { Burst, Job, Node } from '../ingest/records.ts'
+
+export { Burst } from '../ingest/records.ts'
 
 const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([type, Type.Null()])
 const Values = Type.Array(Nullable(Type.Number()))
@@ -383,14 +385,20 @@ export const Search = Type.Object({
 })
 export type Search = Static<typeof Search>
 
+/** GET /bursts: closer looks, newest first. POST /bursts and GET /bursts/:id answer one Burst. */
+export const Bursts = Type.Object({ cluster: Type.String(), bursts: Type.Array(Burst) })
+export type Bursts = Static<typeof Bursts>
+
 /**
  * WebSocket /live. The browser sends LiveAsk; the server answers each write that touches it with LivePoints.
- * A slow reader loses frames, never the server its memory: `dropped` counts them.
+ * A slow reader loses frames, never the server its memory: `dropped` counts them. With `bursts` the cluster's bursts are told
+ * too, as LiveBurst, each time one changes.
  */
 export const LiveAsk = Type.Object({
   cluster: Type.String(),
   nodes: Type.Optional(Type.Array(Type.String(), { description: 'absent: all' })),
   metrics: Type.Array(Type.String(), { description: 'columns of entity node' }),
+  bursts: Type.Optional(Type.Boolean()),
 })
 export type LiveAsk = Static<typeof LiveAsk>
 export const LivePoints = Type.Object({
@@ -402,6 +410,8 @@ export const LivePoints = Type.Object({
   dropped: Type.Number(),
 })
 export type LivePoints = Static<typeof LivePoints>
+export const LiveBurst = Type.Object({ burst: Burst })
+export type LiveBurst = Static<typeof LiveBurst>
 
 export const ErrorAnswer = Type.Object({ error: Type.Object({ code: Type.String(), message: Type.String() }) })
 export type ErrorAnswer = Static<typeof ErrorAnswer>

@@ -3,6 +3,7 @@ import type { Latest } from '../ingest/latest.ts'
 import type { Store } from '../ingest/store.ts'
 import { type Asker, openAsker } from './asker.ts'
 import { type Bodies, openBodies } from './bodies.ts'
+import type { RunningBursts } from './bursts.ts'
 import { type Cache, openCache } from './cache.ts'
 import { type Known, openKnown } from './known.ts'
 import { readProfile } from './profile.ts'
@@ -21,6 +22,8 @@ export interface Desk {
   readonly tops: ReadTops
   /** What jobs of a list used. */
   readonly usage: ReadUsage
+  /** Closer looks that run now. */
+  readonly bursts: RunningBursts
   /** The samples of a target, read once for all its views. */
   profile(target: Target): Promise<Profile>
 }
@@ -36,7 +39,7 @@ export interface Room {
   desk(signal: AbortSignal | undefined): Desk
 }
 
-export function openRoom(store: Store, latest: Latest, now: () => number): Room {
+export function openRoom(store: Store, latest: Latest, bursts: RunningBursts, now: () => number): Room {
   const known = openKnown(latest)
   const profiles = openCache<Profile>(PROFILE_BYTES, bytesOf)
   const bodies = openBodies(BODY_BYTES)
@@ -46,7 +49,7 @@ export function openRoom(store: Store, latest: Latest, now: () => number): Room 
     desk: signal => {
       const asker = openAsker(store, now(), signal)
       const profile = (target: Target) => cachedProfile(profiles, bodies, asker, target)
-      return { asker, known, latest, bodies, tops, usage, profile }
+      return { asker, known, latest, bodies, tops, usage, bursts, profile }
     },
   }
 }

@@ -8,6 +8,7 @@ import type { Logger } from 'pino'
 import type { Latest } from '../ingest/latest.ts'
 import type { Store } from '../ingest/store.ts'
 import { addAnswers } from './answers.ts'
+import { type BurstsDeps, openBursts } from './bursts.ts'
 import { addCompression } from './compress.ts'
 import { openRoom } from './desk.ts'
 import { addLive, type OnWritten } from './live.ts'
@@ -16,7 +17,7 @@ import { addRoutes } from './routes.ts'
 
 export interface QueryOptions {
   store: Store
-  ingest: { latest: Latest; onWritten: OnWritten }
+  ingest: { latest: Latest; onWritten: OnWritten; control: BurstsDeps['control']; keepBurst: BurstsDeps['keepBurst'] }
   log: Logger
   now?: () => number
   /** Where the built page is; absent: the API alone. */
@@ -26,7 +27,10 @@ export interface QueryOptions {
 export const query: FastifyPluginAsync<QueryOptions> = async (app, options) => {
   const now = options.now ?? Date.now
   addCompression(app)
-  const room = openRoom(options.store, options.ingest.latest, now)
+  const { latest, control, keepBurst, onWritten } = options.ingest
+  const bursts = openBursts({ control, keepBurst, log: options.log, now })
+  app.addHook('onClose', async () => bursts.close())
+  const room = openRoom(options.store, latest, bursts, now)
   await app.register(
     async api => {
       addAnswers(api, options.log)
@@ -41,7 +45,7 @@ export const query: FastifyPluginAsync<QueryOptions> = async (app, options) => {
         },
       })
       addRoutes(api, room)
-      await addLive(api, options.ingest.onWritten)
+      await addLive(api, onWritten, bursts.onChange)
       api.get('/openapi.json', { schema: { hide: true } }, () => api.swagger())
     },
     { prefix: '/api/v1' },

@@ -1,6 +1,6 @@
 /** Names the store has heard of: what a scope may name, and what is offered instead of a name it has not. */
 import type { Latest } from '../ingest/latest.ts'
-import type { Job, Node } from '../ingest/records.ts'
+import type { Burst, Job, Node } from '../ingest/records.ts'
 import type { Asker } from './asker.ts'
 import { readNodeRecords } from './inventory.ts'
 import { readFirst, readLastSeen } from './measured.ts'
@@ -15,6 +15,8 @@ export interface Known {
   lastSeen(asker: Asker, cluster: string): Promise<Map<string, number>>
   /** What the nodes are, as their collectors and the scheduler told it. */
   records(asker: Asker, cluster: string): Promise<Map<string, Partial<Node>>>
+  /** A closer look by its id. */
+  burst(asker: Asker, cluster: string, id: string): Promise<Burst | undefined>
   /** First moment that the cluster was measured; null before. */
   first(asker: Asker, cluster: string): Promise<number | null>
 }
@@ -39,6 +41,7 @@ export function openKnown(latest: Latest): Known {
     },
     lastSeen: keep(readLastSeen),
     records: keep(readNodeRecords, RECORDS_KEPT_MS),
+    burst: readBurst,
     first: keep(readFirst),
   }
 }
@@ -109,6 +112,19 @@ export interface KnownJob {
   /** What rows of samples and processes may call it: the id people type and the kernel's. */
   ids: string[]
   nodes: string[]
+}
+
+/** `record` was written by ingest from a Burst of ours. */
+export function parseBurst(record: string): Burst {
+  return JSON.parse(record) as Burst
+}
+
+async function readBurst(asker: Asker, cluster: string, id: string): Promise<Burst | undefined> {
+  const [row] = await asker.rows<{ record: string }>(
+    'burst by id',
+    sql`SELECT record FROM bursts FINAL WHERE cluster = ${cluster} AND id = ${id}`,
+  )
+  return row && parseBurst(row.record)
 }
 
 /** `record` was written by ingest from a checked Job. */

@@ -3,19 +3,19 @@
  * is one frame. A slow reader loses frames, never the server its memory: while its socket holds more than MAX_WAITING bytes
  * frames are dropped and counted, and the next one that goes says how many.
  */
-import websocket from '@fastify/websocket'
 import { Ajv } from 'ajv'
 import type { FastifyInstance } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
+import { webSocket } from '../ingest/controldoor.ts'
 import type { EntityPoint } from '../ingest/latest.ts'
 import { COLUMNS } from '../ingest/metrics.ts'
-import { LiveAsk, type LivePoints } from './api.ts'
+import { type Burst, LiveAsk, type LiveBurst, type LivePoints } from './api.ts'
 
+type OnBurst = (listener: (burst: Burst) => void) => () => void
 export type OnWritten = (listener: (points: readonly EntityPoint[]) => void) => () => void
 
 const MAX_READERS = 500
 const MAX_WAITING = 1 << 20
-const MAX_ASK_BYTES = 256 << 10
 const PING_MS = 30_000
 
 const isAsk = new Ajv({ strict: false }).compile<LiveAsk>(LiveAsk)
@@ -70,6 +70,13 @@ class Reader {
     for (const [time, together] of byTime) this.#send(ask, time, together)
   }
 
+  tellBurst(burst: Burst): void {
+    const ask = this.#ask
+    if (ask?.bursts !== true || ask.cluster !== burst.cluster || this.#socket.bufferedAmount > MAX_WAITING) return
+    const frame: LiveBurst = { burst }
+    this.#socket.send(JSON.stringify(frame))
+  }
+
   #send(ask: LiveAsk, time: number, points: readonly EntityPoint[]): void {
     const frame: LivePoints = {
       cluster: ask.cluster,
@@ -114,11 +121,14 @@ function parseAsk(text: string): LiveAsk | string {
   return wrong === undefined ? ask : `metric ${wrong} is not a column of entity node; see /api/v1/catalogue`
 }
 
-export async function addLive(app: FastifyInstance, onWritten: OnWritten): Promise<void> {
-  await app.register(websocket, { options: { maxPayload: MAX_ASK_BYTES } })
+export async function addLive(app: FastifyInstance, onWritten: OnWritten, onBurst: OnBurst): Promise<void> {
+  await app.register(webSocket)
   const readers = new Set<Reader>()
   const stop = onWritten(points => {
     for (const reader of readers) reader.tell(points)
+  })
+  const stopBursts = onBurst(burst => {
+    for (const reader of readers) reader.tellBurst(burst)
   })
   const pings = setInterval(() => {
     for (const reader of readers) reader.ping()
@@ -126,6 +136,7 @@ export async function addLive(app: FastifyInstance, onWritten: OnWritten): Promi
   pings.unref()
   app.addHook('preClose', async () => {
     stop()
+    stopBursts()
     clearInterval(pings)
     for (const reader of readers) reader.close()
   })

@@ -4,6 +4,7 @@ import type { FastifyInstance } from 'fastify'
 import type { TSchema } from 'typebox'
 import * as api from './api.ts'
 import * as asks from './asks.ts'
+import { readBurst, readBursts, startBurst, stopBurst } from './burstplan.ts'
 import { readCategories } from './categories.ts'
 import { readCatalogue, readClusters } from './clusters.ts'
 import type { Room } from './desk.ts'
@@ -37,6 +38,7 @@ export function addRoutes(app: FastifyInstance, room: Room): void {
   addClusterRoutes(app, room)
   addStackRoutes(app, room)
   addJobRoutes(app, room)
+  addBurstRoutes(app, room)
 }
 
 function addClusterRoutes(app: FastifyInstance, { desk }: Room): void {
@@ -118,5 +120,29 @@ function addJobRoutes(app: FastifyInstance, { desk }: Room): void {
     '/jobs/:id/categories',
     about("A job's time by category", asks.JobId, asks.CategoriesAsk, api.Categories),
     r => readCategories(desk(r.signal), { ...r.query, job: r.params.id }),
+  )
+}
+
+function addBurstRoutes(app: FastifyInstance, { desk }: Room): void {
+  const route = app.withTypeProvider<TypeBoxTypeProvider>()
+  const started = { body: asks.BurstAsk, response: { 201: api.Burst, ...refusals } }
+  route.post(
+    '/bursts',
+    {
+      schema: {
+        summary: 'Look closer: sample a process, a rank, a job or nodes at a high rate for a while',
+        ...started,
+      },
+    },
+    async (r, reply) => reply.code(201).send(await startBurst(desk(r.signal), r.body, '')),
+  )
+  route.get('/bursts', question('Closer looks, newest first', asks.BurstsAsk, api.Bursts), r =>
+    readBursts(desk(r.signal), r.query),
+  )
+  route.get('/bursts/:id', about('One closer look', asks.BurstId, asks.OfCluster, api.Burst), r =>
+    readBurst(desk(r.signal), r.params.id, r.query.cluster),
+  )
+  route.delete('/bursts/:id', about('Stop a closer look', asks.BurstId, asks.OfCluster, api.Burst), r =>
+    stopBurst(desk(r.signal), r.params.id, r.query.cluster),
   )
 }

@@ -42,7 +42,8 @@ export async function resolveScope(asker: Asker, known: Known, scope: Scope): Pr
   const cluster = await resolveCluster(asker, known, scope.cluster)
   const namedNodes = scope.node === undefined ? undefined : await resolveNodes(asker, known, cluster, scope.node)
   const job = scope.job === undefined ? undefined : await resolveJob(asker, cluster, scope.job)
-  const window = windowOf(scope, job, asker.nowMs)
+  const burst = scope.burst ? await resolveBurst(asker, known, cluster, scope.burst) : undefined
+  const window = windowOf(scope, burst ?? (job && spanOf(job, asker.nowMs)), asker.nowMs)
   const ownSpan = job !== undefined && scope.to === undefined
   const user = scope.user === undefined ? undefined : await resolveUser(asker, cluster, scope.user, window)
   const nodes = namedNodes ?? (job && job.nodes.length > 0 ? job.nodes : user?.nodes)
@@ -95,8 +96,14 @@ export function spanOf(job: KnownJob, nowMs: number): Window {
   return checkWindow(from, Math.max(endMs ?? nowMs, from + 1))
 }
 
-function windowOf(scope: Scope, job: KnownJob | undefined, nowMs: number): Window {
-  const own = job ? spanOf(job, nowMs) : undefined
+async function resolveBurst(asker: Asker, known: Known, cluster: string, id: string): Promise<Window> {
+  const burst = await known.burst(asker, cluster, id)
+  if (!burst) throw notFound(`burst ${id} is not known; /api/v1/bursts lists those there are`)
+  return checkWindow(burst.from, burst.to)
+}
+
+/** As asked, else its own: of the burst or the job that is asked for. */
+function windowOf(scope: Scope, own: Window | undefined, nowMs: number): Window {
   const to = scope.to ?? own?.to ?? nowMs
   const from = scope.from ?? (scope.to === undefined ? own?.from : undefined) ?? Math.max(0, to - HOUR)
   return checkWindow(from, to)

@@ -35,6 +35,22 @@ export function parseCgroup(text: string): Claim | undefined {
   return found
 }
 
+/**
+ * The control group that holds all of the process's job, in the hierarchy that perf(1) can watch (v2): the shortest beginning of
+ * the path that names it. undefined where the job has none there.
+ */
+export function parseJobGroup(text: string): string | undefined {
+  const path =
+    text
+      .split('\n')
+      .find(line => line.startsWith('0::/'))
+      ?.slice(3) ?? ''
+  const job = parsePath(path)?.job
+  const names = path.split('/')
+  const ends = names.findIndex((_, i) => parsePath(names.slice(0, i + 1).join('/'))?.job === job)
+  return job === undefined || ends < 0 ? undefined : names.slice(0, ends + 1).join('/')
+}
+
 function parsePath(path: string): Claim | undefined {
   if (path === '/' || path === '') return undefined
   return slurm(path) ?? pbs(path) ?? gridEngine(path)

@@ -53,6 +53,7 @@ export const RETENTION_OF: Readonly<Record<string, keyof Retention>> = {
   frames: 'stacks',
   stacks: 'stacks',
   samples: 'samples',
+  bursts: 'samples',
   function_minutes: 'rollups',
   series: 'points',
   series_points: 'points',

@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { gunzipSync } from 'node:zlib'
 import fastify from 'fastify'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { openControl } from '../../ingest/control.ts'
 import { LatestValues } from '../../ingest/latest.ts'
 import { type QueryOptions, type Question, type Store, StoreError } from '../../ingest/store.ts'
 import { query } from '../../query/index.ts'
@@ -107,7 +108,7 @@ describe('the page', () => {
     const store = { ...place.store }
     await app.register(query, {
       store,
-      ingest: { latest: new LatestValues(), onWritten: () => () => {} },
+      ingest: idleIngest(),
       log: quiet,
       uiDir: '/nowhere',
     })
@@ -136,8 +137,7 @@ describe('a question on its way', () => {
     }
     const store: Store = { ...place.store, query: wait, queryColumns: wait }
     const app = fastify()
-    const ingest = { latest: new LatestValues(), onWritten: () => () => {} }
-    await app.register(query, { store, ingest, log: quiet, now: () => T0 })
+    await app.register(query, { store, ingest: idleIngest(), log: quiet, now: () => T0 })
     return { app, asked: () => asked.filter(a => a.name === stuck) }
   }
 
@@ -175,6 +175,13 @@ describe('a question on its way', () => {
     expect(failed.body).not.toContain('secret')
     await broken.app.close()
   })
+})
+
+const idleIngest = () => ({
+  latest: new LatestValues(),
+  onWritten: () => () => {},
+  control: openControl('alpha', quiet),
+  keepBurst: async () => {},
 })
 
 async function until(there: () => boolean): Promise<void> {

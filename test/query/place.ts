@@ -6,8 +6,9 @@ import { Ajv, type ValidateFunction } from 'ajv'
 import fastify, { type FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { afterAll, expect } from 'vitest'
+import { openControl } from '../../ingest/control.ts'
 import { type Ingest, openIngest } from '../../ingest/index.ts'
-import { type EntityPoint, type Latest, LatestValues } from '../../ingest/latest.ts'
+import { type EntityPoint, LatestValues } from '../../ingest/latest.ts'
 import { mendRollups } from '../../ingest/mend.ts'
 import { restoreLatest } from '../../ingest/restore.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
@@ -57,7 +58,9 @@ export async function openPlace(options: { uiDir?: string } = {}): Promise<Place
     const written = (points: readonly EntityPoint[]) => {
       for (const listener of listeners) listener(points)
     }
-    return { latest, onWritten, written, close: async () => {} }
+    const keepBurst = () => Promise.reject(new Error('bursts are kept by ingest: openIngestedPlace'))
+    const control = openControl('alpha', quiet)
+    return { latest, onWritten, control, keepBurst, written, close: async () => {} }
   })
   return place
 }
@@ -65,8 +68,8 @@ export async function openPlace(options: { uiDir?: string } = {}): Promise<Place
 /** The same before the real ingest, at the clock of this machine. */
 export async function openIngestedPlace(): Promise<{ place: Place; ingest: Ingest }> {
   const { place, feed } = await openPlaceWith({}, async (store, now) => {
-    const ingest = await openIngest({ store, log: loud, now, defaultCluster: 'alpha' })
-    return { latest: ingest.latest, onWritten: ingest.onWritten, close: ingest.close, ingest }
+    const ingest = await openIngest({ store, log: loud, now, defaultCluster: 'alpha', config: { flushMs: 20 } })
+    return { ...ingest, ingest }
   })
   place.clock.now = Date.now()
   return { place, ingest: feed.ingest }
@@ -74,9 +77,7 @@ export async function openIngestedPlace(): Promise<{ place: Place; ingest: Inges
 
 type Listener = (points: readonly EntityPoint[]) => void
 
-interface Feed {
-  latest: Latest
-  onWritten(listener: Listener): () => void
+interface Feed extends Pick<Ingest, 'latest' | 'onWritten' | 'control' | 'keepBurst'> {
   written?: Listener
   close(): Promise<void>
 }

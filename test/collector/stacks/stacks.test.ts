@@ -59,7 +59,8 @@ describe('startStacks', () => {
     const stacks = await startStacks(OPTIONS, deps)
     expect(stacks.refused).toEqual(['no addon', 'broken'])
     expect(stacks.status()).toEqual({ sampler: second.status })
-    expect(stacks.startBurst({ burst: 'b', hz: 99, durationMs: 1, target: 'node' })).toEqual({
+    const watch = { keeps: () => true, sent: () => {} }
+    expect(stacks.startBurst({ burst: 'b', hz: 99, durationMs: 1, target: 'node' }, watch)).toEqual({
       absent: 'bursts need the sampler addon; no addon',
     })
     await stacks.stop()
