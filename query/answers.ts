@@ -19,8 +19,8 @@ interface Refusal {
 }
 
 function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): FastifyReply {
-  // Nobody reads it any more.
-  if (request.signal.aborted) return reply.code(499).send()
+  // Nobody reads it any more. (A body that has been read ends the signal too: nodejs.org/api/http.html#event-close_3)
+  if (request.method === 'GET' && request.signal.aborted) return reply.code(499).send()
   const { status, code, message } = refusalOf(error)
   if (status >= 500) log.error({ err: error, url: request.url, status }, 'query: failed')
   return reply.code(status).send({ error: { code, message } })

@@ -134,7 +134,7 @@ function addBurstRoutes(app: FastifyInstance, { desk }: Room): void {
         ...started,
       },
     },
-    async (r, reply) => reply.code(201).send(await startBurst(desk(r.signal), r.body, '')),
+    async (r, reply) => reply.code(201).send(await startBurst(desk(undefined), r.body, '')),
   )
   route.get('/bursts', question('Closer looks, newest first', asks.BurstsAsk, api.Bursts), r =>
     readBursts(desk(r.signal), r.query),
@@ -143,6 +143,6 @@ function addBurstRoutes(app: FastifyInstance, { desk }: Room): void {
     readBurst(desk(r.signal), r.params.id, r.query.cluster),
   )
   route.delete('/bursts/:id', about('Stop a closer look', asks.BurstId, asks.OfCluster, api.Burst), r =>
-    stopBurst(desk(r.signal), r.params.id, r.query.cluster),
+    stopBurst(desk(undefined), r.params.id, r.query.cluster),
   )
 }
