@@ -124,6 +124,10 @@ export const CollectorConfig = Type.Object(
     ),
     processes: ProcessesConfig,
     perCore: Type.Boolean({ default: true, description: 'CPU modes of each core too, not only of the node' }),
+    jobBandwidth: Type.Boolean({
+      default: false,
+      description: 'memory bandwidth of each job by a monitoring group of resctrl, which is written for it',
+    }),
     counters: Type.String({
       default: '',
       pattern: '^((ipc|cache|flops)(,(ipc|cache|flops))*)?$',

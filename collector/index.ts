@@ -16,6 +16,7 @@ import { type Attribution, openAttribution } from './attribution.ts'
 import type { CollectorConfig } from './config.ts'
 import { type Control, startControl } from './control.ts'
 import { readInventory, startInventory } from './inventory.ts'
+import { openJobPower } from './jobpower.ts'
 import type { OpenWire } from './line.ts'
 import { type Meter, openMeter } from './meter.ts'
 import { type Outbox, type OutboxCounters, openOutbox, type Send } from './outbox.ts'
@@ -90,6 +91,7 @@ class NodeCollector implements Collector {
   private readonly outbox: Outbox
   private readonly startedMs: number
   private readonly closing: (() => Promise<void> | void)[] = []
+  private readonly jobPower = openJobPower()
   private panel: Panel | undefined
   private attribution: Attribution | undefined
   private polling: Polling | undefined
@@ -121,6 +123,7 @@ class NodeCollector implements Collector {
       roots: this.config.roots,
       perCore: this.config.perCore,
       counters: this.config.counters,
+      jobBandwidth: this.config.jobBandwidth,
       log: this.log,
       sources: isLinux ? SOURCES : PORTABLE_SOURCES,
       onChange: () => inventory.update(),
@@ -248,6 +251,7 @@ class NodeCollector implements Collector {
 
   private read(tick: Tick): { readings: Reading[]; processes: ReturnType<Processes['read']>['processes'] } {
     const readings = this.panel?.read(tick) ?? []
+    readings.push(...this.jobPower.next(readings))
     const table = this.panel?.attempt('processes', () => this.processes?.read(tick))
     readings.push(...(table?.readings ?? []))
     this.before = tick

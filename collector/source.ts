@@ -26,6 +26,7 @@ import { openNvidiaSmi } from './sources/gpunvidia.ts'
 import { openHostPower } from './sources/hostpower.ts'
 import { openHugepages } from './sources/hugepages.ts'
 import { openInfiniband } from './sources/infiniband.ts'
+import { openJobBandwidth } from './sources/jobbandwidth.ts'
 import { openLoad } from './sources/load.ts'
 import { openLustre } from './sources/lustre.ts'
 import { openMemory } from './sources/memory.ts'
@@ -84,6 +85,8 @@ export interface SourceOptions {
   perCore: boolean
   /** Groups of hardware counters, `ipc,cache,flops`; '' or absent: none. */
   counters?: string
+  /** A monitoring group of resctrl for each job. */
+  jobBandwidth?: boolean
   log: Logger
   /** For programs that a source asks (PATH); absent: the usual directories. */
   env?: Readonly<Record<string, string | undefined>>
@@ -111,6 +114,7 @@ export const SOURCES: readonly { name: string; open: OpenSource }[] = [
   { name: 'lustre', open: openLustre },
   { name: 'gpfs', open: openGpfs },
   { name: 'bandwidth', open: openBandwidth },
+  { name: 'job bandwidth', open: options => openJobBandwidth(options) },
   { name: 'memory controllers', open: options => openControllers(options) },
   { name: 'counters', open: options => openCounters(options) },
   { name: 'power', open: openPower },

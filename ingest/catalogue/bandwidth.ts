@@ -46,8 +46,8 @@ const ofJob = (which: Which): Metric =>
     {
       column: `memory_bandwidth_${which}`,
       unit: 'bytes/s',
-      meaning: `bytes a second between caches and ${WHICH[which]}, by the CPUs of the job`,
-      source: '/sys/fs/resctrl/mon_groups/jobsight_*, of collector.resctrl.jobs',
+      meaning: `bytes a second between caches and ${WHICH[which]}, for the job`,
+      source: '/sys/fs/resctrl/mon_groups/jobsight_*, of collector.jobBandwidth',
     },
   )
 
