@@ -2,7 +2,7 @@
  * Closer looks on this node: an order -> a session of the stack sampler beside the continuous one, its windows cut down to
  * what was asked for, and news of how it goes. This side holds to its own bounds, whoever asks.
  *
- *   process   events of that process only
+ *   process   events of that process, and of all that descend from it
  *   job       events of the job's control group where it has one of its own, else of the node; other processes' stacks are left out
  *   cgroup    events of that control group
  *   node      everything
@@ -10,7 +10,7 @@
 import type { Logger } from 'pino'
 import { BURST_LIMITS, type BurstNews, type BurstOrder, type BurstTarget } from '../ingest/records.ts'
 import type { Charge } from './profiles.ts'
-import type { Burst, SampledProcess, BurstTarget as SampledTarget } from './sampler.ts'
+import type { Burst, BurstTarget as SampledTarget } from './sampler.ts'
 import type { Stacks } from './stacks.ts'
 
 export interface BurstsOptions {
@@ -127,7 +127,7 @@ class NodeBursts implements Bursts {
     const burst = this.deps.stacks.startBurst(
       { burst: order.id, hz: order.hz, durationMs: order.seconds * 1000, target: this.sampledTarget(order.target) },
       {
-        keeps: (process, charge) => keeps(order.target, process, charge),
+        keeps: (_, charge) => keeps(order.target, charge),
         sent: (samples, lost) => {
           news.samples += samples
           news.lost += lost
@@ -173,8 +173,7 @@ class NodeBursts implements Bursts {
   }
 }
 
-function keeps(target: BurstTarget, process: SampledProcess, charge: Charge): boolean {
-  if (target.kind === 'process') return process.pid === target.pid
+function keeps(target: BurstTarget, charge: Charge): boolean {
   if (target.kind !== 'job') return true
   return target.ids.includes(charge.job) && (target.rank === undefined || charge.rank === target.rank)
 }

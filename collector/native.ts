@@ -5,7 +5,8 @@
 import { existsSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { fileURLToPath } from 'node:url'
-import type { Burst, BurstOptions, Sampler, SamplerOptions, StackWindow, StartSampler } from './sampler.ts'
+import { BURST_LIMITS } from '../ingest/records.ts'
+import type { Burst, BurstOptions, BurstTarget, Sampler, SamplerOptions, StackWindow, StartSampler } from './sampler.ts'
 
 interface NativeOptions {
   hz: number
@@ -17,13 +18,14 @@ interface NativeOptions {
   sideBand: boolean
   burst: string
   durationMs?: number
-  pid?: number
+  /** With all that descend from them. Neither of the two: the node. */
+  pids?: readonly number[]
   cgroup?: string
 }
 
 interface NativeSampler {
   /** Throws with the advice to show when the kernel refuses. */
-  openSession(options: NativeOptions): { id: number; clock: string }
+  openSession(options: NativeOptions): { id: number; clock: string; hz: number }
   closeSession(id: number): void
   drain(): StackWindow[]
   isAlive(): boolean
@@ -47,7 +49,6 @@ interface Addon {
 /** The first window is shorter, so that a page that was just opened fills soon. */
 const FIRST_WINDOW_MS = 3000
 const BURST_WINDOW_MS = 5000
-const MOST_BURST_HZ = 2000
 
 /** Beside this file's root in the sources, one folder up from dist/ when compiled. */
 const ADDON_PATHS = ['../native/jobsight.node', '../../native/jobsight.node']
@@ -63,7 +64,7 @@ export const startNative: StartSampler = async options => {
       sideBand: true,
       burst: '',
     })
-    return samplerOf(native, options, session.clock)
+    return samplerOf(native, { ...options, hz: session.hz }, session.clock)
   } catch (error) {
     native.close()
     return { absent: reasonOf(error) }
@@ -89,23 +90,45 @@ function samplerOf(native: NativeSampler, options: SamplerOptions, clock: string
 }
 
 function startBurst(native: NativeSampler, options: SamplerOptions, burst: BurstOptions): Burst | { absent: string } {
-  const { target } = burst
+  const bad = badBurst(burst)
+  if (bad) return { absent: bad }
+  const windowMs = burst.windowMs ?? Math.min(BURST_WINDOW_MS, burst.durationMs)
   try {
-    const session = native.openSession({
-      hz: Math.min(burst.hz, MOST_BURST_HZ),
-      windowMs: burst.windowMs ?? Math.min(BURST_WINDOW_MS, burst.durationMs),
-      firstWindowMs: burst.windowMs ?? Math.min(BURST_WINDOW_MS, burst.durationMs),
+    const { id, hz } = native.openSession({
+      hz: burst.hz,
+      windowMs,
+      firstWindowMs: windowMs,
       stackBytes: burst.stackBytes ?? options.stackBytes,
       includeIdle: false,
       sideBand: false,
       burst: burst.burst,
       durationMs: burst.durationMs,
-      ...(target === 'node' ? {} : target),
+      ...parseTarget(burst.target),
     })
-    return { stop: () => native.closeSession(session.id) }
+    return { hz, endsMs: Date.now() + burst.durationMs, stop: () => native.closeSession(id) }
   } catch (error) {
     return { absent: reasonOf(error) }
   }
+}
+
+/** What is wrong with what was asked for, and what would be right. */
+function badBurst({ burst, hz, durationMs }: BurstOptions): string | undefined {
+  if (burst === '') return 'a burst needs an id: windows without one belong to the continuous profile'
+  const { maxHz, maxSeconds } = BURST_LIMITS
+  if (!Number.isInteger(hz) || hz < 1 || hz > maxHz)
+    return `${hz} Hz: a burst takes 1 to ${maxHz} whole samples a second`
+  if (!(durationMs >= 1 && durationMs <= maxSeconds * 1000))
+    return `${durationMs} ms: a burst lasts up to ${maxSeconds} seconds`
+  return undefined
+}
+
+function parseTarget(target: BurstTarget): Pick<NativeOptions, 'pids' | 'cgroup'> {
+  if (target === 'node') return {}
+  if ('cgroup' in target) return { cgroup: target.cgroup }
+  const pids = 'pid' in target ? [target.pid] : target.pids
+  if (pids.length === 0 || !pids.every(pid => Number.isInteger(pid) && pid > 0))
+    throw new Error(`no such process: ${pids.join(' ') || 'none was named'}`)
+  return { pids }
 }
 
 export function readAddon(): Addon | { absent: string } {

@@ -152,6 +152,7 @@ class Request {
 
   encode(): Uint8Array {
     const { window, sender, dictionary } = this
+    const hz = window.hz ?? sender.hz
     const profile = {
       sampleType: [
         dictionary.string(window.event),
@@ -159,7 +160,7 @@ class Request {
       ],
       timeNs: window.startMs * 1e6,
       durationNs: Math.max(0, Math.round((window.endMs - window.startMs) * 1e6)),
-      periodNs: sender.hz ? Math.round(1e9 / sender.hz) : 0,
+      periodNs: hz ? Math.round(1e9 / hz) : 0,
     }
     const writer = new PbfWriter()
     for (const process of this.processes)

@@ -27,6 +27,8 @@ export interface StackWindow {
   event: string
   /** '' for the continuous profile, else the id of the burst that asked for it. */
   burst: string
+  /** Samples a second and CPU behind it, where that is not the sampler's own rate. */
+  hz?: number
   /** Index 0 is ''. All names below are indices into this. */
   strings: string[]
   processes: SampledProcess[]
@@ -94,24 +96,44 @@ export interface SamplerOptions {
   stackBytes: number
 }
 
-/** What a burst looks at: a process, everything in a cgroup, or the node. */
-export type BurstTarget = { pid: number } | { cgroup: string } | 'node'
+/**
+ * What a burst looks at:
+ *
+ *   { pid }, { pids }  these processes, all their threads, and all that descend from them, now or later
+ *   { cgroup }         all in a cgroup and those below it; its path as /proc/PID/cgroup shows it, of any hierarchy
+ *   'node'             all that runs
+ */
+export type BurstTarget = { pid: number } | { pids: readonly number[] } | { cgroup: string } | 'node'
 
-/** A closer look beside the continuous profile: its windows come from drain() like all others, with `burst` set. */
+/**
+ * A closer look beside the continuous profile, which goes on as if nothing were: the windows of both come from drain(),
+ * those of the burst with `burst` set. A burst whose processes end gives empty windows until its time is over.
+ *
+ *   const burst = stacks.startBurst({ burst: 'b17', hz: 499, durationMs: 30_000, target: { pid: 4711 } })
+ *   if ('absent' in burst) refuse(burst.absent)      // why not, and what to do
+ *   else note(burst.hz, burst.endsMs)                // burst.stop() ends it early; its last window still comes
+ */
 export interface BurstOptions {
-  /** Id that its windows carry. */
+  /** Id that its windows carry; '' is the continuous profile's. */
   burst: string
-  /** Up to 2000. */
+  /** Samples a second and CPU, 1 to BURST_LIMITS.maxHz. */
   hz: number
+  /** Up to BURST_LIMITS.maxSeconds. */
   durationMs: number
   target: BurstTarget
-  /** Default: the sampler's own. */
+  /** Default: 5 s, or the whole burst where that is shorter. */
   windowMs?: number
+  /** Default: the sampler's own. */
   stackBytes?: number
 }
 
 /** A running burst. It ends by itself. */
 export interface Burst {
+  /** What the kernel grants: less than asked for where kernel.perf_event_max_sample_rate is lower. */
+  readonly hz: number
+  /** When it ends by itself, ms since the epoch. Its last window comes a moment later. */
+  readonly endsMs: number
+  /** Ends it now. */
   stop(): void
 }
 

@@ -44,14 +44,14 @@ fn threads() -> String {
 fn main() {
     let argument = |index| std::env::args().nth(index).and_then(|text| text.parse::<u32>().ok());
     let (seconds, hz, only) = (argument(1).unwrap_or(5), argument(2).unwrap_or(99), argument(3));
-    let cgroup = std::env::var("CGROUP").ok().and_then(|path| jobsight::cgroups::directory(&path));
-    let target = cgroup.map_or(Target::Node, Target::Cgroup);
+    let cgroup = std::env::var("CGROUP").ok();
+    let target = cgroup.map_or(Target::Node, |path| jobsight::cgroups::target(&path).expect("a cgroup"));
     let wanted = Wanted { hz, stack_bytes: 16 << 10, include_idle: false, side_band: true, target };
     let window_ns = u64::from(seconds.min(10)) * 1_000_000_000;
     let mut sampler = Sampler::start().expect("threads");
     let first_window_ns = window_ns;
     let options = SessionOptions { wanted, window_ns, first_window_ns, burst: String::new(), duration_ns: None };
-    let (_session, clock) = sampler.open_session(options).expect("a session");
+    let clock = sampler.open_session(options).expect("a session").clock;
     let (start, mut seen_ms) = (Instant::now(), 0.0);
     // Names come later than samples on a busy machine.
     while seen_ms < f64::from(seconds) * 1e3 && start.elapsed() < Duration::from_secs(u64::from(seconds) + 30) {

@@ -2,6 +2,7 @@
 use crate::cgroups;
 use crate::perf::open::{Target, Wanted};
 use crate::sampler::Sampler;
+use crate::sampler::engine::Opened;
 use crate::sampler::session::SessionOptions;
 use crate::symbols::window::{Window, WindowProcess};
 use napi::bindgen_prelude::{Float64Array, Uint8Array, Uint32Array};
@@ -25,7 +26,8 @@ pub struct NativeOptions {
     pub side_band: bool,
     pub burst: String,
     pub duration_ms: Option<u32>,
-    pub pid: Option<u32>,
+    /// Sampled with all that descend from them; absent for all processes.
+    pub pids: Option<Vec<u32>>,
     pub cgroup: Option<String>,
 }
 
@@ -33,6 +35,8 @@ pub struct NativeOptions {
 pub struct NativeSession {
     pub id: u32,
     pub clock: String,
+    /// As the kernel grants it.
+    pub hz: u32,
 }
 
 #[napi(object, object_from_js = false)]
@@ -86,6 +90,7 @@ pub struct NativeWindow {
     pub end_ms: f64,
     pub event: String,
     pub burst: String,
+    pub hz: u32,
     pub strings: Vec<String>,
     pub processes: Vec<NativeProcess>,
     pub frames: NativeFrames,
@@ -115,8 +120,8 @@ impl NativeSampler {
     pub fn open_session(&mut self, options: NativeOptions) -> Result<NativeSession> {
         let options = session_options(options)?;
         let sampler = self.sampler.as_mut().ok_or_else(closed)?;
-        let (id, clock) = sampler.open_session(options).map_err(Error::from_reason)?;
-        Ok(NativeSession { id, clock: clock.to_string() })
+        let Opened { id, clock, hz } = sampler.open_session(options).map_err(Error::from_reason)?;
+        Ok(NativeSession { id, clock: clock.to_string(), hz })
     }
 
     #[napi]
@@ -143,11 +148,9 @@ impl NativeSampler {
 
 fn session_options(options: NativeOptions) -> Result<SessionOptions> {
     let ns = |ms: u32| u64::from(ms.max(1)) * 1_000_000;
-    let target = match (options.pid, options.cgroup) {
-        (Some(pid), _) => Target::Process(pid),
-        (None, Some(path)) => Target::Cgroup(
-            cgroups::directory(&path).ok_or_else(|| Error::from_reason(format!("there is no cgroup {path}")))?,
-        ),
+    let target = match (options.pids, options.cgroup) {
+        (Some(pids), _) => Target::Processes(pids),
+        (None, Some(path)) => cgroups::target(&path).map_err(Error::from_reason)?,
         (None, None) => Target::Node,
     };
     let NativeOptions { hz, stack_bytes, include_idle, side_band, burst, .. } = options;
@@ -172,6 +175,7 @@ fn native_window(window: Window) -> NativeWindow {
         end_ms: window.end_ms,
         event: "cpu".to_string(),
         burst: window.burst,
+        hz: window.hz,
         strings: window.strings,
         processes: window.processes.into_iter().map(native_process).collect(),
         frames: NativeFrames {

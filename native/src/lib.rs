@@ -12,6 +12,7 @@
 pub mod arch;
 pub mod cgroups;
 pub mod elf;
+pub mod family;
 pub mod fold;
 pub mod image;
 pub mod maps;

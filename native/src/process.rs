@@ -1,5 +1,6 @@
 //! The processes of the node as the kernel's side-band tells of them, completed from /proc for those older than us.
 use crate::cgroups::Cgroups;
+use crate::family::Families;
 use crate::fold::SampledProcess;
 use crate::maps::{Map, MappedFile, Maps, parse_maps};
 use crate::modules::Binary;
@@ -35,6 +36,8 @@ pub struct Processes {
     next_serial: u64,
     cgroups: Cgroups,
     clock: StartClock,
+    /// Whom each session looks at.
+    pub families: Families,
     /// Who exited last on each CPU: what runs on for a dead task has no pid any more.
     last_exit: FxHashMap<u32, (u32, u32)>,
 }
@@ -48,8 +51,8 @@ const NO_PID: u32 = u32::MAX;
 
 impl Default for Processes {
     fn default() -> Self {
-        let (by_pid, replaced, cgroups, last_exit) = Default::default();
-        Processes { by_pid, replaced, next_serial: 1, cgroups, clock: StartClock::read(), last_exit }
+        let (by_pid, replaced, cgroups, families, last_exit) = Default::default();
+        Processes { by_pid, replaced, next_serial: 1, cgroups, clock: StartClock::read(), families, last_exit }
     }
 }
 
@@ -63,6 +66,7 @@ impl Processes {
                 if pid == parent {
                     self.thread_started(pid, tid, parent_tid);
                 } else {
+                    self.families.forked(pid, parent);
                     self.forked(pid, parent, tid, parent_tid, time_ns);
                 }
             }

@@ -6,7 +6,7 @@ pub mod state;
 use crate::start::clock_ns;
 use crate::symbols::thread::{Mailbox, Names};
 use crate::symbols::window::Window;
-use engine::{Command, Engine};
+use engine::{Command, Engine, Opened};
 use session::SessionOptions;
 use state::State;
 use std::io;
@@ -53,13 +53,12 @@ impl Sampler {
         unsafe { libc::write(self.wake.as_raw_fd(), (&raw const one).cast(), 8) };
     }
 
-    /// Starts a session: its number and the clock it samples by, or why not.
-    pub fn open_session(&mut self, options: SessionOptions) -> Result<(u32, &'static str), String> {
+    /// Starts a session, or says why not.
+    pub fn open_session(&mut self, options: SessionOptions) -> Result<Opened, String> {
         self.next_session += 1;
         let (id, (reply, answer)) = (self.next_session, channel());
         self.send(Command::Start { id, options, reply });
-        let clock = answer.recv().map_err(|_| "the sampler's thread has ended".to_string())??;
-        Ok((id, clock))
+        answer.recv().map_err(|_| "the sampler's thread has ended".to_string())?
     }
 
     /// The windows of all sessions that have ended since the last call.

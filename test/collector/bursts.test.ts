@@ -47,7 +47,8 @@ async function openNode(more: Partial<ControlDeps> & { limits?: typeof LIMITS } 
     drain: () => windows.splice(0),
     startBurst: options => {
       asked.push(options)
-      return { stop: () => void stopped.push(options.burst) }
+      const endsMs = Date.now() + options.durationMs
+      return { hz: options.hz, endsMs, stop: () => void stopped.push(options.burst) }
     },
     stop: async () => {},
   }

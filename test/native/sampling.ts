@@ -5,7 +5,15 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { startNative } from '../../collector/native.ts'
-import type { BurstTarget, Sampler, SamplerCounters, SamplerOptions, StackWindow } from '../../collector/sampler.ts'
+import type {
+  Burst,
+  BurstOptions,
+  BurstTarget,
+  Sampler,
+  SamplerCounters,
+  SamplerOptions,
+  StackWindow,
+} from '../../collector/sampler.ts'
 import { FRAME_KINDS, type Frame } from '../../ingest/records.ts'
 
 export interface SampledStack {
@@ -70,24 +78,51 @@ export async function sample(
   } = {},
 ): Promise<Sampled> {
   const { burst, env, ...samplerOptions } = options
-  const sampler = await startNative({ ...OPTIONS, ...samplerOptions })
-  if ('absent' in sampler) throw new Error(sampler.absent)
+  let pid = 0
+  const sampled = await sampleWhile(samplerOptions, async sampler => {
+    const program = start(command, env)
+    pid = program.pid
+    if (burst) startBurst(sampler, { hz: burst.hz, target: burst.target ?? { pid } })
+    await program.ended
+    return burst ? ['', 'b'] : ['']
+  })
+  return { pid, ...sampled }
+}
+
+export interface Started {
+  pid: number
+  ended: Promise<unknown>
+  kill(): void
+}
+
+export function start(command: readonly string[], env: Record<string, string> = {}): Started {
   const [program = '', ...args] = command
   const child = spawn(program, args, { stdio: ['ignore', 'ignore', 'inherit'], env: { ...process.env, ...env } })
-  const pid = child.pid ?? 0
-  if (burst) {
-    const started = sampler.startBurst?.({
-      burst: 'b',
-      hz: burst.hz,
-      durationMs: 60_000,
-      target: burst.target ?? { pid },
-    })
-    if (!started || 'absent' in started) throw new Error(started?.absent ?? 'no bursts')
+  const ended = new Promise((resolve, reject) => child.on('exit', resolve).on('error', reject))
+  return { pid: child.pid ?? 0, ended, kill: () => child.kill('SIGKILL') }
+}
+
+/** Starts the burst 'b', which must not be refused. */
+export function startBurst(sampler: Sampler, options: Partial<BurstOptions> & Pick<BurstOptions, 'target'>): Burst {
+  const started = sampler.startBurst?.({ burst: 'b', hz: 499, durationMs: 60_000, ...options })
+  if (!started || 'absent' in started) throw new Error(started?.absent ?? 'no bursts')
+  return started
+}
+
+/** Samples the node while `act` runs, which returns the profiles that it wants to the end: '' and ids of bursts. */
+export async function sampleWhile(
+  options: Partial<SamplerOptions>,
+  act: (sampler: Sampler) => Promise<string[]>,
+): Promise<Omit<Sampled, 'pid'>> {
+  const sampler = await startNative({ ...OPTIONS, ...options })
+  if ('absent' in sampler) throw new Error(sampler.absent)
+  try {
+    const bursts = await act(sampler)
+    const windows = await drainUntil(sampler, Date.now(), bursts)
+    return { stacks: windows.flatMap(stacksOf), counters: sumOf(windows) }
+  } finally {
+    await sampler.stop()
   }
-  await new Promise((resolve, reject) => child.on('exit', resolve).on('error', reject))
-  const windows = await drainUntil(sampler, Date.now(), burst ? ['', 'b'] : [''])
-  await sampler.stop()
-  return { pid, stacks: windows.flatMap(stacksOf), counters: sumOf(windows) }
 }
 
 /** Until of each profile a window has come that ends after `timeMs`; names come later than samples on a busy machine. */

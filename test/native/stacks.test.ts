@@ -395,19 +395,6 @@ describe.skipIf(absent)('Python functions are in their stacks', () => {
   }
 })
 
-describe.skipIf(absent)('a burst', () => {
-  it('looks at one process closely, beside the continuous profile', async () => {
-    const program = workshop.compile('flat.c', 'close', ...PLAIN)
-    const sampled = await sample([program, SECONDS], { hz: 49, burst: { hz: 1999 } })
-    const [burst, continuous] = ['b', ''].map(id => sampled.stacks.filter(stack => stack.burst === id))
-    expectRight(burst ?? [], FLAT)
-    expect(new Set(burst?.map(stack => stack.pid))).toEqual(new Set([sampled.pid]))
-    const count = (stacks: readonly SampledStack[] = []) =>
-      stacks.filter(s => s.pid === sampled.pid).reduce((n, s) => n + s.count, 0)
-    expect(count(burst)).toBeGreaterThan(10 * count(continuous))
-  })
-})
-
 describe.skipIf(absent)('time', () => {
   it('is the sum of periods', async () => {
     const sampled = await sample([workshop.compile('flat.c', 'timed', ...PLAIN), '1.5'])

@@ -5,6 +5,7 @@ use super::cpus::read_online_cpus;
 use super::expected::Expected;
 use super::ring::Ring;
 use crate::arch::register_mask;
+use crate::family::threads;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
@@ -13,8 +14,9 @@ use std::path::PathBuf;
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
     Node,
-    Process(u32),
-    /// Directory of the cgroup.
+    /// These, and all that descend from them.
+    Processes(Vec<u32>),
+    /// Directory of the cgroup, in the hierarchy that perf events know.
     Cgroup(PathBuf),
 }
 
@@ -60,7 +62,7 @@ const SMALLEST_RING: usize = 64 << 10;
 const LARGEST_RING: usize = 16 << 20;
 /// All rings of a session together; beyond, the drain thread is woken more often.
 const ALL_RINGS: usize = 96 << 20;
-/// A process with more events than this (threads x CPUs) is watched by events of the node, filtered by pid.
+/// Processes with more events than this (threads x CPUs) are watched by events of the node, filtered by pid.
 const MOST_THREAD_EVENTS: usize = 1024;
 const IOC_SET_OUTPUT: libc::c_ulong = 0x2405;
 
@@ -80,7 +82,7 @@ fn attributes(wanted: &Wanted, hardware: bool, extras: u64) -> Attr {
         flags |= FLAG_MMAP | FLAG_MMAP2 | FLAG_COMM | FLAG_COMM_EXEC | FLAG_TASK | (extras & FLAG_BUILD_ID);
         flags |= extras & FLAG_CGROUP;
     }
-    if matches!(wanted.target, Target::Process(_)) {
+    if matches!(wanted.target, Target::Processes(_)) {
         flags |= FLAG_INHERIT;
     }
     let mut sample_type = SAMPLE_IP | SAMPLE_TID | SAMPLE_TIME | SAMPLE_CPU | SAMPLE_PERIOD | SAMPLE_CALLCHAIN;
@@ -148,15 +150,16 @@ impl Events {
         let cpus = read_online_cpus();
         let first = *cpus.first().ok_or_else(|| OpenError("no CPU in /sys/devices/system/cpu/online".into()))?;
         let mut target = wanted.target.clone();
-        if let Target::Process(pid) = target {
-            if threads(pid).is_empty() {
-                return Err(OpenError(format!("process {pid} is gone")));
+        if let Target::Processes(pids) = &target {
+            let threads: usize = pids.iter().map(|&pid| threads(pid).len()).sum();
+            if threads == 0 {
+                return Err(OpenError("the process is gone".into()));
             }
-            if threads(pid).len() * cpus.len() > MOST_THREAD_EVENTS {
+            if threads * cpus.len() > MOST_THREAD_EVENTS {
                 target = Target::Node;
             }
         }
-        let wanted = Wanted { target, ..wanted.clone() };
+        let wanted = Wanted { target, hz: wanted.hz.min(read_fastest_hz()), ..wanted.clone() };
         let mut attr = probe(&wanted, first)?;
         let mut ring_bytes = ring_bytes(&wanted, cpus.len());
         loop {
@@ -175,6 +178,11 @@ impl Events {
     pub fn ring_ns(&self) -> u64 {
         let record = u64::from(self.attr.sample_stack_user) + SAMPLE_HEAD_BYTES as u64;
         self.ring_bytes as u64 / record * 1_000_000_000 / self.attr.sample_freq.max(1)
+    }
+
+    /// Samples a second and CPU, as the kernel grants them.
+    pub fn hz(&self) -> u32 {
+        self.attr.sample_freq as u32
     }
 
     /// 'cycles' where any CPU counts them, else 'cpu-clock'.
@@ -234,13 +242,13 @@ impl Events {
                 let directory = std::fs::File::open(path)?;
                 Ok(vec![perf_event_open(attr, directory.as_raw_fd(), cpu as i32, OPEN_PID_CGROUP)?])
             }
-            Target::Process(pid) => {
+            Target::Processes(pids) => {
                 // A thread may end between the listing and the opening.
                 let open = |tid: u32| match perf_event_open(attr, tid as i32, cpu as i32, 0) {
                     Err(error) if error.raw_os_error() == Some(libc::ESRCH) => None,
                     result => Some(result),
                 };
-                threads(*pid).into_iter().filter_map(open).collect()
+                pids.iter().flat_map(|&pid| threads(pid)).filter_map(open).collect()
             }
         }
     }
@@ -255,9 +263,10 @@ fn is_absent_counter(error: &io::Error) -> bool {
     matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV))
 }
 
-fn threads(pid: u32) -> Vec<u32> {
-    let Ok(entries) = std::fs::read_dir(format!("/proc/{pid}/task")) else { return Vec::new() };
-    entries.flatten().filter_map(|entry| entry.file_name().to_str()?.parse().ok()).collect()
+/// The kernel refuses higher rates, and lowers this one itself where interrupts take it long.
+fn read_fastest_hz() -> u32 {
+    let text = std::fs::read_to_string("/proc/sys/kernel/perf_event_max_sample_rate").unwrap_or_default();
+    text.trim().parse().unwrap_or(u32::MAX).max(1)
 }
 
 #[cfg(test)]

@@ -1,6 +1,8 @@
 //! The sampler's thread: wakes, drains the rings in the order of time, ends windows.
 use super::session::{Session, SessionOptions};
 use super::state::State;
+use crate::family::descendants;
+use crate::perf::open::Target;
 use crate::perf::record::parse_time;
 use crate::start::clock_ns;
 use crate::symbols::thread::{Job, Names};
@@ -11,9 +13,17 @@ use std::sync::Arc;
 use std::sync::mpsc::{Receiver, Sender};
 
 pub enum Command {
-    Start { id: u32, options: SessionOptions, reply: Sender<Result<&'static str, String>> },
+    Start { id: u32, options: SessionOptions, reply: Sender<Result<Opened, String>> },
     Stop { id: u32 },
     Quit,
+}
+
+/// What a session was granted.
+pub struct Opened {
+    pub id: u32,
+    pub clock: &'static str,
+    /// Samples a second and CPU.
+    pub hz: u32,
 }
 
 /// Rings are drained at least this often, full or not.
@@ -21,6 +31,9 @@ const FLUSH_NS: u64 = 1_000_000_000;
 const FOLLOW_CPUS_NS: u64 = 5_000_000_000;
 /// How long a window that should have ended goes on before its end is tried again.
 const LAGGING_NS: u64 = 50_000_000;
+
+/// Beside the continuous profile: each costs the node as much as itself, at a higher rate.
+const MOST_BURSTS: usize = 8;
 
 pub struct Engine {
     pub commands: Receiver<Command>,
@@ -50,7 +63,8 @@ impl Engine {
     fn end_sessions(&mut self, over: impl Fn(&Session) -> bool) {
         for index in (0..self.sessions.len()).rev().filter(|&index| over(&self.sessions[index])).collect::<Vec<_>>() {
             self.end_window(index, clock_ns(libc::CLOCK_MONOTONIC));
-            self.sessions.remove(index);
+            let session = self.sessions.remove(index);
+            self.state.processes.families.forget(session.id);
         }
     }
 
@@ -88,10 +102,8 @@ impl Engine {
             match command {
                 Command::Quit => return false,
                 Command::Start { id, options, reply } => {
-                    let opened = Session::open(id, options);
                     // Nobody waits for the reply any more: the session is stopped by its owner's Stop.
-                    let _ = reply.send(opened.as_ref().map(|s| s.events.clock()).map_err(|error| error.to_string()));
-                    self.sessions.extend(opened.ok());
+                    let _ = reply.send(self.open(id, options));
                 }
                 Command::Stop { id } => {
                     self.drain();
@@ -100,6 +112,25 @@ impl Engine {
             }
         }
         true
+    }
+
+    fn open(&mut self, id: u32, mut options: SessionOptions) -> Result<Opened, String> {
+        if self.sessions.len() > MOST_BURSTS {
+            return Err(format!("{MOST_BURSTS} bursts run on this node already: wait until one ends"));
+        }
+        if let Target::Processes(pids) = &mut options.wanted.target {
+            // What was forked until now must not be told again.
+            self.drain();
+            *pids = descendants(pids);
+            self.state.processes.families.watch(id, pids);
+        }
+        let session = Session::open(id, options).map_err(|error| {
+            self.state.processes.families.forget(id);
+            error.to_string()
+        })?;
+        let opened = Opened { id, clock: session.events.clock(), hz: session.events.hz() };
+        self.sessions.push(session);
+        Ok(opened)
     }
 
     /// Takes every record written until now, of all rings, oldest first: a fork is seen before its child's samples.
@@ -151,11 +182,15 @@ impl Engine {
         for process in session.fold.processes() {
             self.state.processes.describe(process);
         }
-        let burst = session.options.burst.clone();
+        let (burst, hz) = (session.options.burst.clone(), session.events.hz());
         let window = session.end_window(end_ns);
         let epoch_ns = clock_ns(libc::CLOCK_REALTIME).wrapping_sub(clock_ns(libc::CLOCK_MONOTONIC));
-        self.names.send(Job { burst, epoch_ns, window });
+        self.names.send(Job { burst, hz, epoch_ns, window });
         if index == 0 {
+            // The dead are forgotten now, and windows of bursts that go on have some of them.
+            for process in self.sessions.iter_mut().flat_map(|session| session.fold.processes()) {
+                self.state.processes.describe(process);
+            }
             self.state.processes.tidy();
             self.state.modules.tidy();
             self.state.python.tidy();

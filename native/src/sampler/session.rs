@@ -1,6 +1,6 @@
 //! One profile being taken: its events, its window, and what it asks of a sample.
 use crate::fold::{Fold, RawWindow};
-use crate::perf::open::{Events, OpenError, Target, Wanted};
+use crate::perf::open::{Events, OpenError, Wanted};
 use crate::start::clock_ns;
 
 #[derive(Clone, Debug)]
@@ -13,16 +13,6 @@ pub struct SessionOptions {
     pub burst: String,
     /// A burst ends by itself.
     pub duration_ns: Option<u64>,
-}
-
-impl SessionOptions {
-    /// Whether a sample of this process belongs to it.
-    pub fn wants(&self, pid: u32) -> bool {
-        match self.wanted.target {
-            Target::Process(wanted) => wanted == pid,
-            _ => pid != 0 || self.wanted.include_idle,
-        }
-    }
 }
 
 pub struct Session {

@@ -40,19 +40,20 @@ impl State {
 
     /// Takes the oldest record of one ring.
     pub fn take_record(&mut self, session: &mut Session, event: usize, time_ns: u64) {
-        let Session { options, events: Events { attr, per_cpu, .. }, fold, .. } = session;
+        let Session { id, options, events: Events { attr, per_cpu, .. }, fold, .. } = session;
         let CpuEvent { cpu, ring, cycles, expected, .. } = &mut per_cpu[event];
         let Some(bytes) = ring.peek() else { return };
         let size = bytes.len();
         match parse_record(bytes, attr) {
             Some(Record::Sample(sample)) => {
-                let nominal_ns = 1_000_000_000 / u64::from(options.wanted.hz.max(1));
+                let nominal_ns = 1_000_000_000 / attr.sample_freq.max(1);
                 let period_ns = match cycles {
                     Some(clock) => clock.nanoseconds(sample.period, sample.time_ns, nominal_ns),
                     None => sample.period,
                 };
                 let (pid, tid) = self.processes.task(sample.pid, sample.tid, sample.cpu);
-                if options.wants(pid) && self.sample(fold, &sample, pid, tid, period_ns) {
+                let is_wanted = (pid != 0 || options.wanted.include_idle) && self.processes.families.has(*id, pid);
+                if is_wanted && self.sample(fold, &sample, pid, tid, period_ns) {
                     expected.after(sample.time_ns, nominal_ns, cycles.is_none());
                 }
             }

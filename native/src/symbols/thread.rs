@@ -14,6 +14,7 @@ use std::sync::{Arc, Mutex};
 /// A window of addresses, to be named.
 pub struct Job {
     pub burst: String,
+    pub hz: u32,
     /// CLOCK_REALTIME minus CLOCK_MONOTONIC when the window ended.
     pub epoch_ns: u64,
     pub window: RawWindow,
@@ -85,7 +86,7 @@ fn run(jobs: &Receiver<Job>, waiting: &AtomicUsize, mailbox: &Mutex<Mailbox>) {
     // SAFETY: changes only this thread. It may fail, which costs nothing but priority.
     unsafe { libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, NICENESS) };
     let mut resolver = Resolver::default();
-    while let Ok(Job { burst, epoch_ns, window }) = jobs.recv() {
+    while let Ok(Job { burst, hz, epoch_ns, window }) = jobs.recv() {
         let started = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);
         let counters = window.counters;
         let attempt = catch_unwind(AssertUnwindSafe(|| name_window(&mut resolver, window, epoch_ns)));
@@ -95,7 +96,7 @@ fn run(jobs: &Receiver<Job>, waiting: &AtomicUsize, mailbox: &Mutex<Mailbox>) {
             let lost = counters.lost + counters.samples;
             Window { counters: Counters { lost, samples: 0, ..counters }, ..WindowBuilder::new().build() }
         });
-        named.burst = burst;
+        (named.burst, named.hz) = (burst, hz);
         named.counters.own_cpu_ns += clock_ns(libc::CLOCK_THREAD_CPUTIME_ID) - started;
         mailbox.lock().unwrap_or_else(|poison| poison.into_inner()).put(named);
         waiting.fetch_sub(1, Ordering::Relaxed);

@@ -39,6 +39,8 @@ pub struct Window {
     pub start_ms: f64,
     pub end_ms: f64,
     pub burst: String,
+    /// Samples a second and CPU behind it.
+    pub hz: u32,
     pub strings: Vec<String>,
     pub processes: Vec<WindowProcess>,
     pub frame_function: Vec<u32>,
