@@ -39,7 +39,8 @@ export async function addControlDoor(app: FastifyInstance, control: Control): Pr
     clearInterval(pings)
     for (const socket of alive.keys()) socket.close(1001, 'the server is stopping')
   })
-  app.get(CONTROL_PATH, { websocket: true, schema: { hide: true } as object }, socket => {
+  const route = { websocket: true, config: { access: 'collector' }, schema: { hide: true } as object } as const
+  app.get(CONTROL_PATH, route, socket => {
     if (alive.size >= MAX_LINES) return socket.close(1013, 'too many lines: try again later')
     alive.set(socket, true)
     const end = control.join({

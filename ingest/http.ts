@@ -31,14 +31,18 @@ export function httpDoors(take: Take, maxBodyBytes: number): FastifyPluginAsync 
       return refuse(reply, encodingOf(request), status, message)
     })
     for (const door of ['metrics', 'profiles', 'jobs'] as const) {
-      app.post(PATHS[door], { schema: { hide: true } as object }, async (request, reply) => {
-        const body = request.body instanceof Uint8Array ? request.body : new Uint8Array()
-        const given = request.headers['content-encoding'] ?? ''
-        const type =
-          request.headers['content-type'] ?? (door === 'jobs' ? 'application/json' : 'application/x-protobuf')
-        const receipt = await take(door, body, type, Array.isArray(given) ? given.join(',') : given)
-        return answer(reply, door === 'jobs' ? 'json' : encodingOf(request), REJECTED[door], receipt)
-      })
+      app.post(
+        PATHS[door],
+        { config: { access: 'collector' }, schema: { hide: true } as object },
+        async (request, reply) => {
+          const body = request.body instanceof Uint8Array ? request.body : new Uint8Array()
+          const given = request.headers['content-encoding'] ?? ''
+          const type =
+            request.headers['content-type'] ?? (door === 'jobs' ? 'application/json' : 'application/x-protobuf')
+          const receipt = await take(door, body, type, Array.isArray(given) ? given.join(',') : given)
+          return answer(reply, door === 'jobs' ? 'json' : encodingOf(request), REJECTED[door], receipt)
+        },
+      )
     }
   }
 }

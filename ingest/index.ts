@@ -24,6 +24,7 @@ import { Places } from './place.ts'
 import { ProfilesDoor } from './profilesdoor.ts'
 import { restoreLatest } from './restore.ts'
 import { Rollups } from './rollups.ts'
+import { requireRules } from './rule.ts'
 import type { Store } from './store.ts'
 import { DEFAULT_RETENTION } from './tables/migrate.ts'
 import { openWriter, type Writer } from './writer.ts'
@@ -110,6 +111,7 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   return {
     receive: (door, body, contentType) => take(door, body, contentType ?? first(door), ''),
     plugin: async app => {
+      requireRules(app)
       await app.register(httpDoors(take, config.maxBodyBytes))
       await app.register(async door => addControlDoor(door, control))
     },

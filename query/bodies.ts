@@ -65,7 +65,8 @@ class Book implements Bodies {
     const unknown = stackIds.filter(id => !this.#stacks.has(id)).map(BigInt)
     for (let first = 0; first < unknown.length; first += AT_ONCE) {
       const ids = unknown.slice(first, first + AT_ONCE)
-      const columns = await asker.columns('stacks', bodiesOf(ids))
+      // The ids are hashes that only the samples tell, and those were the reader's.
+      const columns = await asker.unlimited().columns('stacks', bodiesOf(ids))
       this.#add(columns)
     }
   }
@@ -73,10 +74,9 @@ class Book implements Bodies {
   async functions(asker: Asker, functionIds: readonly string[]): Promise<Map<string, FunctionName>> {
     const unknown = [...new Set(functionIds)].filter(id => !this.#functions.has(id)).map(BigInt)
     for (let first = 0; first < unknown.length; first += AT_ONCE) {
-      const [ids, names, modules, kinds] = await asker.columns(
-        'functions',
-        functionsOf(unknown.slice(first, first + AT_ONCE)),
-      )
+      const [ids, names, modules, kinds] = await asker
+        .unlimited()
+        .columns('functions', functionsOf(unknown.slice(first, first + AT_ONCE)))
       ids?.forEach((id, i) => {
         this.#function([id, names?.[i], modules?.[i], kinds?.[i]])
       })

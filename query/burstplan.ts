@@ -5,7 +5,8 @@ import type { BurstAsk, BurstsAsk } from './asks.ts'
 import { type BurstPlan, mended } from './bursts.ts'
 import type { Desk } from './desk.ts'
 import { badRequest, notFound, offer, QueryError } from './errors.ts'
-import { type KnownJob, parseBurst } from './known.ts'
+import { type KnownJob, parseBurst, readOwnOf } from './known.ts'
+import { ownBursts, ownProcesses, seesBurst } from './reach.ts'
 import { resolveCluster, resolveScope, type Target } from './scope.ts'
 import { and, sql } from './sql.ts'
 
@@ -17,6 +18,8 @@ const DEFAULT_SECONDS = 30
 const LATELY_MS = 600_000
 /** Samples are hardly kept longer. */
 const YEAR_MS = 365 * 86_400_000
+/** Of a reader who does not see all: the own jobs of that time have to be known. */
+const WEEK_MS = 7 * 86_400_000
 
 export async function startBurst(desk: Desk, ask: BurstAsk, by: string): Promise<Burst> {
   return desk.bursts.start(await planBurst(desk, ask, by))
@@ -30,6 +33,12 @@ async function planBurst(desk: Desk, ask: BurstAsk, by: string): Promise<BurstPl
   const now = desk.asker.nowMs
   const target = await resolveScope(desk.asker, desk.known, { ...scope, from: now - LATELY_MS, to: now })
   const plan = { cluster: target.cluster, hz, seconds, by }
+  if (target.own && target.job === undefined && target.pid === undefined)
+    throw new QueryError(
+      403,
+      'forbidden',
+      'a whole node is looked at by administrators: name your job there, or a process of it',
+    )
   if (target.pid !== undefined) return { ...plan, ...(await ofProcess(desk, target)) }
   if (target.job === undefined) return { ...plan, nodes: checkNodes(target.namedNodes ?? []), target: { kind: 'node' } }
   requireRunning(target.job)
@@ -46,8 +55,10 @@ async function ofProcess(desk: Desk, target: Target): Promise<Aim> {
     'process of a burst',
     sql`SELECT toString(job) AS job, toFloat64(start_ms) AS start FROM processes
         WHERE cluster = ${target.cluster} AND node = ${node} AND pid = ${pid}
-          ${start === undefined ? sql`` : sql`AND start_ms = ${start}`} AND ${lately(target)} ORDER BY time DESC LIMIT 1`,
+          ${start === undefined ? sql`` : sql`AND start_ms = ${start}`} AND ${lately(target)} AND ${ownProcesses(target.own) ?? sql`true`}
+        ORDER BY time DESC LIMIT 1`,
   )
+  if (target.own && !seen) throw notFound(`process ${pid} of yours was not seen on ${node} in the last ten minutes`)
   const startMs = start ?? (seen && seen.start > 0 ? seen.start : undefined)
   const known = startMs === undefined ? {} : { startMs }
   const job = seen?.job || target.job?.record.id
@@ -77,7 +88,7 @@ async function nodesOfRank(desk: Desk, target: Target, job: KnownJob, rank: numb
     'ranks of a job',
     sql`SELECT toString(node) AS node, assumeNotNull(rank) AS rank FROM processes
         WHERE cluster = ${target.cluster} AND job IN ${job.ids} AND rank IS NOT NULL
-          ${target.nodes === undefined ? sql`` : sql`AND node IN ${target.nodes}`} AND ${lately(target)}
+          ${target.nodes === undefined ? sql`` : sql`AND node IN ${target.nodes}`} AND ${lately(target)} AND ${ownProcesses(target.own) ?? sql`true`}
         GROUP BY node, rank ORDER BY rank, node LIMIT 100000`,
   )
   const nodes = rows.filter(row => row.rank === rank).map(row => row.node)
@@ -107,7 +118,8 @@ export async function readBursts(desk: Desk, ask: BurstsAsk): Promise<Bursts> {
   const { asker, known, bursts } = desk
   const { from, to, limit = 20, ...scope } = ask
   const until = to ?? asker.nowMs
-  const window = { from: from ?? Math.max(0, until - YEAR_MS), to: until }
+  const back = asker.reach.only ? WEEK_MS : YEAR_MS
+  const window = { from: from ?? Math.max(0, until - back), to: until }
   const target = await resolveScope(asker, known, { ...scope, ...window })
   const rows = await asker.rows<{ record: string }>(
     'bursts',
@@ -118,6 +130,7 @@ export async function readBursts(desk: Desk, ask: BurstsAsk): Promise<Bursts> {
       target.namedNodes && sql`hasAny(nodes, ${target.namedNodes})`,
       target.pid === undefined ? undefined : sql`pid = ${target.pid}`,
       target.start === undefined ? undefined : sql`(start_ms = ${target.start} OR start_ms = 0)`,
+      ownBursts(target.own),
     ])} ORDER BY from_ms DESC, id DESC LIMIT ${limit}`,
   )
   const told = rows.map(({ record }) => parseBurst(record))
@@ -127,7 +140,7 @@ export async function readBursts(desk: Desk, ask: BurstsAsk): Promise<Bursts> {
 export async function readBurst(desk: Desk, id: string, asked: string | undefined): Promise<Burst> {
   const cluster = await resolveCluster(desk.asker, desk.known, asked)
   const running = desk.bursts.find(id)
-  if (running?.cluster === cluster) return running
+  if (running?.cluster === cluster && seesBurst(await readOwnOf(desk.asker, running), running)) return running
   const found = await desk.known.burst(desk.asker, cluster, id)
   if (!found) throw notFound(`burst ${id} is not known; /api/v1/bursts lists those there are`)
   return mended(found, desk.asker.nowMs)

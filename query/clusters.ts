@@ -2,11 +2,12 @@
 import { COLUMNS, METRICS, type Metric } from '../ingest/metrics.ts'
 import type { Catalogue, Clusters } from './api.ts'
 import type { Desk } from './desk.ts'
-import { isUp, newestOf } from './newest.ts'
+import { isUp, readNewest } from './newest.ts'
 import { coresOf } from './nodes.ts'
 import { ENTITY_NAMES, tableOf } from './points.ts'
+import { ownJobs } from './reach.ts'
 import { resolveCluster } from './scope.ts'
-import { column, list, sql } from './sql.ts'
+import { and, column, list, sql } from './sql.ts'
 
 type Cluster = Clusters['clusters'][number]
 
@@ -21,8 +22,8 @@ export async function readClusters(desk: Desk): Promise<Clusters> {
 
 async function readCluster(desk: Desk, cluster: string, heardMs: number): Promise<Cluster> {
   const { asker } = desk
-  const newest = newestOf(desk, cluster)
-  const [lastSeen, records, jobs] = await Promise.all([
+  const [newest, lastSeen, records, jobs] = await Promise.all([
+    readNewest(desk, cluster),
     desk.known.lastSeen(asker, cluster),
     desk.known.records(asker, cluster),
     readJobCounts(desk, cluster),
@@ -60,7 +61,7 @@ async function readJobCounts(desk: Desk, cluster: string): Promise<{ running: nu
     sql`SELECT toFloat64(countIf(state IN ('starting', 'running', 'suspended', 'completing'))) AS running,
           toFloat64(countIf(state IN ('queued', 'held'))) AS queued,
           toFloat64(sumIf(cores, state IN ('starting', 'running', 'completing'))) AS held
-        FROM jobs FINAL WHERE cluster = ${cluster}`,
+        FROM jobs FINAL WHERE ${and([sql`cluster = ${cluster}`, ownJobs(desk.asker.reach)])}`,
   )
   return { running: row?.running ?? 0, queued: row?.queued ?? 0, cores: row?.held ?? 0 }
 }
@@ -75,7 +76,8 @@ export async function readCatalogue(desk: Desk, asked: string | undefined): Prom
     ENTITY_NAMES.map(async entity => {
       const metrics = COLUMNS[entity]
       const counts = metrics.map(metric => sql`sum(${column({ column: `${metric.column}_count` })}) > 0`)
-      const answer = await desk.asker.columns(
+      // Which metrics there are is nobody's.
+      const answer = await desk.asker.unlimited().columns(
         `catalogue of ${entity}`,
         sql`SELECT ${list(counts)} FROM ${tableOf(entity, '1h')}
             WHERE cluster = ${cluster} AND time > toDateTime(${Math.floor(desk.asker.nowMs / 1000) - DAY}, 'UTC')`,

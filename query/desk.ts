@@ -1,6 +1,7 @@
 /** What every route works with: the store, the names in it, the newest values, and the profiles that were just read. */
 import type { Latest } from '../ingest/latest.ts'
 import type { Store } from '../ingest/store.ts'
+import { reachOfWho, type Who } from './access/who.ts'
 import { type Asker, openAsker } from './asker.ts'
 import { type Bodies, openBodies } from './bodies.ts'
 import type { RunningBursts } from './bursts.ts'
@@ -35,8 +36,15 @@ const KEEP_CLOSED_MS = 120_000
 const KEEP_OPEN_MS = 3_000
 const CLOSED_AFTER_MS = 180_000
 
+/** Whose question it is; a request is one. */
+export interface Asking {
+  readonly who: Who | undefined
+  readonly signal: AbortSignal | undefined
+}
+
 export interface Room {
-  desk(signal: AbortSignal | undefined): Desk
+  /** Everything that is asked here is kept to what the reader may see. */
+  desk(asking: Asking): Desk
 }
 
 export function openRoom(store: Store, latest: Latest, bursts: RunningBursts, now: () => number): Room {
@@ -46,8 +54,8 @@ export function openRoom(store: Store, latest: Latest, bursts: RunningBursts, no
   const tops = openTops(bodies)
   const usage = openUsage(bodies)
   return {
-    desk: signal => {
-      const asker = openAsker(store, now(), signal)
+    desk: ({ who, signal }) => {
+      const asker = openAsker(store, now(), signal, reachOfWho(who))
       const profile = (target: Target) => cachedProfile(profiles, bodies, asker, target)
       return { asker, known, latest, bodies, tops, usage, bursts, profile }
     },
@@ -56,7 +64,18 @@ export function openRoom(store: Store, latest: Latest, bursts: RunningBursts, no
 
 function cachedProfile(profiles: Cache<Profile>, bodies: () => Bodies, asker: Asker, target: Target): Promise<Profile> {
   const { cluster, job, namedNodes, pid, start, user, burst, from, rowsTo } = target
-  const key = JSON.stringify([cluster, job?.ids, namedNodes, pid, start, user?.name, burst, from, rowsTo])
+  const key = JSON.stringify([
+    asker.reach.key,
+    cluster,
+    job?.ids,
+    namedNodes,
+    pid,
+    start,
+    user?.name,
+    burst,
+    from,
+    rowsTo,
+  ])
   const keepMs = rowsTo < asker.nowMs - CLOSED_AFTER_MS ? KEEP_CLOSED_MS : KEEP_OPEN_MS
   const options = { nowMs: asker.nowMs, keepMs, signal: asker.signal }
   return profiles.get(key, options, signal => readProfile(asker.until(signal), bodies(), target))

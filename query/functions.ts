@@ -86,7 +86,7 @@ async function readMinutes({ asker, bodies }: Desk, target: Target): Promise<Row
   const [ids, self, total, samples] = await asker.columns(
     'functions',
     sql`SELECT toString(function_id), toFloat64(sum(self)), toFloat64(sum(total)), toFloat64(sum(self_count))
-        FROM function_minutes WHERE ${whoOf(target)} AND minute > toDateTime(${target.from / 1000}, 'UTC')
+        FROM function_minutes WHERE ${whoOf(target, sql`minute`)} AND minute > toDateTime(${target.from / 1000}, 'UTC')
           AND minute <= toDateTime(${target.rowsTo / 1000}, 'UTC')
         GROUP BY function_id`,
   )

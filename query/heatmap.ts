@@ -17,8 +17,9 @@ import {
   rowsOf,
   usualInstances,
 } from './points.ts'
+import { ownJobs } from './reach.ts'
 import { pointsOf, resolveScope, type Target } from './scope.ts'
-import { sql } from './sql.ts'
+import { and, sql } from './sql.ts'
 import { type Grid, layGrid, type Window } from './window.ts'
 
 export interface Row {
@@ -75,7 +76,13 @@ export async function readRows(
   const capacity = fullMetric(metric)
   const full = capacity ? bucketValue(capacity, grid.rollup) : sql`NULL`
   const metrics = capacity ? [metric, capacity] : [metric]
-  const rows = rowsOf(metrics, { ...grid, ...window }, desk.asker.nowMs, w => pointsOf(target, w), metric)
+  const rows = rowsOf(
+    metrics,
+    { ...grid, ...window },
+    desk.asker.nowMs,
+    w => pointsOf(target, w, metric.entity),
+    metric,
+  )
   const [mean, fulls, cells, node, instances] = await desk.asker.columns(
     'heatmap',
     sql`SELECT ${meanOf(metric, grid.rollup)} AS mean, ${full} AS full, ${cellsOf(metric, grid)} AS cells, ${key}
@@ -123,8 +130,10 @@ async function jobsOfNodes(desk: Desk, target: Target): Promise<Map<string, stri
   const rows = await desk.asker.rows<{ node: string; job: string }>(
     'job of each node',
     sql`SELECT node, argMax(id, start_ms) AS job FROM jobs FINAL ARRAY JOIN nodes AS node
-        WHERE cluster = ${target.cluster} AND start_ms > 0 AND start_ms < ${target.to}
-          AND (end_ms = 0 OR end_ms > ${target.from}) GROUP BY node`,
+        WHERE ${and([
+          sql`cluster = ${target.cluster} AND start_ms > 0 AND start_ms < ${target.to} AND (end_ms = 0 OR end_ms > ${target.from})`,
+          ownJobs(desk.asker.reach),
+        ])} GROUP BY node`,
   )
   return new Map(rows.map(row => [row.node, row.job]))
 }

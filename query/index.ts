@@ -7,6 +7,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import type { Logger } from 'pino'
 import type { Latest } from '../ingest/latest.ts'
 import type { Store } from '../ingest/store.ts'
+import { type Access, addGate, openToAll } from './access/gate.ts'
 import { addAnswers } from './answers.ts'
 import { type BurstsDeps, openBursts } from './bursts.ts'
 import { addCompression } from './compress.ts'
@@ -20,6 +21,8 @@ export interface QueryOptions {
   ingest: { latest: Latest; onWritten: OnWritten; control: BurstsDeps['control']; keepBurst: BurstsDeps['keepBurst'] }
   log: Logger
   now?: () => number
+  /** Who is who; absent: everyone may see everything. */
+  access?: Access
   /** Where the built page is; absent: the API alone. */
   uiDir?: string
 }
@@ -27,6 +30,7 @@ export interface QueryOptions {
 export const query: FastifyPluginAsync<QueryOptions> = async (app, options) => {
   const now = options.now ?? Date.now
   addCompression(app)
+  addGate(app, options.access ?? openToAll)
   const { latest, control, keepBurst, onWritten } = options.ingest
   const bursts = openBursts({ control, keepBurst, log: options.log, now })
   app.addHook('onClose', async () => bursts.close())
@@ -45,8 +49,8 @@ export const query: FastifyPluginAsync<QueryOptions> = async (app, options) => {
         },
       })
       addRoutes(api, room)
-      await addLive(api, onWritten, bursts.onChange)
-      api.get('/openapi.json', { schema: { hide: true } }, () => api.swagger())
+      await addLive(api, room, onWritten, bursts.onChange)
+      api.get('/openapi.json', { config: { access: 'reader' }, schema: { hide: true } }, () => api.swagger())
     },
     { prefix: '/api/v1' },
   )

@@ -1,6 +1,7 @@
 /** What is known of the nodes beside their values: their records and the jobs on them. */
 import type { Node } from '../ingest/records.ts'
 import type { Asker } from './asker.ts'
+import { ownJobs } from './reach.ts'
 import { and, sql } from './sql.ts'
 
 /** `record` was written by ingest from a checked Node. */
@@ -32,6 +33,7 @@ export async function readJobsOnNodes(asker: Asker, cluster: string, node?: stri
         WHERE ${and([
           sql`cluster = ${cluster} AND state IN ('starting', 'running', 'suspended', 'completing')`,
           node === undefined ? undefined : sql`node = ${node}`,
+          ownJobs(asker.reach),
         ])} ORDER BY start_ms, id`,
   )
   const jobs = new Map<string, JobOnNode[]>()

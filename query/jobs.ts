@@ -5,6 +5,7 @@ import type { BandsAsk, JobsAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { badRequest, hint, notFound } from './errors.ts'
 import { type KnownJob, knownJob } from './known.ts'
+import { ownJobs } from './reach.ts'
 import { MAX_NAMES, resolveCluster, resolveScope, spanOf } from './scope.ts'
 import { and, type Sql, sql } from './sql.ts'
 import type { Usage } from './usage.ts'
@@ -14,7 +15,7 @@ const SORTED = sql`if(submit_ms > 0, submit_ms, start_ms)`
 
 export async function readJobs(desk: Desk, ask: JobsAsk): Promise<Jobs> {
   const cluster = await resolveCluster(desk.asker, desk.known, ask.cluster)
-  const where = conditions(cluster, ask, desk.asker.nowMs)
+  const where = and([conditions(cluster, ask, desk.asker.nowMs), ownJobs(desk.asker.reach)])
   const after = ask.cursor === undefined ? undefined : parseCursor(ask.cursor)
   const limit = ask.limit ?? 50
   const page = and([where, after && sql`(${SORTED}, id) < (${after.sorted}, ${after.id})`])
@@ -22,8 +23,11 @@ export async function readJobs(desk: Desk, ask: JobsAsk): Promise<Jobs> {
     desk.asker.rows<{ record: string; nodes: string[]; sorted: number; id: string }>(
       'jobs',
       sql`SELECT record, nodes, toFloat64(${SORTED}) AS sorted, id FROM jobs FINAL
-          WHERE cluster = ${cluster} AND (id, submit_ms) IN (
-            SELECT id, submit_ms FROM jobs FINAL WHERE ${page} ORDER BY ${SORTED} DESC, id DESC LIMIT ${limit + 1})
+          WHERE ${and([
+            sql`cluster = ${cluster} AND (id, submit_ms) IN (
+              SELECT id, submit_ms FROM jobs FINAL WHERE ${page} ORDER BY ${SORTED} DESC, id DESC LIMIT ${limit + 1})`,
+            ownJobs(desk.asker.reach),
+          ])}
           ORDER BY sorted DESC, id DESC`,
     ),
     desk.asker.rows<{ jobs: number }>(
@@ -143,6 +147,7 @@ export async function readBands(desk: Desk, ask: BandsAsk): Promise<JobBands> {
       target.namedNodes && sql`hasAny(nodes, ${target.namedNodes})`,
       user === undefined ? undefined : sql`user = ${user}`,
       target.job && sql`id = ${target.job.record.id}`,
+      ownJobs(desk.asker.reach),
     ])} ORDER BY node_count DESC, start_ms, id LIMIT ${limit ?? 500}`,
   )
   const named = target.namedNodes && new Set(target.namedNodes)

@@ -53,7 +53,7 @@ async function readSampledSeconds(asker: Asker, bodies: Bodies, target: Target) 
     'samples of a job by node',
     sql`SELECT node, toFloat64(sum(ns)) / 1e9 AS seconds, toString(argMax(function_id, ns)) AS id FROM (
           SELECT toString(node) AS node, function_id, sum(self) AS ns FROM function_minutes
-          WHERE ${whoOf(target)} AND ${minutes} GROUP BY node, function_id
+          WHERE ${whoOf(target, sql`minute`)} AND ${minutes} GROUP BY node, function_id
         ) GROUP BY node`,
   )
   const names = await bodies.functions(

@@ -4,7 +4,8 @@ import type { Burst, Job, Node } from '../ingest/records.ts'
 import type { Asker } from './asker.ts'
 import { readNodeRecords } from './inventory.ts'
 import { readFirst, readLastSeen } from './measured.ts'
-import { sql } from './sql.ts'
+import { ownJobs, readOwn, seesBurst } from './reach.ts'
+import { and, sql } from './sql.ts'
 
 export interface Known {
   /** cluster -> when it was last heard of, newest first. */
@@ -32,15 +33,33 @@ const POINTS_BACK_SECONDS = 60 * 86_400
 export function openKnown(latest: Latest): Known {
   const clusters = keep(readClusters)
   const nodes = keep(readNodes)
+  const lastSeen = keep(readLastSeen)
+  const records = keep(readNodeRecords, RECORDS_KEPT_MS)
+  const own = keepBy(
+    (asker, cluster) => `${asker.reach.key}\0${cluster}`,
+    (asker, cluster) => readOwnNodes(asker.until(undefined), cluster),
+    KEPT_MS,
+  )
+  /** A reader who does not see all knows the nodes that own jobs ran on, and no others. */
+  const onOwn = async <T>(
+    asker: Asker,
+    cluster: string,
+    all: Map<string, T>,
+    nodeOf: (name: string, value: T) => string,
+  ) => {
+    if (asker.reach.only === undefined) return all
+    const mine = await own(asker, cluster)
+    return new Map([...all].filter(([name, value]) => mine.has(nodeOf(name, value))))
+  }
   return {
     clusters: async asker => withMemory(await clusters(asker, ''), latest),
     nodes: async (asker, cluster) => {
       const names = new Map(await nodes(asker, cluster))
       for (const node of latest.nodes(cluster)) names.set(node, node)
-      return names
+      return onOwn(asker, cluster, names, (_, node) => node)
     },
-    lastSeen: keep(readLastSeen),
-    records: keep(readNodeRecords, RECORDS_KEPT_MS),
+    lastSeen: async (asker, cluster) => onOwn(asker, cluster, await lastSeen(asker, cluster), node => node),
+    records: async (asker, cluster) => onOwn(asker, cluster, await records(asker, cluster), node => node),
     burst: readBurst,
     first: keep(readFirst),
   }
@@ -48,16 +67,31 @@ export function openKnown(latest: Latest): Known {
 
 type Read<T> = (asker: Asker, cluster: string) => Promise<T>
 
-/** The last answer of each cluster for a while; a failed or empty one is asked again. It outlives its first reader. */
+/**
+ * The last answer of each cluster for a while; a failed or empty one is asked again. It outlives its first reader, and is
+ * the same for all, unless it is read for a reach.
+ */
 function keep<T>(read: Read<T>, keptMs = KEPT_MS): Read<T> {
+  return keepBy(
+    (_, cluster) => cluster,
+    (asker, cluster) => read(asker.unlimited().until(undefined), cluster),
+    keptMs,
+  )
+}
+
+const MAX_KEPT = 10_000
+
+function keepBy<T>(keyOf: (asker: Asker, cluster: string) => string, read: Read<T>, keptMs: number): Read<T> {
   const kept = new Map<string, { at: number; answer: Promise<T> }>()
   return (asker, cluster) => {
-    const known = kept.get(cluster)
+    const key = keyOf(asker, cluster)
+    const known = kept.get(key)
     if (known && asker.nowMs >= known.at && asker.nowMs - known.at < keptMs) return known.answer
-    const asked = { at: asker.nowMs, answer: read(asker.until(undefined), cluster) }
-    kept.set(cluster, asked)
+    const asked = { at: asker.nowMs, answer: read(asker, cluster) }
+    if (kept.size >= MAX_KEPT) kept.clear()
+    kept.set(key, asked)
     const forget = () => {
-      if (kept.get(cluster) === asked) kept.delete(cluster)
+      if (kept.get(key) === asked) kept.delete(key)
     }
     asked.answer.then(answer => {
       if (answer === null || (answer instanceof Map && answer.size === 0)) forget()
@@ -107,6 +141,15 @@ async function readNodes(asker: Asker, cluster: string): Promise<Map<string, str
   return names
 }
 
+/** Nodes that jobs of the reader's reach ever held. */
+async function readOwnNodes(asker: Asker, cluster: string): Promise<Set<string>> {
+  const rows = await asker.rows<{ node: string }>(
+    'own nodes',
+    sql`SELECT DISTINCT toString(arrayJoin(nodes)) AS node FROM jobs FINAL WHERE ${and([sql`cluster = ${cluster}`, ownJobs(asker.reach)])}`,
+  )
+  return new Set(rows.map(row => row.node))
+}
+
 export interface KnownJob {
   record: Job
   /** What rows of samples and processes may call it: the id people type and the kernel's. */
@@ -119,13 +162,21 @@ export function parseBurst(record: string): Burst {
   return JSON.parse(record) as Burst
 }
 
+/** One that the reader may not see is not there. */
 async function readBurst(asker: Asker, cluster: string, id: string): Promise<Burst | undefined> {
-  const [row] = await asker.rows<{ record: string }>(
-    'burst by id',
-    sql`SELECT record FROM bursts FINAL WHERE cluster = ${cluster} AND id = ${id}`,
-  )
-  return row && parseBurst(row.record)
+  const [row] = await asker
+    .unlimited()
+    .rows<{ record: string }>(
+      'burst by id',
+      sql`SELECT record FROM bursts FINAL WHERE cluster = ${cluster} AND id = ${id}`,
+    )
+  const burst = row && parseBurst(row.record)
+  return burst && seesBurst(await readOwnOf(asker, burst), burst) ? burst : undefined
 }
+
+/** What the reader may see of the job that a closer look is at. */
+export const readOwnOf = (asker: Asker, { cluster, job, from, to }: Burst) =>
+  readOwn(asker, cluster, { from, to }, { job: job ?? '' })
 
 /** `record` was written by ingest from a checked Job. */
 function parseJob(record: string): Job {
@@ -142,7 +193,10 @@ export function knownJob(row: { record: string; nodes: string[] }): KnownJob {
 export async function findJob(asker: Asker, cluster: string, id: string): Promise<KnownJob | undefined> {
   const [row] = await asker.rows<{ record: string; nodes: string[] }>(
     'job by id',
-    sql`SELECT record, nodes FROM jobs FINAL WHERE cluster = ${cluster} AND (id = ${id} OR (raw_id = ${id} AND array_id != ${id}))
+    sql`SELECT record, nodes FROM jobs FINAL WHERE ${and([
+      sql`cluster = ${cluster} AND (id = ${id} OR (raw_id = ${id} AND array_id != ${id}))`,
+      ownJobs(asker.reach),
+    ])}
         ORDER BY id = ${id} DESC, submit_ms DESC LIMIT 1`,
   )
   return row && knownJob(row)
@@ -152,7 +206,7 @@ export async function findJob(asker: Asker, cluster: string, id: string): Promis
 export async function jobsLike(asker: Asker, cluster: string, id: string): Promise<string[]> {
   const rows = await asker.rows<{ id: string }>(
     'jobs like',
-    sql`SELECT id FROM jobs WHERE cluster = ${cluster} GROUP BY id
+    sql`SELECT id FROM jobs WHERE ${and([sql`cluster = ${cluster}`, ownJobs(asker.reach)])} GROUP BY id
         ORDER BY any(array_id) = ${id} DESC, startsWith(id, ${id}) DESC, max(submit_ms) DESC, id LIMIT 10`,
   )
   return rows.map(row => row.id)

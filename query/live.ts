@@ -1,7 +1,8 @@
 /**
  * WebSocket /live: points as they are stored. A browser asks for a cluster's nodes and metrics; each write that touches them
  * is one frame. A slow reader loses frames, never the server its memory: while its socket holds more than MAX_WAITING bytes
- * frames are dropped and counted, and the next one that goes says how many.
+ * frames are dropped and counted, and the next one that goes says how many. A reader who does not see all gets the values of
+ * nodes on which own jobs run, and none after the sign-in has run out.
  */
 import { Ajv } from 'ajv'
 import type { FastifyInstance } from 'fastify'
@@ -10,6 +11,9 @@ import { webSocket } from '../ingest/controldoor.ts'
 import type { EntityPoint } from '../ingest/latest.ts'
 import { COLUMNS } from '../ingest/metrics.ts'
 import { type Burst, LiveAsk, type LiveBurst, type LivePoints } from './api.ts'
+import type { Desk, Room } from './desk.ts'
+import { readOwnNow } from './newest.ts'
+import { type Own, seesBurst, seesNode } from './reach.ts'
 
 type OnBurst = (listener: (burst: Burst) => void) => () => void
 export type OnWritten = (listener: (points: readonly EntityPoint[]) => void) => () => void
@@ -21,17 +25,27 @@ const PING_MS = 30_000
 const isAsk = new Ajv({ strict: false }).compile<LiveAsk>(LiveAsk)
 const COLUMN = new Map(COLUMNS.node.map((metric, i) => [metric.column, i]))
 
+/** How often is looked which own jobs run. */
+const LOOK_MS = 10_000
+
 /** One open socket and what it asked for. */
 class Reader {
   readonly #socket: WebSocket
+  readonly #desk: () => Desk
+  readonly #untilMs: number
+  /** What the reader may see; nothing until it is known. */
+  #own: Own | undefined = { jobs: [], nodes: [], user: '' }
   #ask: LiveAsk | undefined
   #nodes: Set<string> | undefined
   #columns: number[] = []
   #dropped = 0
   #alive = true
 
-  constructor(socket: WebSocket) {
+  constructor(socket: WebSocket, desk: () => Desk, untilMs: number) {
     this.#socket = socket
+    this.#desk = desk
+    this.#untilMs = untilMs
+    if (desk().asker.reach.only === undefined) this.#own = undefined
     socket.on('message', text => this.#hear(text))
     socket.on('pong', () => {
       this.#alive = true
@@ -46,6 +60,13 @@ class Reader {
     this.#alive = false
   }
 
+  /** Which own jobs run changes all the time. Where it cannot be read, what was known stays until it can. */
+  async look(): Promise<void> {
+    const desk = this.#desk()
+    if (desk.asker.nowMs >= this.#untilMs) this.#socket.close(4401, 'the sign-in has run out')
+    else if (this.#ask && this.#own) this.#own = await readOwnNow(desk, this.#ask.cluster)
+  }
+
   close(): void {
     this.#socket.close(1001, 'the server is stopping')
   }
@@ -54,7 +75,11 @@ class Reader {
     const ask = this.#ask
     if (!ask) return
     const touched = points.filter(
-      point => point.entity === 'node' && point.cluster === ask.cluster && (this.#nodes?.has(point.node) ?? true),
+      point =>
+        point.entity === 'node' &&
+        point.cluster === ask.cluster &&
+        (this.#nodes?.has(point.node) ?? true) &&
+        seesNode(this.#own, point.node, point.timeMs),
     )
     if (touched.length === 0) return
     if (this.#socket.bufferedAmount > MAX_WAITING) {
@@ -73,6 +98,7 @@ class Reader {
   tellBurst(burst: Burst): void {
     const ask = this.#ask
     if (ask?.bursts !== true || ask.cluster !== burst.cluster || this.#socket.bufferedAmount > MAX_WAITING) return
+    if (!seesBurst(this.#own, burst)) return
     const frame: LiveBurst = { burst }
     this.#socket.send(JSON.stringify(frame))
   }
@@ -97,6 +123,8 @@ class Reader {
     this.#ask = ask
     this.#nodes = ask.nodes && new Set(ask.nodes)
     this.#columns = ask.metrics.map(name => COLUMN.get(name) ?? -1)
+    if (this.#own) this.#own = { jobs: [], nodes: [], user: '' }
+    this.look().catch(() => {})
   }
 }
 
@@ -121,7 +149,7 @@ function parseAsk(text: string): LiveAsk | string {
   return wrong === undefined ? ask : `metric ${wrong} is not a column of entity node; see /api/v1/catalogue`
 }
 
-export async function addLive(app: FastifyInstance, onWritten: OnWritten, onBurst: OnBurst): Promise<void> {
+export async function addLive(app: FastifyInstance, room: Room, onWritten: OnWritten, onBurst: OnBurst): Promise<void> {
   await app.register(webSocket)
   const readers = new Set<Reader>()
   const stop = onWritten(points => {
@@ -134,18 +162,28 @@ export async function addLive(app: FastifyInstance, onWritten: OnWritten, onBurs
     for (const reader of readers) reader.ping()
   }, PING_MS)
   pings.unref()
+  const looks = setInterval(() => {
+    for (const reader of readers) reader.look().catch(error => app.log.warn({ err: error }, 'live: own jobs not read'))
+  }, LOOK_MS)
+  looks.unref()
   app.addHook('preClose', async () => {
     stop()
     stopBursts()
     clearInterval(pings)
+    clearInterval(looks)
     for (const reader of readers) reader.close()
   })
   app.get(
     '/live',
-    { websocket: true, schema: { summary: 'WebSocket: points as they are stored', hide: true } },
-    socket => {
+    {
+      websocket: true,
+      config: { access: 'rows' },
+      schema: { summary: 'WebSocket: points as they are stored', hide: true },
+    },
+    (socket, { who }) => {
       if (readers.size >= MAX_READERS) return socket.close(1013, 'too many readers: try again later')
-      const reader = new Reader(socket)
+      const desk = () => room.desk({ who, signal: undefined })
+      const reader = new Reader(socket, desk, who?.untilMs ?? Number.POSITIVE_INFINITY)
       readers.add(reader)
       socket.on('close', () => readers.delete(reader))
     },

@@ -1,6 +1,7 @@
 /** The newest values of each node, from memory. */
 import { COLUMNS } from '../ingest/metrics.ts'
 import type { Desk } from './desk.ts'
+import { readOwn, seesNode } from './reach.ts'
 
 export interface Newest {
   node: string
@@ -10,11 +11,20 @@ export interface Newest {
   values: Map<string, number | null>
 }
 
-export function newestOf({ latest }: Desk, cluster: string, node?: string): Newest[] {
+/** A job that ended just now: its last ticks are still the newest. */
+const JUST_NOW = 120_000
+
+/** Own jobs of the reader that run now, or did a moment ago. */
+export const readOwnNow = ({ asker }: Pick<Desk, 'asker'>, cluster: string) =>
+  readOwn(asker, cluster, { from: asker.nowMs - JUST_NOW, to: asker.nowMs + 1 })
+
+export async function readNewest(desk: Desk, cluster: string, node?: string): Promise<Newest[]> {
+  const { latest } = desk
+  const own = await readOwnNow(desk, cluster)
   const names = node === undefined ? latest.nodes(cluster) : [node]
   return names.flatMap(name => {
     const point = latest.node(cluster, name)
-    if (!point) return []
+    if (!point || !seesNode(own, name, point.timeMs)) return []
     const values = new Map<string, number | null>()
     COLUMNS.node.forEach((metric, i) => {
       const value = point.values[i] ?? Number.NaN

@@ -6,9 +6,10 @@ import type { NodesAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { natural } from './heatmap.ts'
 import { type JobOnNode, readJobsOnNodes } from './inventory.ts'
-import { isUp, type Newest, newestOf } from './newest.ts'
+import { isUp, type Newest, readNewest, readOwnNow } from './newest.ts'
 import { ENTITY_NAMES, metricNamed, tableOf } from './points.ts'
-import { resolveCluster, resolveScope, type Target, within } from './scope.ts'
+import { seesInstance, seesNode } from './reach.ts'
+import { pointsOf, resolveCluster, resolveScope, type Target } from './scope.ts'
 import { sql } from './sql.ts'
 
 interface Known {
@@ -23,14 +24,17 @@ export async function readNodes(desk: Desk, ask: NodesAsk): Promise<Nodes> {
   const columns = ask.metrics?.split(',').map(name => metricNamed(name).column) ?? COLUMNS.node.map(m => m.column)
   const sort = metricNamed(ask.sort ?? 'cpu_busy').column
   const cluster = await resolveCluster(asker, desk.known, ask.cluster)
-  const newest = newestOf(desk, cluster)
-  const [lastSeen, records, jobs] = await Promise.all([
+  const [newest, lastSeen, records, jobs] = await Promise.all([
+    readNewest(desk, cluster),
     desk.known.lastSeen(asker, cluster),
     desk.known.records(asker, cluster),
     readJobsOnNodes(asker, cluster),
   ])
   const known = { newest: new Map(newest.map(n => [n.node, n])), lastSeen, records, jobs }
-  const names = [...new Set([...lastSeen.keys(), ...records.keys(), ...known.newest.keys()])]
+  const own = await readOwnNow(desk, cluster)
+  const names = [...new Set([...lastSeen.keys(), ...records.keys(), ...known.newest.keys()])].filter(node =>
+    seesNode(own, node, asker.nowMs),
+  )
   const heat = heatOf(known, sort, asker.nowMs)
   const sorted = names.sort((a, b) => heat(b) - heat(a) || natural(a, b)).slice(0, ask.limit ?? 20_000)
   const hottest = sorted.slice(0, ask.top ?? 50)
@@ -89,8 +93,8 @@ export async function readNode(
   const { asker } = desk
   const target = await resolveScope(asker, desk.known, { ...ask, node })
   const name = target.namedNodes?.[0] ?? node
-  const newest = newestOf(desk, target.cluster, name)
-  const [lastSeen, records, jobs, instances] = await Promise.all([
+  const [newest, lastSeen, records, jobs, instances] = await Promise.all([
+    readNewest(desk, target.cluster, name),
     desk.known.lastSeen(asker, target.cluster),
     desk.known.records(asker, target.cluster),
     readJobsOnNodes(asker, target.cluster, name),
@@ -122,13 +126,15 @@ async function readInstances(desk: Desk, target: Target): Promise<Record<string,
       desk.asker.rows<{ instance: string }>(
         `instances of ${entity}`,
         sql`SELECT DISTINCT toString(instance) AS instance FROM ${tableOf(entity, '1h')}
-            WHERE cluster = ${target.cluster} AND node IN ${target.nodes ?? []} AND ${within(hours)}`,
+            WHERE ${pointsOf(target, hours, entity)}`,
       ),
     ),
   )
+  const own = await readOwnNow(desk, target.cluster)
   return Object.fromEntries(
     entities.map((entity, i) => {
-      const now = desk.latest.instances(target.cluster, target.nodes?.[0] ?? '', entity).map(point => point.instance)
+      const points = desk.latest.instances(target.cluster, target.nodes?.[0] ?? '', entity)
+      const now = points.filter(point => seesInstance(own, point)).map(point => point.instance)
       const then = (found[i] ?? []).map(row => row.instance)
       return [entity, [...new Set([...then, ...now])].sort(natural)]
     }),

@@ -10,6 +10,7 @@ export async function addPage(app: FastifyInstance, uiDir: string): Promise<void
   if (built) {
     await app.register(fastifyStatic, {
       root: uiDir,
+      serve: false,
       cacheControl: false,
       setHeaders: (reply, path) => {
         // Vite puts a hash of the content into the names below assets/.
@@ -17,6 +18,10 @@ export async function addPage(app: FastifyInstance, uiDir: string): Promise<void
         reply.setHeader('cache-control', forever ? 'public, max-age=31536000, immutable' : 'no-cache')
       },
     })
+    // Anyone gets the page: what is in it comes through the API.
+    app.get<{ Params: { '*': string } }>('/*', { config: { access: 'anyone' } }, (request, reply) =>
+      reply.sendFile(request.params['*'] || 'index.html'),
+    )
   }
   app.setNotFoundHandler((request, reply) => {
     const page = request.method === 'GET' && !/^\/(api|v1|v1development)(\/|$)/.test(request.url.split('?')[0] ?? '')

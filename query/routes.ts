@@ -23,8 +23,12 @@ import { readSeries } from './series.ts'
 
 const refusals = { '4xx': api.ErrorAnswer, '5xx': api.ErrorAnswer }
 
+/** Whoever is signed in may ask them; the answers are kept to the reader's own rows. */
+const config = { access: 'rows' } as const
+
 /** One route's schema: what is asked, what is answered, and in a line what for. */
 const question = <A extends TSchema, T extends TSchema>(summary: string, querystring: A, answer: T) => ({
+  config,
   schema: { summary, querystring, response: { 200: answer, ...refusals } },
 })
 const about = <P extends TSchema, A extends TSchema, T extends TSchema>(
@@ -32,7 +36,7 @@ const about = <P extends TSchema, A extends TSchema, T extends TSchema>(
   params: P,
   querystring: A,
   answer: T,
-) => ({ schema: { summary, params, querystring, response: { 200: answer, ...refusals } } })
+) => ({ config, schema: { summary, params, querystring, response: { 200: answer, ...refusals } } })
 
 export function addRoutes(app: FastifyInstance, room: Room): void {
   addClusterRoutes(app, room)
@@ -44,48 +48,48 @@ export function addRoutes(app: FastifyInstance, room: Room): void {
 function addClusterRoutes(app: FastifyInstance, { desk }: Room): void {
   const route = app.withTypeProvider<TypeBoxTypeProvider>()
   route.get('/clusters', question('Clusters and how full they are', asks.Nothing, api.Clusters), r =>
-    readClusters(desk(r.signal)),
+    readClusters(desk(r)),
   )
   route.get('/catalogue', question('Metrics that can be asked for', asks.OfCluster, api.Catalogue), r =>
-    readCatalogue(desk(r.signal), r.query.cluster),
+    readCatalogue(desk(r), r.query.cluster),
   )
   route.get('/nodes', question('Newest values of every node, hottest first', asks.NodesAsk, api.Nodes), r =>
-    readNodes(desk(r.signal), r.query),
+    readNodes(desk(r), r.query),
   )
   route.get('/nodes/:node', about('One node', asks.NodeName, asks.NodeAsk, api.NodeDetail), r =>
-    readNode(desk(r.signal), r.params.node, r.query),
+    readNode(desk(r), r.params.node, r.query),
   )
   route.get('/heatmap', question('A metric, nodes down and time across', asks.HeatmapAsk, api.Heatmap), r =>
-    readHeatmap(desk(r.signal), r.query),
+    readHeatmap(desk(r), r.query),
   )
   route.get('/series', question('Many metrics on one time axis', asks.SeriesAsk, api.Series), r =>
-    readSeries(desk(r.signal), r.query),
+    readSeries(desk(r), r.query),
   )
   route.get('/processes', question('Top processes of a window', asks.ProcessesAsk, api.Processes), r =>
-    readProcesses(desk(r.signal), r.query),
+    readProcesses(desk(r), r.query),
   )
   route.get('/process', question('One process over time', asks.ProcessAsk, api.ProcessDetail), r =>
-    readProcess(desk(r.signal), r.query),
+    readProcess(desk(r), r.query),
   )
   route.get('/search', question('Nodes, jobs, users and functions by name', asks.SearchAsk, api.Search), r =>
-    readSearch(desk(r.signal), r.query),
+    readSearch(desk(r), r.query),
   )
 }
 
 function addStackRoutes(app: FastifyInstance, { desk }: Room): void {
   const route = app.withTypeProvider<TypeBoxTypeProvider>()
   route.get('/flame', question('A flame graph of any scope', asks.FlameAsk, api.Flame), r =>
-    readFlame(desk(r.signal), r.query),
+    readFlame(desk(r), r.query),
   )
   route.get('/functions', question('The function table of any scope', asks.FunctionsAsk, api.Functions), r =>
-    readFunctions(desk(r.signal), r.query),
+    readFunctions(desk(r), r.query),
   )
   route.get('/categories', question('CPU time by what it was spent on', asks.CategoriesAsk, api.Categories), r =>
-    readCategories(desk(r.signal), r.query),
+    readCategories(desk(r), r.query),
   )
   const file = question('Every stack of any scope as a file: folded, speedscope or pprof', asks.StacksAsk, api.Stacks)
   route.get('/stacks', file, async (r, reply) => {
-    const { contentType, fileName, body } = await readStacks(desk(r.signal), r.query)
+    const { contentType, fileName, body } = await readStacks(desk(r), r.query)
     return reply
       .header('content-type', contentType)
       .header('content-disposition', `attachment; filename="${fileName}"`)
@@ -95,31 +99,31 @@ function addStackRoutes(app: FastifyInstance, { desk }: Room): void {
 
 function addJobRoutes(app: FastifyInstance, { desk }: Room): void {
   const route = app.withTypeProvider<TypeBoxTypeProvider>()
-  route.get('/jobs', question('Jobs, newest first', asks.JobsAsk, api.Jobs), r => readJobs(desk(r.signal), r.query))
+  route.get('/jobs', question('Jobs, newest first', asks.JobsAsk, api.Jobs), r => readJobs(desk(r), r.query))
   route.get('/bands', question('Jobs as bands over time', asks.BandsAsk, api.JobBands), r =>
-    readBands(desk(r.signal), r.query),
+    readBands(desk(r), r.query),
   )
   route.get('/jobs/:id', about('One job', asks.JobId, asks.OfCluster, api.JobDetail), r =>
-    readJob(desk(r.signal), r.params.id, r.query.cluster),
+    readJob(desk(r), r.params.id, r.query.cluster),
   )
   route.get(
     '/jobs/:id/nodes',
     about("A job's nodes against each other", asks.JobId, asks.JobNodesAsk, api.JobNodes),
-    r => readJobNodes(desk(r.signal), r.params.id, r.query),
+    r => readJobNodes(desk(r), r.params.id, r.query),
   )
   route.get('/jobs/:id/functions', about('Functions of a job', asks.JobId, asks.FunctionsAsk, api.Functions), r =>
-    readFunctions(desk(r.signal), { ...r.query, job: r.params.id }),
+    readFunctions(desk(r), { ...r.query, job: r.params.id }),
   )
   route.get('/jobs/:id/flame', about('Flame graph of a job', asks.JobId, asks.FlameAsk, api.Flame), r =>
-    readFlame(desk(r.signal), { ...r.query, job: r.params.id }),
+    readFlame(desk(r), { ...r.query, job: r.params.id }),
   )
   route.get('/jobs/:id/processes', about('Processes of a job', asks.JobId, asks.ProcessesAsk, api.Processes), r =>
-    readProcesses(desk(r.signal), { ...r.query, job: r.params.id }),
+    readProcesses(desk(r), { ...r.query, job: r.params.id }),
   )
   route.get(
     '/jobs/:id/categories',
     about("A job's time by category", asks.JobId, asks.CategoriesAsk, api.Categories),
-    r => readCategories(desk(r.signal), { ...r.query, job: r.params.id }),
+    r => readCategories(desk(r), { ...r.query, job: r.params.id }),
   )
 }
 
@@ -129,20 +133,23 @@ function addBurstRoutes(app: FastifyInstance, { desk }: Room): void {
   route.post(
     '/bursts',
     {
+      config: { access: 'act' },
       schema: {
         summary: 'Look closer: sample a process, a rank, a job or nodes at a high rate for a while',
         ...started,
       },
     },
-    async (r, reply) => reply.code(201).send(await startBurst(desk(undefined), r.body, '')),
+    async (r, reply) =>
+      reply.code(201).send(await startBurst(desk({ who: r.who, signal: undefined }), r.body, r.who?.user ?? '')),
   )
   route.get('/bursts', question('Closer looks, newest first', asks.BurstsAsk, api.Bursts), r =>
-    readBursts(desk(r.signal), r.query),
+    readBursts(desk(r), r.query),
   )
   route.get('/bursts/:id', about('One closer look', asks.BurstId, asks.OfCluster, api.Burst), r =>
-    readBurst(desk(r.signal), r.params.id, r.query.cluster),
+    readBurst(desk(r), r.params.id, r.query.cluster),
   )
-  route.delete('/bursts/:id', about('Stop a closer look', asks.BurstId, asks.OfCluster, api.Burst), r =>
-    stopBurst(desk(undefined), r.params.id, r.query.cluster),
+  const stopping = about('Stop a closer look', asks.BurstId, asks.OfCluster, api.Burst)
+  route.delete('/bursts/:id', { ...stopping, config: { access: 'act' } }, r =>
+    stopBurst(desk({ who: r.who, signal: undefined }), r.params.id, r.query.cluster),
   )
 }

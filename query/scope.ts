@@ -2,10 +2,12 @@
  * A scope as asked -> a target: which cluster, which window, which rows. Every route begins here, so that a name that is not
  * there is refused everywhere in the same words, and a job means the same rows everywhere.
  */
+import type { Entity } from '../ingest/metrics.ts'
 import type { Scope } from './api.ts'
 import type { Asker } from './asker.ts'
 import { badRequest, hint, notFound, offer } from './errors.ts'
 import { findJob, jobsLike, type Known, type KnownJob } from './known.ts'
+import { type Own, ownJobs, ownNodes, ownPoints, ownProcesses, ownSamples, readOwn } from './reach.ts'
 import { and, type Sql, sql } from './sql.ts'
 import { checkWindow, type Window } from './window.ts'
 
@@ -22,6 +24,8 @@ export interface Target extends Window {
   burst: string
   /** End of the rows to read: past `to` by what a job's last stack window may overhang its end. */
   rowsTo: number
+  /** Of all this what the reader may see; undefined: all of it. */
+  own: Own | undefined
 }
 
 const HOUR = 3_600_000
@@ -46,7 +50,8 @@ export async function resolveScope(asker: Asker, known: Known, scope: Scope): Pr
   const window = windowOf(scope, burst ?? (job && spanOf(job, asker.nowMs)), asker.nowMs)
   const ownSpan = job !== undefined && scope.to === undefined
   const user = scope.user === undefined ? undefined : await resolveUser(asker, cluster, scope.user, window)
-  const nodes = namedNodes ?? (job && job.nodes.length > 0 ? job.nodes : user?.nodes)
+  const own = await readOwn(asker, cluster, window, { job: job?.record.id })
+  const nodes = namedNodes ?? (job && job.nodes.length > 0 ? job.nodes : (user?.nodes ?? (own && ownNodes(own))))
   return {
     ...window,
     cluster,
@@ -58,6 +63,7 @@ export async function resolveScope(asker: Asker, known: Known, scope: Scope): Pr
     user: user && { name: user.name, jobs: user.jobs },
     burst: scope.burst ?? '',
     rowsTo: window.to + (ownSpan ? OVERHANG : 0),
+    own,
   }
 }
 
@@ -80,10 +86,13 @@ function nodeNamed(nodes: Map<string, string>, name: string): string {
 export async function resolveJob(asker: Asker, cluster: string, id: string): Promise<KnownJob> {
   const job = await findJob(asker, cluster, id)
   if (job) return job
-  const [sampled] = await asker.rows<{ found: number }>(
-    'job by samples',
-    sql`SELECT 1 AS found FROM samples WHERE cluster = ${cluster} AND job = ${id} LIMIT 1`,
-  )
+  // Whose it is only a scheduler says.
+  const [sampled] = asker.reach.only
+    ? []
+    : await asker.rows<{ found: number }>(
+        'job by samples',
+        sql`SELECT 1 AS found FROM samples WHERE cluster = ${cluster} AND job = ${id} LIMIT 1`,
+      )
   if (sampled)
     return { record: { cluster, id, scheduler: 'other', state: 'unknown', updatedMs: 0 }, ids: [id], nodes: [] }
   throw notFound(`job ${id} is not known.${offer(await jobsLike(asker, cluster, id), 'job')}`)
@@ -114,8 +123,10 @@ async function resolveUser(asker: Asker, cluster: string, name: string, window: 
   const rows = await asker.rows<{ id: string; raw_id: string; nodes: string[] }>(
     'jobs of a user',
     sql`SELECT id, raw_id, nodes FROM jobs FINAL
-        WHERE cluster = ${cluster} AND user = ${name} AND start_ms > 0 AND start_ms < ${window.to}
-          AND (end_ms = 0 OR end_ms > ${window.from}) LIMIT 20000`,
+        WHERE ${and([
+          sql`cluster = ${cluster} AND user = ${name} AND start_ms > 0 AND start_ms < ${window.to} AND (end_ms = 0 OR end_ms > ${window.from})`,
+          ownJobs(asker.reach),
+        ])} LIMIT 20000`,
   )
   if (rows.length === 0) await requireUser(asker, cluster, name)
   return {
@@ -126,10 +137,11 @@ async function resolveUser(asker: Asker, cluster: string, name: string, window: 
 }
 
 async function requireUser(asker: Asker, cluster: string, name: string): Promise<void> {
+  const withJobs = sql`SELECT toString(user) AS user FROM jobs WHERE ${and([sql`cluster = ${cluster}`, ownJobs(asker.reach)])} GROUP BY user`
+  const withProcesses = sql`SELECT toString(user) AS user FROM processes WHERE cluster = ${cluster} AND user = ${name} LIMIT 1000`
   const rows = await asker.rows<{ user: string }>(
     'users',
-    sql`SELECT toString(user) AS user FROM jobs WHERE cluster = ${cluster} GROUP BY user
-        UNION DISTINCT SELECT toString(user) AS user FROM processes WHERE cluster = ${cluster} AND user = ${name} LIMIT 1000`,
+    asker.reach.only ? withJobs : sql`${withJobs} UNION DISTINCT ${withProcesses}`,
   )
   const users = rows.map(row => row.user).filter(user => user !== '')
   if (!users.includes(name)) throw notFound(`user ${name} is not known.${hint(name, users, 'user')}`)
@@ -143,7 +155,7 @@ export const within = (window: { from: number; to: number }): Sql =>
 const nodesAre = (nodes: readonly string[] | undefined): Sql | undefined => nodes && sql`node IN ${nodes}`
 
 /** Whose samples; of function_minutes too, which has the same key but for its time. */
-export const whoOf = (target: Target): Sql =>
+export const whoOf = (target: Target, time: Sql): Sql =>
   and([
     sql`cluster = ${target.cluster}`,
     target.job && sql`job IN ${target.job.ids}`,
@@ -152,15 +164,18 @@ export const whoOf = (target: Target): Sql =>
     target.pid === undefined ? undefined : sql`pid = ${target.pid}`,
     target.start === undefined ? undefined : sql`start_ms = ${target.start}`,
     target.user && ofUser(target, target.user),
+    ownSamples(target.own, time),
   ])
 
 /** Conditions on samples. */
 export const samplesOf = (target: Target): Sql =>
-  and([whoOf(target), within({ from: target.from, to: target.rowsTo }), sql`burst = ${target.burst}`])
+  and([whoOf(target, sql`time`), within({ from: target.from, to: target.rowsTo }), sql`burst = ${target.burst}`])
 
 /** Samples carry no user: those of the user's jobs, and outside jobs those of processes that were seen to be the user's. */
 const ofUser = (target: Target, user: { name: string; jobs: string[] }): Sql =>
-  sql`(job IN ${user.jobs} OR (job = '' AND (node, pid, start_ms) IN (
+  target.own
+    ? sql`job IN ${user.jobs}`
+    : sql`(job IN ${user.jobs} OR (job = '' AND (node, pid, start_ms) IN (
         SELECT node, pid, start_ms FROM processes WHERE cluster = ${target.cluster} AND user = ${user.name} AND job = '' AND ${within(target)})))`
 
 /** Conditions on processes. A job's nodes are named too, since the table is ordered by node. */
@@ -173,10 +188,11 @@ export function processesOf(target: Target): Sql {
     target.start === undefined ? undefined : sql`start_ms = ${target.start}`,
     target.user && sql`user = ${target.user.name}`,
     within({ from: target.from, to: target.rowsTo }),
+    ownProcesses(target.own),
   ])
 }
 
 /** Conditions on points of nodes, within a window that may be wider than the target's (a grid). */
-export function pointsOf(target: Target, window: Window): Sql {
-  return and([sql`cluster = ${target.cluster}`, nodesAre(target.nodes), within(window)])
+export function pointsOf(target: Target, window: Window, entity: Entity = 'node'): Sql {
+  return and([sql`cluster = ${target.cluster}`, nodesAre(target.nodes), within(window), ownPoints(target.own, entity)])
 }

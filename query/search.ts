@@ -2,8 +2,9 @@
 import type { Search } from './api.ts'
 import type { SearchAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
-import { resolveCluster } from './scope.ts'
-import { type Sql, sql } from './sql.ts'
+import { ownJobs, ownSamples, readOwn } from './reach.ts'
+import { MAX_NAMES, resolveCluster } from './scope.ts'
+import { and, limit as limited, type Sql, sql } from './sql.ts'
 
 type Hit = Search['hits'][number]
 
@@ -61,13 +62,15 @@ const first = (hits: Hit[], wanted: string, limit: number): Hit[] => {
   return hits.sort((a, b) => rank(a) - rank(b) || a.name.localeCompare(b.name, 'en', { numeric: true })).slice(0, limit)
 }
 
+const own = (desk: Desk): Sql => ownJobs(desk.asker.reach) ?? sql`true`
+
 const holds = (name: Sql, q: string): Sql => sql`positionCaseInsensitiveUTF8(${name}, ${q}) > 0`
 
 async function searchJobs(desk: Desk, clusters: readonly string[], q: string, limit: number): Promise<Hit[]> {
   const rows = await desk.asker.rows<{ cluster: string; id: string; name: string; user: string; state: string }>(
     'search jobs',
     sql`SELECT toString(cluster) AS cluster, id, name, toString(user) AS user, toString(state) AS state FROM jobs FINAL
-        WHERE cluster IN ${clusters} AND (startsWith(id, ${q}) OR raw_id = ${q} OR ${holds(sql`name`, q)})
+        WHERE cluster IN ${clusters} AND (startsWith(id, ${q}) OR raw_id = ${q} OR ${holds(sql`name`, q)}) AND ${own(desk)}
         ORDER BY id = ${q} DESC, startsWith(id, ${q}) DESC, submit_ms DESC, id LIMIT ${limit}`,
   )
   return rows.map(row => ({
@@ -82,17 +85,32 @@ async function searchUsers(desk: Desk, clusters: readonly string[], q: string, l
   const rows = await desk.asker.rows<{ cluster: string; name: string; jobs: number }>(
     'search users',
     sql`SELECT toString(cluster) AS cluster, toString(user) AS name, toFloat64(uniqExact(id)) AS jobs FROM jobs
-        WHERE cluster IN ${clusters} AND user != '' AND ${holds(sql`toString(user)`, q)} GROUP BY cluster, user ORDER BY jobs DESC LIMIT ${limit}`,
+        WHERE cluster IN ${clusters} AND user != '' AND ${holds(sql`toString(user)`, q)} AND ${own(desk)} GROUP BY cluster, user ORDER BY jobs DESC LIMIT ${limit}`,
   )
   const hits = rows.map(({ cluster, name, jobs }): Hit => ({ kind: 'user', cluster, name, hint: `${jobs} jobs` }))
   return first(hits, q.toLowerCase(), limit)
+}
+
+const WEEK = 7 * 86_400_000
+
+/** Functions that jobs of the reader ran lately; undefined: all there are. */
+async function ownFunctions({ asker }: Desk, cluster: string): Promise<Sql | undefined> {
+  const from = asker.nowMs - WEEK
+  const own = await readOwn(asker, cluster, { from, to: asker.nowMs }, { newest: MAX_NAMES })
+  const mine = ownSamples(own, sql`minute`)
+  return (
+    mine &&
+    limited(sql`function_id IN (SELECT function_id FROM function_minutes
+      WHERE cluster = ${cluster} AND minute > toDateTime(${Math.floor(from / 1000)}, 'UTC') AND ${mine})`)
+  )
 }
 
 /** Frames are shared by all clusters; the hit leads to the first one. */
 async function searchFunctions(desk: Desk, cluster: string, q: string, limit: number): Promise<Hit[]> {
   const rows = await desk.asker.rows<{ name: string; module: string }>(
     'search functions',
-    sql`SELECT function AS name, toString(any(f.module)) AS module FROM frames AS f WHERE ${holds(sql`function`, q)}
+    sql`SELECT function AS name, toString(any(f.module)) AS module FROM frames AS f
+        WHERE ${and([holds(sql`function`, q), await ownFunctions(desk, cluster)])}
         GROUP BY function ORDER BY startsWith(lower(function), lower(${q})) DESC, length(function), function LIMIT ${limit}`,
   )
   return rows.map(row => ({ kind: 'function', cluster, name: row.name, hint: row.module }))

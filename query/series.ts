@@ -102,7 +102,9 @@ const keyOf = (entity: Entity): Sql => (entity === 'node' ? sql`node` : sql`node
 
 const rowsFor = (desk: Desk, target: Target, grid: Grid, metrics: readonly Metric[]): Sql => {
   const capacities = metrics.map(fullMetric).filter(metric => metric !== undefined)
-  return rowsOf([...new Set([...metrics, ...capacities])], grid, desk.asker.nowMs, window => pointsOf(target, window))
+  return rowsOf([...new Set([...metrics, ...capacities])], grid, desk.asker.nowMs, window =>
+    pointsOf(target, window, metrics[0]?.entity),
+  )
 }
 
 const BANDS = ['min', 'median', 'max'] as const

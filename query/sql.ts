@@ -12,21 +12,26 @@ export type Value = string | number | bigint | boolean | readonly string[] | rea
 export class Sql {
   readonly #texts: readonly string[]
   readonly #values: readonly Value[]
+  /** Conditions in it that keep a reader to what is the reader's own; reach.ts makes them, asker.ts counts them. */
+  readonly limits: number
 
   /** Only for this file: texts.length = values.length + 1. */
-  private constructor(texts: readonly string[], values: readonly Value[]) {
+  private constructor(texts: readonly string[], values: readonly Value[], limits = 0) {
     this.#texts = texts
     this.#values = values
+    this.limits = limits
   }
 
   static of(texts: TemplateStringsArray, inserts: readonly (Value | Sql)[]): Sql {
     const out: string[] = [texts[0] ?? '']
     const values: Value[] = []
+    let limits = 0
     const append = (text: string) => {
       out[out.length - 1] += text
     }
     inserts.forEach((insert, i) => {
       if (insert instanceof Sql) {
+        limits += insert.limits
         append(insert.#texts[0] ?? '')
         insert.#values.forEach((value, j) => {
           values.push(value)
@@ -38,7 +43,7 @@ export class Sql {
       }
       append(texts[i + 1] ?? '')
     })
-    return new Sql(out, values)
+    return new Sql(out, values, limits)
   }
 
   /** A column of the catalogue as an identifier. */
@@ -51,6 +56,12 @@ export class Sql {
   static whole(value: number): Sql {
     if (!Number.isSafeInteger(value)) throw new Error(`${value} is not a whole number`)
     return new Sql([String(value)], [])
+  }
+
+  /** The condition, in brackets, as one that limits the rows of one table to a reader's own. */
+  static limit(condition: Sql): Sql {
+    const bracketed = sql`(${condition})`
+    return new Sql(bracketed.#texts, bracketed.#values, condition.limits + 1)
   }
 
   get query(): string {
@@ -70,6 +81,7 @@ export function sql(texts: TemplateStringsArray, ...inserts: readonly (Value | S
 
 export const column = Sql.column
 export const whole = Sql.whole
+export const limit = Sql.limit
 export const nothing: Sql = sql``
 
 /** a, b, c with the separator between them. */

@@ -2,7 +2,8 @@
 import type { NodeSummary } from './api.ts'
 import type { Asker } from './asker.ts'
 import type { Bodies } from './bodies.ts'
-import { sql } from './sql.ts'
+import { type Own, ownProcesses, ownSamples, readOwn } from './reach.ts'
+import { and, sql } from './sql.ts'
 import { NOT_STORED } from './stacks.ts'
 
 type TopProcess = NonNullable<NodeSummary['topProcess']>
@@ -17,15 +18,19 @@ async function readTopProcesses(
   asker: Asker,
   cluster: string,
   nodes: readonly string[],
+  own: Own | undefined,
 ): Promise<Map<string, TopProcess>> {
   if (nodes.length === 0) return new Map()
+  const where = and([
+    sql`cluster = ${cluster} AND node IN ${nodes} AND time > toDateTime(${since(asker, PROCESS_SECONDS)}, 'UTC')`,
+    ownProcesses(own),
+  ])
   const rows = await asker.rows<TopProcess & { node: string }>(
     'top processes now',
     sql`SELECT toString(node) AS node, hottest.1 AS pid, toFloat64(hottest.2) AS start, hottest.3 AS name, hottest.4 AS user, hottest.5 AS cores FROM (
           SELECT node, argMax((pid, start_ms, name, user, ifNull(cpu_user, 0) + ifNull(cpu_system, 0)),
             (time, ifNull(cpu_user, 0) + ifNull(cpu_system, 0))) AS hottest
-          FROM processes WHERE cluster = ${cluster} AND node IN ${nodes} AND time > toDateTime(${since(asker, PROCESS_SECONDS)}, 'UTC')
-          GROUP BY node)`,
+          FROM processes WHERE ${where} GROUP BY node)`,
   )
   return new Map(rows.map(({ node, ...process }) => [node, process]))
 }
@@ -37,15 +42,19 @@ async function readTopFunctions(
   cluster: string,
   nodes: readonly string[],
   jobs: readonly string[],
+  own: Own | undefined,
 ): Promise<Map<string, TopFunction>> {
   if (nodes.length === 0) return new Map()
+  const where = and([
+    sql`cluster = ${cluster} AND job IN ${['', ...jobs]} AND event = 'cpu' AND node IN ${nodes}`,
+    sql`minute > toDateTime(${since(asker, FUNCTION_SECONDS)}, 'UTC')`,
+    ownSamples(own, sql`minute`),
+  ])
   const rows = await asker.rows<{ node: string; id: string; share: number }>(
     'top functions now',
     sql`SELECT node, toString(argMax(function_id, ns)) AS id, max(ns) / sum(ns) AS share FROM (
           SELECT toString(node) AS node, function_id, sum(self) AS ns FROM function_minutes
-          WHERE cluster = ${cluster} AND job IN ${['', ...jobs]} AND event = 'cpu' AND node IN ${nodes}
-            AND minute > toDateTime(${since(asker, FUNCTION_SECONDS)}, 'UTC')
-          GROUP BY node, function_id
+          WHERE ${where} GROUP BY node, function_id
         ) GROUP BY node HAVING sum(ns) > 0`,
   )
   const names = await bodies.functions(
@@ -79,14 +88,15 @@ export type ReadTops = (
 export function openTops(bodies: () => Bodies): ReadTops {
   const kept = new Map<string, { tops: Tops; atMs: number }>()
   return async (asker, cluster, nodes, jobs) => {
-    const keyOf = (node: string) => `${cluster}\0${node}`
+    const keyOf = (node: string) => `${cluster}\0${node}\0${asker.reach.key}`
     const old = nodes.filter(node => {
       const at = kept.get(keyOf(node))?.atMs ?? Number.NEGATIVE_INFINITY
       return asker.nowMs - at >= KEPT_MS || at > asker.nowMs
     })
+    const own = await readOwn(asker, cluster, { from: asker.nowMs - FUNCTION_SECONDS * 1000, to: asker.nowMs + 1 })
     const [processes, functions] = await Promise.all([
-      readTopProcesses(asker, cluster, old),
-      readTopFunctions(asker, bodies(), cluster, old, jobs),
+      readTopProcesses(asker, cluster, old, own),
+      readTopFunctions(asker, bodies(), cluster, old, jobs, own),
     ])
     if (kept.size > MAX_KEPT) kept.clear()
     for (const node of old) {

@@ -34,12 +34,14 @@ export async function readUsage(
   maxRows: number,
 ): Promise<Usage[]> {
   const usage = jobs.map(() => NO_USAGE)
+  // The jobs were found for the reader, and each is asked for in its own span.
+  const all = asker.unlimited()
   for (const batch of batchesOf(jobs.filter(job => job.record.startMs !== undefined))) {
     const spans = spansOf(asker, batch)
     const small = batch.filter(job => job.nodes.length > 0 && rowsOf(asker, job) <= maxRows)
     const [processes, samples] = await Promise.all([
-      small.length === 0 ? [] : readByProcesses(asker, cluster, small),
-      readBySamples(asker, bodies, cluster, spans),
+      small.length === 0 ? [] : readByProcesses(all, cluster, small),
+      readBySamples(all, bodies, cluster, spans),
     ])
     for (const job of batch) {
       const of = <T extends { job: string }>(rows: readonly T[]) => rows.filter(row => job.ids.includes(row.job))

@@ -3,7 +3,7 @@ import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { Ajv, type ValidateFunction } from 'ajv'
-import fastify, { type FastifyInstance } from 'fastify'
+import fastify, { type FastifyInstance, type RouteOptions } from 'fastify'
 import { pino } from 'pino'
 import { afterAll, expect } from 'vitest'
 import { openControl } from '../../ingest/control.ts'
@@ -12,6 +12,7 @@ import { type EntityPoint, LatestValues } from '../../ingest/latest.ts'
 import { mendRollups } from '../../ingest/mend.ts'
 import { restoreLatest } from '../../ingest/restore.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
+import type { Access } from '../../query/access/gate.ts'
 import { query } from '../../query/index.ts'
 import { drawSamples, type Runner } from './drawn.ts'
 
@@ -47,7 +48,13 @@ export interface Place {
 
 const YEARS = 10_000
 
-export async function openPlace(options: { uiDir?: string } = {}): Promise<Place> {
+interface Options {
+  onRoute?: (route: RouteOptions) => void
+  uiDir?: string
+  access?: Access
+}
+
+export async function openPlace(options: Options = {}): Promise<Place> {
   const { place } = await openPlaceWith(options, async () => {
     const latest = new LatestValues()
     const listeners = new Set<Listener>()
@@ -83,7 +90,7 @@ interface Feed extends Pick<Ingest, 'latest' | 'onWritten' | 'control' | 'keepBu
 }
 
 async function openPlaceWith<F extends Feed>(
-  options: { uiDir?: string },
+  options: Options,
   openFeed: (store: Store, now: () => number) => Promise<F>,
 ): Promise<{ place: Place; feed: F }> {
   const path = mkdtempSync(join(tmpdir(), 'jobsight-query-'))
@@ -93,7 +100,9 @@ async function openPlaceWith<F extends Feed>(
   const feed = await openFeed(store, () => clock.now)
   const app = fastify()
   const checks = checksOf(app)
-  await app.register(query, { store, ingest: feed, log: loud, now: () => clock.now, ...options })
+  const { onRoute, ...given } = options
+  if (onRoute) app.addHook('onRoute', onRoute)
+  await app.register(query, { store, ingest: feed, log: loud, now: () => clock.now, ...given })
   await app.ready()
   afterAll(async () => {
     await app.close()

@@ -361,6 +361,7 @@ it('the stacks beyond the largest keep their time as one', async () => {
     start: undefined,
     user: undefined,
     burst: '',
+    own: undefined,
   }
   const profile = await readProfile(asker, openBodies(1e6)(), target, 2)
   expect(profile.ns.length).toBe(3)
