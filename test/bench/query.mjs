@@ -32,6 +32,7 @@ const { METRICS } = await load('ingest/metrics.js')
 const { rollupColumns, rollupSelect, rollupKey } = await load('ingest/tables/points.js')
 const { LatestValues } = await load('ingest/latest.js')
 const { restoreLatest } = await load('ingest/restore.js')
+const { openControl } = await load('ingest/control.js')
 const { query } = await load('query/index.js')
 
 const nodes = Number(given.nodes)
@@ -204,7 +205,8 @@ for (const t of tables)
 const latest = new LatestValues()
 await restoreLatest(store, latest, end * 1000, log)
 const app = fastify()
-await app.register(query, { store, ingest: { latest, onWritten: () => () => {} }, log, now: () => end * 1000 })
+const ingest = { latest, onWritten: () => () => {}, control: openControl('bench', log), keepBurst: async () => {} }
+await app.register(query, { store, ingest, log, now: () => end * 1000 })
 await app.ready()
 
 const selectedRows = async () =>
