@@ -8,7 +8,7 @@ import http from 'node:http'
 import https from 'node:https'
 import { promisify } from 'node:util'
 import { constants, gzip, gzipSync } from 'node:zlib'
-import { ProtobufMetricsSerializer } from '@opentelemetry/otlp-transformer'
+import { PbfReader } from 'pbf'
 import type { Logger } from 'pino'
 import type { Door, Send, Sent } from './outbox.ts'
 
@@ -123,15 +123,21 @@ export function parseRetryAfter(header: string | undefined, nowMs: number): numb
   return ms >= 0 ? Math.min(ms, 3_600_000) : undefined
 }
 
-/** Answers to profiles have the same shape as those to metrics: partial_success { rejected, message }. */
+/** Answers to profiles have the same shape as those to metrics: partial_success 1 { rejected 1, message 2 }. */
 function parsePartialSuccess({ headers, body }: Answer): Sent {
   if (body.length === 0 || !headers['content-type']?.includes('protobuf')) return { ok: true }
+  const found = { rejected: 0, message: '' }
+  const readPartial = (tag: number, into: typeof found, pbf: PbfReader) => {
+    if (tag === 1) into.rejected = pbf.readVarint()
+    else if (tag === 2) into.message = pbf.readString()
+  }
   try {
-    const partial = ProtobufMetricsSerializer.deserializeResponse(body).partialSuccess
-    const rejected = Number(partial?.rejectedDataPoints ?? 0)
-    if (rejected === 0) return { ok: true }
-    return { ok: true, rejected, message: partial?.errorMessage ?? `${rejected} records` }
+    new PbfReader(body).readFields((tag, into: typeof found, pbf) => {
+      if (tag === 1) pbf.readMessage(readPartial, into)
+    }, found)
   } catch {
     return { ok: true }
   }
+  const { rejected, message } = found
+  return rejected === 0 ? { ok: true } : { ok: true, rejected, message: message || `${rejected} records` }
 }

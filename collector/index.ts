@@ -266,7 +266,7 @@ class NodeCollector implements Collector {
       const { readings, processes } = this.read(tick)
       this.readings = readings.length
       const startMs = spanStart(before, tick)
-      const body = await this.meter?.encode({ startMs, timeMs }, readings, processes)
+      const body = this.meter?.encode({ startMs, timeMs }, readings, processes)
       if (body) this.outbox.put('metrics', body)
       this.ticked++
     } catch (error) {
@@ -300,7 +300,6 @@ class NodeCollector implements Collector {
       () => this.stacks?.stop(),
       () => this.polling?.stop(),
       () => this.outbox.close(DRAIN_WITHIN_MS),
-      () => this.meter?.close(),
       () => this.processes?.close(),
       () => this.attribution?.close(),
       () => this.panel?.close(),

@@ -1,8 +1,8 @@
 /**
- * How the collector itself fares, as instruments of the SDK: what it costs, and everything it lost, left out or keeps back.
- * A counter that never counted anything is not sent: a thousand healthy nodes need no ten zeros each tick.
+ * How the collector itself fares, as metrics of its own: what it costs, and everything it lost, left out or keeps back. A
+ * counter that never counted anything is not sent: a thousand healthy nodes need no ten zeros each tick.
  */
-import type { Attributes, Meter } from '@opentelemetry/api'
+import type { Attributes } from './otlpbody.ts'
 import type { OutboxCounters } from './outbox.ts'
 
 export interface Self {
@@ -14,38 +14,53 @@ export interface Self {
   outbox(): OutboxCounters
 }
 
-const LOSSES = ['refused', 'dropped', 'rejected', 'retried'] as const
+export interface SelfValue {
+  name: string
+  unit: string
+  /** A sum: what was counted since the last tick. */
+  isSum: boolean
+  attributes: Attributes
+  value: number
+}
 
-export function addSelfInstruments(meter: Meter, self: Self): void {
-  const gauge = (name: string, unit: string, read: () => number | undefined) => {
-    meter.createObservableGauge(name, { unit }).addCallback(result => {
-      const value = read()
-      if (value !== undefined) result.observe(value)
-    })
+const LOSSES = ['refused', 'dropped', 'rejected', 'retried'] as const
+const NONE: Attributes = {}
+
+/** Returns what to say at each tick. */
+export function openSelf(self: Self): () => SelfValue[] {
+  const cpuShare = openCpuShare()
+  const counted = new Map<string, number>()
+  const waits = new Set<string>()
+  return () => {
+    const values: SelfValue[] = []
+    const gauge = (name: string, unit: string, value: number | undefined) => {
+      if (value !== undefined) values.push({ name, unit, isSum: false, attributes: NONE, value })
+    }
+    /** Said once it has counted anything. */
+    const counter = (name: string, total: number, attributes = NONE) => {
+      if (total === 0) return
+      const key = `${name} ${Object.values(attributes)}`
+      values.push({ name, unit: '1', isSum: true, attributes, value: total - (counted.get(key) ?? 0) })
+      counted.set(key, total)
+    }
+    /** Said while it is not 0, and once more when it is 0 again. */
+    const waiting = (name: string, unit: string, value: number) => {
+      if (value > 0 || waits.has(name)) gauge(name, unit, value)
+      if (value > 0) waits.add(name)
+      else waits.delete(name)
+    }
+    const outbox = self.outbox()
+    gauge('jobsight.collector.cpu', '1', cpuShare())
+    gauge('jobsight.collector.memory', 'By', process.memoryUsage.rss())
+    gauge('jobsight.collector.readings', '1', self.readings())
+    waiting('jobsight.outbox.waiting', '{batch}', outbox.waiting)
+    waiting('jobsight.outbox.waiting_bytes', 'By', outbox.waitingBytes)
+    for (const [source, count] of Object.entries(self.sourceErrors()))
+      counter('jobsight.collector.errors', count, { source })
+    counter('jobsight.collector.skipped_ticks', self.skippedTicks())
+    for (const loss of LOSSES) counter(`jobsight.outbox.${loss}`, outbox[loss])
+    return values
   }
-  const counter = (name: string, unit: string, read: () => Iterable<readonly [Attributes, number]>) => {
-    meter.createObservableCounter(name, { unit }).addCallback(result => {
-      for (const [attributes, value] of read()) if (value > 0) result.observe(value, attributes)
-    })
-  }
-  gauge('jobsight.collector.cpu', '1', openCpuShare())
-  gauge('jobsight.collector.memory', 'By', () => process.memoryUsage.rss())
-  gauge('jobsight.collector.readings', '1', self.readings)
-  gauge(
-    'jobsight.outbox.waiting',
-    '{batch}',
-    emptyUnlessUsed(() => self.outbox().waiting),
-  )
-  gauge(
-    'jobsight.outbox.waiting_bytes',
-    'By',
-    emptyUnlessUsed(() => self.outbox().waitingBytes),
-  )
-  counter('jobsight.collector.errors', '1', () =>
-    Object.entries(self.sourceErrors()).map(([source, count]) => [{ source }, count] as const),
-  )
-  counter('jobsight.collector.skipped_ticks', '1', () => [[{}, self.skippedTicks()]])
-  for (const loss of LOSSES) counter(`jobsight.outbox.${loss}`, '1', () => [[{}, self.outbox()[loss]]])
 }
 
 /** Cores the process used since it was last asked. */
@@ -58,15 +73,5 @@ function openCpuShare(): () => number | undefined {
     before = now
     if (!last || now.monotonicMs <= last.monotonicMs) return undefined
     return (now.microseconds - last.microseconds) / 1000 / (now.monotonicMs - last.monotonicMs)
-  }
-}
-
-/** Said while it is not 0, and once more when it is 0 again. */
-function emptyUnlessUsed(read: () => number): () => number | undefined {
-  let last = 0
-  return () => {
-    const before = last
-    last = read()
-    return last > 0 || before > 0 ? last : undefined
   }
 }

@@ -1,7 +1,8 @@
 /** The messages of a simulated node: its own metrics, and one for each process. The names are those of the catalogue. */
 import { ENTITIES, type Metric } from '../../ingest/metrics.ts'
+import type { Attributes, Body } from '../otlpbody.ts'
 import type { SimulatedProcess } from './model.ts'
-import { type Attributes, type Body, Message, type Shape } from './request.ts'
+import { Message, type Shape } from './request.ts'
 import { type Layout, metricAt } from './values.ts'
 
 export interface Sender {

@@ -1,5 +1,5 @@
 /** The meter's bytes through the real ingest into a real store: every column of the catalogue comes out as the value that went in. */
-import { expect, it, onTestFinished } from 'vitest'
+import { expect, it } from 'vitest'
 import { openMeter } from '../../collector/meter.ts'
 import type { ProcessReading } from '../../collector/processes.ts'
 import type { Reading } from '../../collector/source.ts'
@@ -58,10 +58,9 @@ it('brings every column of the catalogue, and processes, through ingest as they 
     { node: 'n1', cluster: 'lab', intervalMs: 10_000 },
     { readings: () => 0, sourceErrors: () => ({}), skippedTicks: () => 0, outbox: () => idle },
   )
-  onTestFinished(() => meter.close())
   const timeMs = Math.floor(Date.now() / 10_000) * 10_000
   const readings = ENTITY_NAMES.flatMap(drawn)
-  const body = await meter.encode({ startMs: timeMs - 10_000, timeMs }, readings, [PROCESS])
+  const body = meter.encode({ startMs: timeMs - 10_000, timeMs }, readings, [PROCESS])
   expect(await ingest.receive('metrics', body)).toMatchObject({ status: 200, rejected: 0 })
 
   for (const entity of ENTITY_NAMES) {

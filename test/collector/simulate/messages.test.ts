@@ -1,9 +1,9 @@
 import { describe, expect, it } from 'vitest'
 import { openMeter } from '../../../collector/meter.ts'
+import { Body } from '../../../collector/otlpbody.ts'
 import type { ProcessReading } from '../../../collector/processes.ts'
 import { NodeMessage, ProcessMessages } from '../../../collector/simulate/messages.ts'
 import type { SimulatedProcess } from '../../../collector/simulate/model.ts'
-import { Body } from '../../../collector/simulate/request.ts'
 import { parseTree } from '../../../collector/simulate/trees.ts'
 import { layoutOf } from '../../../collector/simulate/values.ts'
 import type { Reading } from '../../../collector/source.ts'
@@ -66,8 +66,7 @@ describe('a simulated tick and a measured one', () => {
     }
     const self = { readings: () => 0, sourceErrors: () => ({}), skippedTicks: () => 0, outbox: () => none }
     const meter = openMeter({ node: 'n1', cluster: 'c1', intervalMs: 10_000 }, self)
-    const measured = await meter.encode({ startMs, timeMs }, readings, [process])
-    await meter.close()
+    const measured = meter.encode({ startMs, timeMs }, readings, [process])
 
     const body = new Body()
     new NodeMessage('n1', sender, layout, flat).write(body, startMs, timeMs, flat)
