@@ -36,7 +36,7 @@ export function httpSend(endpoint: string, log: Logger, headers: Readonly<Record
   const base = new URL(endpoint.endsWith('/') ? endpoint : `${endpoint}/`)
   const secure = base.protocol === 'https:'
   const agent = secure ? new https.Agent({ keepAlive: true }) : new http.Agent({ keepAlive: true })
-  return async (door, body) => {
+  return async (door, body, batch) => {
     const url = new URL(PATHS[door], base)
     const packed = await compress(body)
     const request = {
@@ -49,6 +49,7 @@ export function httpSend(endpoint: string, log: Logger, headers: Readonly<Record
         'content-encoding': 'gzip',
         'content-length': packed.length,
         'user-agent': 'jobsight-collector',
+        ...(batch === undefined ? {} : { 'idempotency-key': batch }),
       },
     }
     try {

@@ -8,8 +8,9 @@
  *             +- memory full, or the lane waits already: to disk; disk full: the oldest is dropped, and counted
  *
  * What a batch costs when it is taken at once is no disk access at all. kill -9 loses what is in memory: the one batch that
- * is on its way, or none. A batch whose receipt got lost is sent twice.
+ * is on its way, or none. A batch whose receipt got lost is sent again under the same name, so a receiver can store it once.
  */
+import { randomBytes } from 'node:crypto'
 import type { Logger } from 'pino'
 import { type Batch, Lane } from './lane.ts'
 import { openSpool, type Spool } from './spool.ts'
@@ -21,7 +22,8 @@ export type Sent =
   /** `rejected`: records of the batch that the receiver left out. */
   | { ok: true; rejected?: number; message?: string }
   | { ok: false; retryAfterMs?: number; permanent: boolean; message: string }
-export type Send = (door: Door, body: Uint8Array) => Promise<Sent>
+/** `batch` names it: the same one each time it is sent. */
+export type Send = (door: Door, body: Uint8Array, batch?: string) => Promise<Sent>
 
 export class OutboxError extends Error {
   readonly code: 'SPOOL_HELD'
@@ -79,6 +81,8 @@ class Lanes implements Outbox {
   private memoryBytes = 0
   private diskBytes = 0
   private lastSequence = 0
+  /** Not of the machine or the spool: nodes are made from copies of one disk. */
+  private readonly sender = randomBytes(6).toString('hex')
   private readonly said = new Set<string>()
 
   constructor(options: OutboxOptions, send: Send, log: Logger) {
@@ -112,7 +116,8 @@ class Lanes implements Outbox {
   put(door: Door, body: Uint8Array): void {
     const lane = this.lanes[door]
     this.lastSequence = Math.max(this.lastSequence + 1, Date.now())
-    const batch: Batch = { sequence: this.lastSequence, door, bytes: body.length, body, onDisk: false }
+    const { sender } = this
+    const batch: Batch = { sequence: this.lastSequence, sender, door, bytes: body.length, body, onDisk: false }
     this.counts.put++
     lane.batches.add(batch)
     this.memoryBytes += batch.bytes
@@ -155,7 +160,7 @@ class Lanes implements Outbox {
         continue
       }
       lane.inFlight = batch
-      const sent = await this.attempt(lane.door, body)
+      const sent = await this.attempt(batch, body)
       lane.inFlight = undefined
       if (this.settle(lane, batch, sent)) continue
       if (lane.closing) break
@@ -165,9 +170,9 @@ class Lanes implements Outbox {
     lane.isDraining = false
   }
 
-  private async attempt(door: Door, body: Uint8Array): Promise<Sent> {
+  private async attempt({ door, sender, sequence }: Batch, body: Uint8Array): Promise<Sent> {
     try {
-      return await this.send(door, body)
+      return await this.send(door, body, `${sender}-${sequence}`)
     } catch (error) {
       return { ok: false, permanent: false, message: error instanceof Error ? error.message : String(error) }
     }

@@ -2,8 +2,9 @@
  * Batches on disk, one file each: what could not be sent outlives the collector, kill -9 and a reboot.
  *
  *   spool/holder                       "pid starttime" of the collector that uses it
- *   spool/0001700000000123.metrics     a body as it goes on the wire; the number orders them
- *   spool/0001700000000124.jobs.part   being written when the collector died: removed at the next start
+ *   spool/0001700000000123.9f3a01c2b4d5.metrics     a body as it goes on the wire; the number orders them, and with the
+ *                                                   name of the run that made it names it to the receiver
+ *   spool/0001700000000124.9f3a01c2b4d5.jobs.part   being written when the collector died: removed at the next start
  *
  * A file is written under another name and renamed, so what has a door's name is whole. There is no fsync: a batch that
  * only a power cut takes is cheaper than a disk that spins for each tick of each node.
@@ -14,6 +15,8 @@ import { type Door, OutboxError } from './outbox.ts'
 
 export interface Spooled {
   sequence: number
+  /** The run of a collector that made it. */
+  sender: string
   door: Door
   bytes: number
 }
@@ -29,8 +32,8 @@ export interface Spool {
   close(): void
 }
 
-const NAME = /^(\d{16})\.(metrics|profiles|jobs)$/
-const nameOf = ({ sequence, door }: Spooled) => `${String(sequence).padStart(16, '0')}.${door}`
+const NAME = /^(\d{16})\.([0-9a-f]{12})\.(metrics|profiles|jobs)$/
+const nameOf = ({ sequence, sender, door }: Spooled) => `${String(sequence).padStart(16, '0')}.${sender}.${door}`
 const isDoor = (word: string | undefined): word is Door => word === 'metrics' || word === 'profiles' || word === 'jobs'
 
 /** Throws where the directory cannot be used, and where another collector that is alive uses it. */
@@ -72,9 +75,11 @@ export function openSpool(path: string): Spool {
 function readFound(path: string): Spooled[] {
   const found: Spooled[] = []
   for (const name of readdirSync(path).sort()) {
-    const [, sequence, door] = NAME.exec(name) ?? []
+    const [, sequence, sender = '', door] = NAME.exec(name) ?? []
     if (name.endsWith('.part')) rmSync(join(path, name), { force: true })
-    else if (isDoor(door)) found.push({ sequence: Number(sequence), door, bytes: statSync(join(path, name)).size })
+    else if (isDoor(door)) {
+      found.push({ sequence: Number(sequence), sender, door, bytes: statSync(join(path, name)).size })
+    }
   }
   return found
 }
