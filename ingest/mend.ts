@@ -1,6 +1,6 @@
 /**
- * Mends rollups after a process was killed between storing points and storing what it had added up: minutes whose row
- * counts differ from the points' are made again from the points, then hours from the minutes.
+ * Mends rollups after a process was killed between storing points and storing what it had added up: buckets whose row
+ * counts differ from the points' are made again from the points, then hours from them.
  */
 import type { Logger } from 'pino'
 import type { Entity } from './metrics.ts'
@@ -36,7 +36,7 @@ export async function mendRollups(store: Store, nowMs: number, log: Logger): Pro
 
 async function wrongBuckets(store: Store, entity: Entity, rollup: Rollup, nowMs: number): Promise<number[]> {
   const seconds = ROLLUP_SECONDS[rollup]
-  const [finer, rows] = rollup === '1m' ? [pointsTable(entity), 'count()'] : [rollupTable(entity, '1m'), 'sum(rows)']
+  const [finer, rows] = rollup === '5m' ? [pointsTable(entity), 'count()'] : [rollupTable(entity, '5m'), 'sum(rows)']
   // A whole hour at the far end: a bucket that is cut there would look wrong.
   const from = Math.floor((nowMs / 1000 - BACK_SECONDS) / 3600) * 3600
   const found = await store.query<{ bucket: number }>(

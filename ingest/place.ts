@@ -1,6 +1,6 @@
 /**
  * A place where values are measured: a node itself, or one of its cores, disks, interfaces … One object as long as it is
- * heard of, and what is known of it hangs on it: its newest values, the minute that is being added up, the row of the
+ * heard of, and what is known of it hangs on it: its newest values, the bucket that is being added up, the row of the
  * request that is being decoded. So a value finds all of it with one look-up.
  */
 import type { Row } from './gather.ts'
@@ -20,8 +20,8 @@ export interface Place {
   readonly values: Float64Array
   /** When each value was measured. */
   readonly timesMs: Float64Array
-  /** The minute that points were last added to. */
-  minute: Part | undefined
+  /** The bucket of the shorter rollup that points were last added to. */
+  bucket: Part | undefined
   /** The row of request number `request`. */
   row: Row | undefined
   request: number
@@ -90,7 +90,7 @@ function makePlace(cluster: string, node: string, entity: Entity, instance: stri
     intervalMs: 0,
     values: new Float64Array(columns).fill(Number.NaN),
     timesMs: new Float64Array(columns),
-    minute: undefined,
+    bucket: undefined,
     row: undefined,
     request: 0,
   }

@@ -1,8 +1,8 @@
 /**
- * Points of a minute and of an hour, added up as they are stored.
+ * Points of five minutes and of an hour, added up as they are stored.
  *
- *   points      12:00:10  12:00:20 … 12:01:00 │ 12:01:10 …
- *   _1m         one row, time 12:01:00        │               sum, count, min, max of each metric
+ *   points      12:00:10  12:00:20 … 12:05:00 │ 12:05:10 …
+ *   _5m         one row, time 12:05:00        │               sum, count, max of each metric
  *   _1h         a part each few minutes, time 13:00:00        parts of one bucket merge in the table
  *
  * A bucket is written when its time and a grace for stragglers have passed; what comes later is written as another part,
@@ -23,7 +23,7 @@ export interface Part {
   /** End of the bucket. */
   timeMs: number
   rows: number
-  /** sum, count, min, max of each column; no Float64Array, since one is made a place and minute and those are slow to make. */
+  /** sum, count, max of each column; no Float64Array, since one is made a place and bucket and those are slow to make. */
   sums: number[]
   /** Written, so nothing may be added any more. */
   closed: boolean
@@ -32,8 +32,8 @@ export interface Part {
 const COLUMN_NAMES = perEntity(entity => rollupColumns(entity).map(c => c.name))
 const STORED = perEntity(storedColumns)
 
-const MINUTE_MS = 60_000
-/** Open minutes of one entity; a point's worth of a place is about 1 KiB. */
+const SHORT_MS = 300_000
+/** Open buckets of one entity; one of a node is about 6 KiB. */
 const MOST_OPEN = 50_000
 const GRACE_MS = 15_000
 /** A part of an hour is written at most so often. */
@@ -41,7 +41,7 @@ const HOUR_PART_MS = 300_000
 
 export class Rollups {
   readonly #writer: Writer
-  readonly #minutes = perEntity(() => new Map<string, Part>())
+  readonly #short = perEntity(() => new Map<string, Part>())
   readonly #hours = perEntity(() => new Map<string, Part>())
   #hoursWrittenMs = 0
 
@@ -52,19 +52,19 @@ export class Rollups {
   /** Adds a point that the database has. */
   add(row: Row, arena: readonly number[]): void {
     const { place } = row
-    const bucketMs = Math.ceil(row.timeMs / MINUTE_MS) * MINUTE_MS
-    let part = place.minute
+    const bucketMs = Math.ceil(row.timeMs / SHORT_MS) * SHORT_MS
+    let part = place.bucket
     if (part === undefined || part.timeMs !== bucketMs || part.closed) {
-      if (this.#minutes[place.entity].size >= MOST_OPEN) this.#writeEarly()
-      part = this.#part(this.#minutes, place.entity, '1m', place, row.timeMs)
-      place.minute = part
+      if (this.#short[place.entity].size >= MOST_OPEN) this.#writeEarly()
+      part = this.#part(this.#short, place.entity, '5m', place, row.timeMs)
+      place.bucket = part
     }
     part.rows++
     const { sums } = part
     const { scales, most } = STORED[place.entity]
     for (let i = 0; i < scales.length; i++) {
       const value = Math.round((arena[row.offset + i] ?? Number.NaN) * (scales[i] ?? 1))
-      if (Math.abs(value) <= (most[i] ?? 0)) addTo(sums, i, value, 1, value, value)
+      if (Math.abs(value) <= (most[i] ?? 0)) addTo(sums, i, value, 1, value)
     }
   }
 
@@ -73,33 +73,33 @@ export class Rollups {
     this.write(0, true).catch(() => {})
   }
 
-  /** Writes the minutes that are over, and now and then the hours; all of both with `all`. */
+  /** Writes the short buckets that are over, and now and then the hours; all of both with `all`. */
   async write(nowMs: number, all = false): Promise<void> {
     const hours = all || nowMs - this.#hoursWrittenMs >= HOUR_PART_MS
     if (hours) this.#hoursWrittenMs = nowMs
     await Promise.all(
       ENTITY_NAMES.flatMap(entity => [
-        this.#writeMinutes(entity, all ? Number.POSITIVE_INFINITY : nowMs - GRACE_MS),
+        this.#writeShort(entity, all ? Number.POSITIVE_INFINITY : nowMs - GRACE_MS),
         hours ? this.#writeParts(entity, '1h', this.#hours[entity], [...this.#hours[entity].keys()]) : undefined,
       ]),
     )
   }
 
-  /** Minutes are added to their hour as they are written. */
-  #writeMinutes(entity: Entity, untilMs: number): Promise<void> | undefined {
+  /** They are added to their hour as they are written. */
+  #writeShort(entity: Entity, untilMs: number): Promise<void> | undefined {
     const over: string[] = []
-    for (const [key, part] of this.#minutes[entity]) {
+    for (const [key, part] of this.#short[entity]) {
       if (part.timeMs > untilMs) continue
       over.push(key)
       const hour = this.#part(this.#hours, entity, '1h', part, part.timeMs)
       hour.rows += part.rows
       const { sums } = part
-      for (let i = 0; i < sums.length; i += 4) {
+      for (let i = 0; i < sums.length; i += 3) {
         const count = sums[i + 1] ?? 0
-        if (count > 0) addTo(hour.sums, i / 4, sums[i] ?? 0, count, sums[i + 2] ?? 0, sums[i + 3] ?? 0)
+        if (count > 0) addTo(hour.sums, i / 3, sums[i] ?? 0, count, sums[i + 2] ?? 0)
       }
     }
-    return this.#writeParts(entity, '1m', this.#minutes[entity], over)
+    return this.#writeParts(entity, '5m', this.#short[entity], over)
   }
 
   #writeParts(
@@ -133,20 +133,19 @@ export class Rollups {
     const key = `${timeMs}\0${cluster}\0${node}\0${instance}`
     const known = of[entity].get(key)
     if (known !== undefined) return known
-    const sums = new Array<number>(4 * COLUMNS[entity].length).fill(0)
+    const sums = new Array<number>(3 * COLUMNS[entity].length).fill(0)
     const part = { cluster, node, instance, timeMs, rows: 0, sums, closed: false }
     of[entity].set(key, part)
     return part
   }
 }
 
-function addTo(sums: number[], column: number, sum: number, count: number, min: number, max: number): void {
-  const at = 4 * column
+function addTo(sums: number[], column: number, sum: number, count: number, max: number): void {
+  const at = 3 * column
   const before = sums[at + 1] ?? 0
   sums[at] = (sums[at] ?? 0) + sum
   sums[at + 1] = before + count
-  sums[at + 2] = before === 0 ? min : Math.min(sums[at + 2] ?? 0, min)
-  sums[at + 3] = before === 0 ? max : Math.max(sums[at + 3] ?? 0, max)
+  sums[at + 2] = before === 0 ? max : Math.max(sums[at + 2] ?? 0, max)
 }
 
 function writePart(to: RowWriter, entity: Entity, part: Part): void {
@@ -157,17 +156,15 @@ function writePart(to: RowWriter, entity: Entity, part: Part): void {
   to.i64(part.rows)
   const { sums } = part
   STORED[entity].wide.forEach((wide, i) => {
-    const count = sums[4 * i + 1] ?? 0
+    const count = sums[3 * i + 1] ?? 0
     const none = count === 0 ? 1 : 0
+    const max = sums[3 * i + 2] ?? 0
     to.u8(none)
-    if (none === 0) to.i64(sums[4 * i] ?? 0)
+    if (none === 0) to.i64(sums[3 * i] ?? 0)
     to.i64(count)
-    for (const at of [4 * i + 2, 4 * i + 3]) {
-      to.u8(none)
-      if (none === 1) continue
-      if (wide === 1) to.i64(sums[at] ?? 0)
-      else to.i32(sums[at] ?? 0)
-    }
+    to.u8(none)
+    if (none === 0 && wide === 1) to.i64(max)
+    else if (none === 0) to.i32(max)
   })
   to.endRow()
 }

@@ -76,13 +76,13 @@ export async function readKernelShare(asker: Asker, target: Target): Promise<num
 
 const scale = findMetric('node', 'cpu_iowait')?.scale ?? 1
 
-/** Ticks as long as they are few, else minutes, else hours. */
+/** Ticks as long as they are few, else buckets of five minutes, else hours. */
 export async function readNodeMeasures(asker: Asker, target: Target): Promise<Map<string, NodeMeasure>> {
   const ticks = (target.nodes?.length ?? 1) * (secondsOf(target) / 10)
-  const rollup: Grid['rollup'] = ticks < 4_000_000 ? '' : ticks < 24_000_000 ? '1m' : '1h'
+  const rollup: Grid['rollup'] = ticks < 4_000_000 ? '' : ticks < 24_000_000 ? '5m' : '1h'
   const seconds = {
     '': sql`sum(interval_ms) / 1000`,
-    '1m': sql`uniqExact(time) * 60`,
+    '5m': sql`uniqExact(time) * 300`,
     '1h': sql`uniqExact(time) * 3600`,
   }
   const iowait = rollup === '' ? sql`avg(cpu_iowait)` : sql`sum(cpu_iowait_sum) / nullIf(sum(cpu_iowait_count), 0)`

@@ -80,8 +80,8 @@ export function meanOf(metric: Metric, rollup: Grid['rollup']): Sql {
 const hasMetric = (metric: Metric, rollup: Grid['rollup']): Sql =>
   rollup === '' ? sql`isNotNull(${column(metric)})` : sql`${suffixed(metric, 'count')} > 0`
 
-/** When a rollup has all that was measured until then: ingest writes minutes soon after their end, hours in parts. */
-const COMPLETE_AFTER: Readonly<Record<'1m' | '1h', number>> = { '1m': 90_000, '1h': 420_000 }
+/** When a rollup has all that was measured until then: ingest writes the short ones soon after their end, hours in parts. */
+const COMPLETE_AFTER: Readonly<Record<'5m' | '1h', number>> = { '5m': 90_000, '1h': 420_000 }
 
 /**
  * What a question selects from: ticks, or a rollup and for its end the ticks, in the columns of the rollup.
@@ -101,7 +101,7 @@ export function rowsOf(
   const rowsIn = (finer: Grid['rollup'], window: Window) =>
     sql`${tableOf(entity, finer)} AS p WHERE ${and([where(window), only && hasMetric(only, finer)])}`
   if (rollup === '') return rowsIn('', grid)
-  const bucket = rollup === '1m' ? 60_000 : 3_600_000
+  const bucket = rollup === '5m' ? 300_000 : 3_600_000
   const cut = Math.max(grid.from, Math.floor((nowMs - COMPLETE_AFTER[rollup]) / bucket) * bucket)
   const key = entity === 'node' ? sql`node, time` : sql`node, instance, time`
   const of = (parts: (metric: Metric) => Sql) => list([key, ...metrics.map(parts)])

@@ -32,7 +32,6 @@ const { METRICS } = await load('ingest/metrics.js')
 const { rollupColumns, rollupSelect, rollupKey } = await load('ingest/tables/points.js')
 const { LatestValues } = await load('ingest/latest.js')
 const { restoreLatest } = await load('ingest/restore.js')
-const { openControl } = await load('ingest/control.js')
 const { query } = await load('query/index.js')
 
 const nodes = Number(given.nodes)
@@ -80,7 +79,7 @@ async function makePoints() {
       SELECT 'bench', ${NODE}, ${begin} + 10 * (t + 1), 10000, ${metrics.map(simulatedValue).join(', ')}
       FROM (SELECT number, intDiv(number, ${ticks}) + ${first} AS n, number % ${ticks} AS t FROM numbers(${some * ticks}))`),
   )
-  for (const rollup of ['1m', '1h']) {
+  for (const rollup of ['5m', '1h']) {
     const columns = rollupColumns('node', rollup)
       .map(c => c.name)
       .join(', ')
@@ -205,8 +204,7 @@ for (const t of tables)
 const latest = new LatestValues()
 await restoreLatest(store, latest, end * 1000, log)
 const app = fastify()
-const ingest = { latest, onWritten: () => () => {}, control: openControl('bench', log), keepBurst: async () => {} }
-await app.register(query, { store, ingest, log, now: () => end * 1000 })
+await app.register(query, { store, ingest: { latest, onWritten: () => () => {} }, log, now: () => end * 1000 })
 await app.ready()
 
 const selectedRows = async () =>

@@ -105,7 +105,7 @@ ${rows.map(row => `| ${row.join(' | ')} |`).join('\n')}
 
 Made from ingest/metrics.ts by \`npx vitest run test/ingest/catalogue.test.ts -u\`: do not edit.
 
-One row an instance and tick is stored in \`ENTITY_points\`, a column a metric; minutes and hours in \`ENTITY_points_1m\` and
+One row an instance and tick is stored in \`ENTITY_points\`, a column a metric; five minutes and hours in \`ENTITY_points_5m\` and
 \`_1h\`. The API calls a metric of the node by its column (\`cpu_busy\`), another one \`entity.column\` (\`gpu.power_watts\`).
 A rate is what was counted in an interval, divided by it; it travels as a delta sum. \`full\` is the value or the column that
 means full. A metric that cannot be read is absent, never 0; \`jobsight doctor\` says which are read on a machine, which are

@@ -187,15 +187,15 @@ describe('the heat map', () => {
     const at = async (now: number) => {
       place.clock.now = now
       const map = await place.ask<Heatmap>('/heatmap', {
-        from: T0 - 10 * MINUTE,
-        to: T0 + MINUTE,
-        buckets: 11,
+        from: T0 - 55 * MINUTE,
+        to: T0 + 5 * MINUTE,
+        buckets: 12,
         order: 'name',
       })
       return map.rows
     }
     const fromTicks = await at(T0 + MINUTE)
-    await place.store.command('TRUNCATE TABLE node_points_1m')
+    await place.store.command('TRUNCATE TABLE node_points_5m')
     expect(await at(T0 + MINUTE)).toEqual(fromTicks)
     expect((await at(T0 + HOUR)).flat().every(value => value === null)).toBe(true)
     await place.restore()
