@@ -257,8 +257,8 @@ async function openTelemetry(config: Config, ingest: Ingest): Promise<{ stop: St
 /** The collector's way into an ingest in this process: the same bytes by a call instead of a socket. */
 const sendTo =
   (ingest: Ingest): Send =>
-  async (door, body) => {
-    const receipt = await ingest.receive(door, body)
+  async (door, body, batch) => {
+    const receipt = await ingest.receive(door, body, undefined, batch)
     if (receipt.status === 200) {
       return { ok: true, rejected: receipt.rejected, ...(receipt.message ? { message: receipt.message } : {}) }
     }
@@ -349,7 +349,10 @@ async function demo(config: Config, flags: Flags, log: Logger): Promise<Stop> {
   const simulation = startSimulation(options, { send: sendTo(server.ingest), log })
   say(`Simulating ${options.nodes} nodes over ${options.hours} h; the page fills at ${server.url}`)
   simulation.history.then(
-    written => say(`history written (${written.requests} requests); ${server.url}`),
+    async written => {
+      await server.ingest.flush()
+      say(`history written (${written.requests} requests); ${server.url}`)
+    },
     error => log.error({ err: error }, 'the simulation ended'),
   )
   return async () => {

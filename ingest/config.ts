@@ -8,7 +8,7 @@ const Days = (value: number, description: string) =>
 export const RetentionDays = Type.Object(
   {
     points: Days(30, 'metrics of every tick'),
-    rollups: Days(400, 'metrics a minute and an hour, functions a minute'),
+    rollups: Days(400, 'metrics in five minutes and in an hour, functions a minute'),
     processes: Days(30, 'top processes of every tick'),
     samples: Days(30, 'stack samples'),
     stacks: Days(400, 'frames and stacks, counted from when they were last seen'),
@@ -23,7 +23,12 @@ export const StoreConfig = Type.Object(
     url: Type.Optional(
       Type.String({ description: 'a ClickHouse server, http://host:8123; absent: chDB in this process' }),
     ),
-    path: Type.Optional(Type.String({ description: 'data directory of the embedded store' })),
+    path: Type.Optional(
+      Type.String({
+        description:
+          'data directory of the embedded store; with url: where rows wait that the server does not have yet',
+      }),
+    ),
     database: Type.Optional(Type.String({ default: 'jobsight', pattern: '^[A-Za-z_][A-Za-z0-9_]*$' })),
     user: Type.Optional(Type.String({ description: 'of the ClickHouse server' })),
     password: Type.Optional(Type.String({ description: 'of the ClickHouse server' })),
@@ -56,7 +61,11 @@ const Count = (name: keyof typeof INGEST_DEFAULTS, minimum: number, description:
 
 export const IngestConfig = Type.Object(
   {
-    flushMs: Count('flushMs', 0, 'how long the oldest row waits for its batch'),
+    flushMs: Count(
+      'flushMs',
+      0,
+      'how long the oldest row waits for its batch, in the journal meanwhile; 0: no journal, an acknowledgement waits for the database',
+    ),
     flushRows: Count('flushRows', 1, 'rows that make a batch full'),
     maxBodyBytes: Count('maxBodyBytes', 1024, 'of a request as it arrives; above: 413'),
     maxInflatedBytes: Count('maxInflatedBytes', 1024, 'of a request after decompression; above: 413'),

@@ -10,7 +10,8 @@
  *
  *   <path>/holder.json   who holds it
  *   <path>/clickhouse/   chDB's own
- *   <path>/insert/       blocks on their way in; emptied at start, since what was never acknowledged is sent again
+ *   <path>/insert/       blocks on their way in; emptied at start, since the journal or their sender has them still
+ *   <path>/journal/      see journal.ts
  */
 import { mkdirSync, rmSync } from 'node:fs'
 import { rm, writeFile } from 'node:fs/promises'
@@ -74,7 +75,13 @@ async function openReader(path: string, database: string, memoryBytes: number, o
 }
 
 /** A block is one part, however many days it holds: ingest bounds the times it takes. */
-const INSERT_SETTINGS = { max_partitions_per_insert_block: 0, max_threads: 1, max_insert_threads: 1 }
+const INSERT_SETTINGS = {
+  max_partitions_per_insert_block: 0,
+  max_threads: 1,
+  max_insert_threads: 1,
+  // Only blocks with a token: that two have the same rows does not make them one.
+  insert_deduplicate: 0,
+}
 
 const settingsText = (settings: Record<string, string | number>): string =>
   Object.entries(settings)
@@ -114,6 +121,7 @@ function openSession(path: string, memoryBytes: number): Session {
 class Embedded implements Engine {
   readonly kind = 'embedded'
   readonly version: string
+  readonly journalPath: string
   readonly #path: string
   readonly #writer: Session
   /** Those that no question runs on. */
@@ -128,20 +136,23 @@ class Embedded implements Engine {
 
   constructor(path: string, version: string, writer: Session, readers: Session[], release: () => void) {
     this.#path = path
+    this.journalPath = join(path, 'journal')
     this.version = version
     this.#writer = writer
     this.#idle = readers
     this.#release = release
   }
 
-  insert = async (table: string, columns: readonly string[], rowBinary: Uint8Array): Promise<void> => {
+  insert: Engine['insert'] = async (table, columns, rowBinary, token) => {
     const types = await this.#typesOf(table)
     const structure = columns.map(c => `${c} ${types.get(c) ?? missing(table, c)}`).join(', ')
     const file = join(this.#path, 'insert', `${table}-${++this.#blocks}.bin`)
     try {
       await writeFile(file, rowBinary)
+      const once =
+        token === undefined ? '' : `SETTINGS insert_deduplicate = 1, insert_deduplication_token = ${quoted(token)}`
       await this.command(
-        `INSERT INTO ${table} (${columns.join(', ')}) SELECT * FROM file('${file}', 'RowBinary', ${quoted(structure)})`,
+        `INSERT INTO ${table} (${columns.join(', ')}) ${once} SELECT * FROM file('${file}', 'RowBinary', ${quoted(structure)})`,
       )
     } finally {
       await rm(file, { force: true })
@@ -234,7 +245,7 @@ class Embedded implements Engine {
       return (await this.#writer.queryAsync(question, { format: 'JSONEachRow' })).text()
     })
     const rows = text.split('\n').filter(line => line !== '')
-    if (rows.length === 0) throw new StoreError('database', `there is no table ${table}`)
+    if (rows.length === 0) throw new StoreError('misfit', `there is no table ${table}`)
     return new Map(
       rows.map(line => {
         const row = JSON.parse(line) as { name: string; type: string }
@@ -245,5 +256,5 @@ class Embedded implements Engine {
 }
 
 function missing(table: string, column: string): never {
-  throw new StoreError('database', `table ${table} has no column ${column}`)
+  throw new StoreError('misfit', `table ${table} has no column ${column}`)
 }

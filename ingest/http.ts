@@ -1,5 +1,6 @@
 /** The doors over HTTP: OTLP/HTTP metrics and profiles, and /v1/jobs. A body is taken as bytes; what it is, ingest finds out. */
 import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import { type Batch, parseBatch } from './batches.ts'
 import type { Door, Receipt } from './index.ts'
 import { type Encoding, parseContentType } from './otlp/body.ts'
 import { exportResponse, statusResponse } from './otlp/response.ts'
@@ -16,7 +17,13 @@ const REJECTED: Readonly<Record<Door, string>> = {
   jobs: 'rejected',
 }
 
-export type Take = (door: Door, body: Uint8Array, contentType: string, contentEncoding: string) => Promise<Receipt>
+export type Take = (
+  door: Door,
+  body: Uint8Array,
+  contentType: string,
+  contentEncoding: string,
+  batch?: Batch,
+) => Promise<Receipt>
 
 export function httpDoors(take: Take, maxBodyBytes: number): FastifyPluginAsync {
   return async app => {
@@ -39,13 +46,17 @@ export function httpDoors(take: Take, maxBodyBytes: number): FastifyPluginAsync 
           const given = request.headers['content-encoding'] ?? ''
           const type =
             request.headers['content-type'] ?? (door === 'jobs' ? 'application/json' : 'application/x-protobuf')
-          const receipt = await take(door, body, type, Array.isArray(given) ? given.join(',') : given)
+          const batch = parseBatch(oneHeader(request.headers['idempotency-key']))
+          const receipt = await take(door, body, type, oneHeader(given) ?? '', batch)
           return answer(reply, door === 'jobs' ? 'json' : encodingOf(request), REJECTED[door], receipt)
         },
       )
     }
   }
 }
+
+const oneHeader = (value: string | string[] | undefined): string | undefined =>
+  Array.isArray(value) ? value.join(',') : value
 
 function answer(reply: FastifyReply, encoding: Encoding, rejectedName: string, receipt: Receipt): FastifyReply {
   if (receipt.retryAfterSeconds !== undefined) reply.header('retry-after', String(receipt.retryAfterSeconds))

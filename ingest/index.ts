@@ -1,20 +1,24 @@
 /**
- * Ingest: bytes that collectors and schedulers send -> rows in the store. A receipt says 200 only after the database has
- * the rows, so a sender that keeps what was not acknowledged loses nothing.
+ * Ingest: bytes that collectors and schedulers send -> rows in the store. A receipt says 200 only after the store has the
+ * rows (its journal, then its database), so a sender that keeps what was not acknowledged loses nothing.
  *
- *   receive ─ inflate ─ decode ─ rows ─ writer ─ store ─ receipt
- *                  400/413/415          429, 503        └─ latest, onWritten
+ *   receive ─ inflate ─ decode ─ rows ─ writer ─ receipt
+ *                  400/413/415          429, 503 └─ latest, onWritten
  */
 import type { FastifyPluginAsync } from 'fastify'
 import type { Logger } from 'pino'
+import { Arrivals } from './arrivals.ts'
+import { parseBatch } from './batches.ts'
 import type { Burst } from './burst.ts'
 import { BURST_COLUMNS, writeBurst } from './bursts.ts'
 import { INGEST_DEFAULTS, type IngestConfig } from './config.ts'
 import { type Control, openControl } from './control.ts'
 import { addControlDoor } from './controldoor.ts'
 import { BodyError, StoreError } from './errors.ts'
-import { httpDoors } from './http.ts'
+import { httpDoors, type Take } from './http.ts'
+import { Inserter } from './insert.ts'
 import { JobsDoor } from './jobsdoor.ts'
+import { openJournal } from './journal.ts'
 import { type EntityPoint, type Latest, LatestValues } from './latest.ts'
 import { mendRollups } from './mend.ts'
 import { MetricsDoor } from './metricsdoor.ts'
@@ -43,8 +47,11 @@ export interface Receipt {
 }
 
 export interface Ingest {
-  /** Resolves after the database has it. contentType: application/x-protobuf; for jobs application/json. */
-  receive(door: Door, body: Uint8Array, contentType?: string): Promise<Receipt>
+  /**
+   * Resolves after the store has it. contentType: application/x-protobuf; for jobs application/json. A batch that it has
+   * already (`batch` names it, see batches.ts) is acknowledged and left out.
+   */
+  receive(door: Door, body: Uint8Array, contentType?: string, batch?: string): Promise<Receipt>
   readonly plugin: FastifyPluginAsync
   /** Points as the database got them, with their entity. */
   onWritten(listener: (points: readonly EntityPoint[]) => void): () => void
@@ -54,6 +61,8 @@ export interface Ingest {
   /** Resolves after the database has it. */
   keepBurst(burst: Burst): Promise<void>
   counters(): Record<string, number>
+  /** Resolves when the database has what was acknowledged: from then on questions find it. */
+  flush(): Promise<void>
   close(): Promise<void>
 }
 
@@ -70,9 +79,13 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   const places = new Places(config.maxPlaces)
   const latest = new LatestValues(places)
   const now = deps.now ?? Date.now
+  const inserter = new Inserter(deps.store, {}, deps.log)
+  const path = config.flushMs > 0 ? deps.store.journalPath : undefined
+  const journal = path === undefined ? undefined : openJournal(path, deps.log)
+  if (journal !== undefined) await inserter.left(journal)
   await mendRollups(deps.store, now(), deps.log)
   await restoreLatest(deps.store, latest, now(), deps.log)
-  const writer = openWriter(deps.store, config, deps.log)
+  const writer = openWriter(config, inserter, journal)
   const rollups = new Rollups(writer)
   const control = openControl(deps.defaultCluster, deps.log)
   const retentionDays = deps.store.retentionDays ?? DEFAULT_RETENTION
@@ -89,14 +102,18 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   timer.unref()
   const refused = { malformed: 0, too_large: 0, unsupported: 0, overload: 0, store: 0 }
 
-  const take = async (door: Door, body: Uint8Array, type: string, encoding: string): Promise<Receipt> => {
+  const takeAnew: Take = async (door, body, type, encoding, batch) => {
     if (writer.queuedBytes > config.maxQueuedBytes) {
       refused.overload++
       return later(429, writer, 'more arrives than the store takes')
     }
     try {
       const given = parseContentType(type)
-      return await doors[door].take(await inflate(body, encoding, config.maxInflatedBytes), given)
+      const inflated = inflate(body, encoding, config.maxInflatedBytes)
+      const taken = doors[door].take(inflated instanceof Uint8Array ? inflated : await inflated, given)
+      // In the same turn as the rows.
+      if (batch !== undefined) writer.note(batch)
+      return await taken
     } catch (error) {
       if (error instanceof BodyError) {
         refused[error.code]++
@@ -107,9 +124,11 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
       return later(503, writer, `the store did not take it: ${error.message}`)
     }
   }
+  const arrivals = new Arrivals(takeAnew, journal?.known)
+  const { take } = arrivals
   const first = (door: Door): string => (door === 'jobs' ? 'application/json' : 'application/x-protobuf')
   return {
-    receive: (door, body, contentType) => take(door, body, contentType ?? first(door), ''),
+    receive: (door, body, contentType, batch) => take(door, body, contentType ?? first(door), '', parseBatch(batch)),
     plugin: async app => {
       requireRules(app)
       await app.register(httpDoors(take, config.maxBodyBytes))
@@ -123,7 +142,8 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
       ...doors.metrics.counters(),
       ...doors.profiles.counters(),
       ...doors.jobs.counters(),
-      ...writer.counters,
+      ...inserter.counters,
+      duplicateBatches: arrivals.duplicates,
       ...control.counters(),
       queuedBytes: writer.queuedBytes,
       knownPlaces: places.size,
@@ -133,6 +153,7 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
       refusedOverload: refused.overload,
       refusedStore: refused.store,
     }),
+    flush: () => writer.flush(),
     async close() {
       clearInterval(timer)
       const written = rollups.write(now(), true)

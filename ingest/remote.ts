@@ -1,4 +1,5 @@
 /** A ClickHouse server over HTTP. Blocks go as RowBinary in the body of the request, apart from the statement. */
+import { join } from 'node:path'
 import { Readable } from 'node:stream'
 import { ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import type { StoreConfig } from './config.ts'
@@ -43,16 +44,24 @@ export async function openRemote(config: RemoteConfig, database: string): Promis
   const version = await ask({ query: 'SELECT version() AS v', query_params: {} }, 'JSONEachRow', { name: 'version' })
   return {
     kind: 'remote',
+    ...(config.path === undefined ? {} : { journalPath: join(config.path, 'journal') }),
     version: String((JSON.parse(version) as { v: string }).v),
     ask,
-    async insert(table, columns, rowBinary) {
+    async insert(table, columns, rowBinary, token) {
       try {
         const { stream } = await client.exec({
           query: `INSERT INTO ${table} (${columns.join(', ')}) FORMAT RowBinary`,
           values: Readable.from([Buffer.from(rowBinary.buffer, rowBinary.byteOffset, rowBinary.byteLength)], {
             objectMode: false,
           }),
-          clickhouse_settings: { max_partitions_per_insert_block: '0', async_insert: 0, wait_end_of_query: 1 },
+          clickhouse_settings: {
+            max_partitions_per_insert_block: '0',
+            async_insert: 0,
+            wait_end_of_query: 1,
+            ...(token === undefined
+              ? { insert_deduplicate: 0 }
+              : { insert_deduplicate: 1, insert_deduplication_token: token }),
+          },
         })
         for await (const _ of stream) void _
       } catch (error) {
@@ -61,7 +70,7 @@ export async function openRemote(config: RemoteConfig, database: string): Promis
     },
     async command(sql) {
       try {
-        await client.command({ query: sql, clickhouse_settings: { wait_end_of_query: 1 } })
+        await client.command({ query: sql, clickhouse_settings: { wait_end_of_query: 1, insert_deduplicate: 0 } })
       } catch (error) {
         throw databaseError(error)
       }

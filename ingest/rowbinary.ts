@@ -50,6 +50,13 @@ export class RowWriter {
     this.#at = this.#rowStart
   }
 
+  /** Takes whole rows back, to what `length` and `rows` were then. */
+  cutTo(length: number, rows: number): void {
+    this.#at = length
+    this.#rows = rows
+    this.#rowStart = length
+  }
+
   clear(): void {
     this.#at = 0
     this.#rows = 0

@@ -33,8 +33,10 @@ export interface Store {
   readonly version: string
   /** How long it keeps what; older records are not worth sending. */
   readonly retentionDays?: Retention
-  /** A RowBinary block into a table. Resolves when the database has it. */
-  insert(table: string, columns: readonly string[], rowBinary: Uint8Array, rows: number): Promise<void>
+  /** A directory of this process alone, where rows wait for the database; absent: nowhere to put them. */
+  readonly journalPath?: string
+  /** A RowBinary block into a table. Resolves when the database has it. A block with the same token goes in once. */
+  insert(table: string, columns: readonly string[], rowBinary: Uint8Array, rows: number, token?: string): Promise<void>
   /** Rows as objects; 64-bit integers as strings unless cast. */
   query<T>(question: Question, options: QueryOptions): Promise<T[]>
   /** Columns instead of rows, for large answers: answer[column][row]. */
@@ -48,7 +50,8 @@ export interface Store {
 export interface Engine {
   readonly kind: 'embedded' | 'remote'
   readonly version: string
-  insert(table: string, columns: readonly string[], rowBinary: Uint8Array): Promise<void>
+  readonly journalPath?: string
+  insert(table: string, columns: readonly string[], rowBinary: Uint8Array, token?: string): Promise<void>
   ask(question: Question, format: 'JSONEachRow' | 'JSONCompactColumns', options: QueryOptions): Promise<string>
   command(sql: string): Promise<void>
   close(): Promise<void>
@@ -84,8 +87,9 @@ export async function openStore(config: StoreConfig, deps: { log: Logger }): Pro
     database,
     version: engine.version,
     retentionDays,
-    insert: (table, columns, rowBinary, rows) =>
-      rows === 0 ? Promise.resolve() : engine.insert(table, columns, rowBinary),
+    ...(engine.journalPath === undefined ? {} : { journalPath: engine.journalPath }),
+    insert: (table, columns, rowBinary, rows, token) =>
+      rows === 0 ? Promise.resolve() : engine.insert(table, columns, rowBinary, token),
     query: async <T>(question: Question, options: QueryOptions) =>
       parseRows<T>(await engine.ask(question, 'JSONEachRow', options)),
     queryColumns: async (question, options) => parseColumns(await engine.ask(question, 'JSONCompactColumns', options)),

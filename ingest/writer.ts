@@ -1,100 +1,87 @@
 /**
- * One batch a table. Rows wait for each other until the batch is full or its oldest row is flushMs old, then go to the
- * store as one block; a failed block is tried again. Who appended hears of it only when the database has the rows.
+ * Rows of many requests wait for each other and go to the store together, a block a table, since an insert costs the same
+ * for one row and for a thousand. Who appended hears when the rows are safe:
  *
- *   append ─┐                      ┌─ resolve
- *   append ─┼─ batch ─ insert ─ ok ┼─ resolve      while an insert runs, the next batch fills
- *   append ─┘     └─ fails: again after 0.1, 0.2, 0.4 … s, then reject all
+ *   append ─┐                        ┌─ resolve
+ *   append ─┼─ group ─ journal ─ ok ─┼─ resolve     with a journal: once it has them, at the end of the event loop's turn
+ *   append ─┘     └─ fails: reject   └─ resolve
+ *
+ *   group ─┐
+ *   group ─┼─ segment ─ an insert a table           when full or old; one at a time, meanwhile the next fills
+ *   group ─┘     └─ fails: again after 0.1, 0.2, 0.4 … s
+ *
+ * Without a journal (a ClickHouse server and no store.path, or flushMs 0) they hear when their block is inserted.
  */
-import type { Logger } from 'pino'
-import { StoreError } from './errors.ts'
+import type { Batch } from './batches.ts'
+import type { Inserter } from './insert.ts'
+import type { Block, Journal } from './journal.ts'
+import { type Latch, openLatch } from './latch.ts'
 import { RowWriter } from './rowbinary.ts'
-import type { Store } from './store.ts'
 
 export interface WriterConfig {
   flushMs: number
   flushRows: number
-  /** Tries of one block. */
-  tries?: number
-  firstRetryMs?: number
 }
 
 export interface Writer {
-  /** `write` adds whole rows, at once. Resolves when the database has them, rejects when it will not have them. */
+  /**
+   * `write` adds whole rows, at once. Resolves when they are safe, rejects when they will not be. What is appended within one
+   * turn of the event loop is safe together.
+   */
   append(table: string, columns: readonly string[], write: (rows: RowWriter) => void): Promise<void>
+  /** The batch that rows appended in this turn came in: known from when they are safe. */
+  note(batch: Batch): void
   /** Of rows that the database does not have yet. */
   readonly queuedBytes: number
   /** How long the rows that wait will take, at the speed of the last inserts. */
   readonly drainSeconds: number
-  readonly counters: WriterCounters
-  /** Everything that waits goes now; resolves when it has gone. */
+  /** Everything that waits goes to the database now; resolves when it has gone. */
   flush(): Promise<void>
   /** Drains; what fails now is not tried again. */
   close(): Promise<void>
 }
 
-export interface WriterCounters {
-  inserts: number
-  insertedRows: number
-  insertedBytes: number
-  retries: number
-  /** Rows whose senders were told that they are not stored. */
-  failedRows: number
-}
+const FULL_BYTES = 16 << 20
+/** The longer inserts take, the more rows wait for the next: they run for at most this share of the time … */
+const INSERTING = 0.1
+/** … but nothing waits longer. */
+const LONGEST_WAIT_MS = 5000
+const SPARE = 32
 
-const FULL_BYTES = 8 << 20
-
-interface Batch {
+interface Open {
+  columns: readonly string[]
   rows: RowWriter
-  done: Promise<void>
-  resolve: () => void
-  reject: (error: unknown) => void
+  /** What of it the journal has. */
+  safeRows: number
+  safeBytes: number
+  /** Without a journal. */
+  latch: Latch | undefined
 }
 
-class Table {
-  readonly name: string
-  readonly columns: readonly string[]
-  batch: Batch | undefined
-  timer: NodeJS.Timeout | undefined
-  running: Promise<void> | undefined
-  readonly spare: RowWriter[] = []
-
-  constructor(name: string, columns: readonly string[]) {
-    this.name = name
-    this.columns = columns
-  }
-
-  open(): Batch {
-    if (this.batch !== undefined) return this.batch
-    let resolve: () => void = () => {}
-    let reject: (error: unknown) => void = () => {}
-    const done = new Promise<void>((ok, no) => {
-      resolve = ok
-      reject = no
-    })
-    this.batch = { rows: this.spare.pop() ?? new RowWriter(64 << 10), done, resolve, reject }
-    return this.batch
-  }
+export function openWriter(config: WriterConfig, inserter: Inserter, journal?: Journal): Writer {
+  return new SegmentWriter(config, inserter, journal)
 }
 
-export function openWriter(store: Pick<Store, 'insert'>, config: WriterConfig, log: Logger): Writer {
-  return new BatchWriter(store, config, log)
-}
-
-class BatchWriter implements Writer {
-  readonly counters: WriterCounters = { inserts: 0, insertedRows: 0, insertedBytes: 0, retries: 0, failedRows: 0 }
-  readonly #store: Pick<Store, 'insert'>
+class SegmentWriter implements Writer {
   readonly #config: WriterConfig
-  readonly #log: Logger
-  readonly #tables = new Map<string, Table>()
+  readonly #inserter: Inserter
+  readonly #journal: Journal | undefined
+  #segment = new Map<string, Open>()
+  readonly #spare: RowWriter[] = []
+  #group: Latch | undefined
+  #batches: Batch[] = []
+  #timer: NodeJS.Timeout | undefined
+  #inserting: Promise<void> | undefined
+  #waitMs: number
   #queuedBytes = 0
   #bytesPerSecond = 8 << 20
   #closing = false
 
-  constructor(store: Pick<Store, 'insert'>, config: WriterConfig, log: Logger) {
-    this.#store = store
+  constructor(config: WriterConfig, inserter: Inserter, journal: Journal | undefined) {
     this.#config = config
-    this.#log = log
+    this.#inserter = inserter
+    this.#journal = journal
+    this.#waitMs = config.flushMs
   }
 
   get queuedBytes(): number {
@@ -105,9 +92,9 @@ class BatchWriter implements Writer {
     return Math.ceil(this.#queuedBytes / this.#bytesPerSecond)
   }
 
-  append(name: string, columns: readonly string[], write: (rows: RowWriter) => void): Promise<void> {
-    const table = this.#tables.get(name) ?? this.#add(name, columns)
-    const { rows, done } = table.open()
+  append(table: string, columns: readonly string[], write: (rows: RowWriter) => void): Promise<void> {
+    const open = this.#segment.get(table) ?? this.#open(table, columns)
+    const { rows, latch } = open
     const before = rows.length
     try {
       write(rows)
@@ -115,79 +102,138 @@ class BatchWriter implements Writer {
       rows.dropRow()
       this.#queuedBytes += rows.length - before
     }
-    if (rows.rows >= this.#config.flushRows || rows.length >= FULL_BYTES || this.#closing) this.#start(table)
-    else table.timer ??= setTimeout(() => this.#start(table), this.#config.flushMs)
-    return done
+    if (latch === undefined) return this.#inGroup()
+    this.#insertSoon()
+    return latch.done
+  }
+
+  note(batch: Batch): void {
+    if (this.#group !== undefined) this.#batches.push(batch)
   }
 
   async flush(): Promise<void> {
-    const tables = [...this.#tables.values()]
-    while (tables.some(t => t.batch !== undefined || t.running !== undefined)) {
-      for (const table of tables) this.#start(table)
-      await Promise.all(tables.map(t => t.running))
+    for (this.#commit(); this.#segment.size > 0 || this.#inserting !== undefined; this.#commit()) {
+      this.#insertNow()
+      await this.#inserting
     }
   }
 
-  close(): Promise<void> {
+  async close(): Promise<void> {
     this.#closing = true
-    return this.flush()
+    this.#inserter.closing = true
+    await this.flush()
+    this.#journal?.close()
   }
 
-  #add(name: string, columns: readonly string[]): Table {
-    const table = new Table(name, columns)
-    this.#tables.set(name, table)
-    return table
+  #open(table: string, columns: readonly string[]): Open {
+    const latch = this.#journal === undefined ? openLatch() : undefined
+    const rows = this.#spare.pop() ?? new RowWriter(64 << 10)
+    const open = { columns, rows, safeRows: 0, safeBytes: 0, latch }
+    this.#segment.set(table, open)
+    return open
   }
 
-  /** One insert a table at a time: what comes meanwhile is the next batch. */
-  #start(table: Table): void {
-    clearTimeout(table.timer)
-    table.timer = undefined
-    if (table.running !== undefined || table.batch === undefined) return
-    const batch = table.batch
-    table.batch = undefined
-    table.running = this.#insert(table, batch).finally(() => {
-      table.running = undefined
-      batch.rows.clear()
-      if (table.spare.length < 2) table.spare.push(batch.rows)
-      const waiting = table.batch
-      if (waiting === undefined) return
-      if (this.#closing || waiting.rows.rows >= this.#config.flushRows) this.#start(table)
-      else table.timer ??= setTimeout(() => this.#start(table), this.#config.flushMs)
+  #inGroup(): Promise<void> {
+    if (this.#group === undefined) {
+      this.#group = openLatch()
+      setImmediate(() => this.#commit())
+    }
+    return this.#group.done
+  }
+
+  /** The group's rows go to the journal. */
+  #commit(): void {
+    const group = this.#group
+    if (group === undefined) return
+    const batches = this.#batches
+    this.#group = undefined
+    this.#batches = []
+    try {
+      this.#journal?.append(this.#unsafe(), batches)
+      for (const open of this.#segment.values()) {
+        open.safeRows = open.rows.rows
+        open.safeBytes = open.rows.length
+      }
+      group.resolve()
+    } catch (error) {
+      this.#takeBack()
+      group.reject(error)
+    }
+    if (this.#segment.size > 0) this.#insertSoon()
+  }
+
+  #unsafe(): Block[] {
+    const blocks: Block[] = []
+    for (const [table, { columns, rows, safeRows, safeBytes }] of this.#segment) {
+      if (rows.rows === safeRows) continue
+      blocks.push({ table, columns, rows: rows.rows - safeRows, bytes: rows.bytes.subarray(safeBytes) })
+    }
+    return blocks
+  }
+
+  /** Rows that the journal did not take: they will be sent again. */
+  #takeBack(): void {
+    for (const [table, { rows, safeRows, safeBytes }] of this.#segment) {
+      this.#inserter.counters.failedRows += rows.rows - safeRows
+      this.#queuedBytes -= rows.length - safeBytes
+      rows.cutTo(safeBytes, safeRows)
+      if (safeRows === 0) this.#segment.delete(table)
+    }
+  }
+
+  #insertSoon(): void {
+    if (this.#inserting !== undefined) return
+    if (this.#closing || this.#isFull()) this.#insertNow()
+    else this.#timer ??= setTimeout(() => this.#insertNow(), this.#waitMs)
+  }
+
+  #isFull(): boolean {
+    for (const { rows } of this.#segment.values()) {
+      if (rows.rows >= this.#config.flushRows || rows.length >= FULL_BYTES) return true
+    }
+    return false
+  }
+
+  /** One segment at a time: what comes meanwhile is the next. */
+  #insertNow(): void {
+    if (this.#inserting !== undefined) return
+    clearTimeout(this.#timer)
+    this.#timer = undefined
+    this.#commit()
+    const segment = this.#segment
+    if (segment.size === 0) return
+    this.#segment = new Map()
+    this.#inserting = this.#insert(segment).finally(() => {
+      this.#inserting = undefined
+      for (const { rows } of segment.values()) {
+        rows.clear()
+        if (this.#spare.length < SPARE) this.#spare.push(rows)
+      }
+      if (this.#segment.size > 0) this.#insertSoon()
     })
   }
 
-  async #insert(table: Table, batch: Batch): Promise<void> {
-    const { bytes, rows } = batch.rows
+  async #insert(segment: ReadonlyMap<string, Open>): Promise<void> {
     const from = performance.now()
-    try {
-      if (rows > 0) await this.#try(table, bytes, rows)
-      this.counters.inserts++
-      this.counters.insertedRows += rows
-      this.counters.insertedBytes += bytes.length
-      const seconds = (performance.now() - from) / 1000
-      this.#bytesPerSecond = 0.8 * this.#bytesPerSecond + 0.2 * Math.max(64 << 10, bytes.length / seconds)
-      batch.resolve()
-    } catch (error) {
-      this.counters.failedRows += rows
-      this.#log.error({ err: error, table: table.name, rows }, 'ingest: rows not stored, their senders are told so')
-      batch.reject(error instanceof StoreError ? error : new StoreError('database', String(error), { cause: error }))
-    } finally {
-      this.#queuedBytes -= bytes.length
-    }
+    const bytes = [...segment.values()].reduce((sum, { rows }) => sum + rows.length, 0)
+    const blocks = [...segment].map(([table, { columns, rows }]) => ({
+      table,
+      columns,
+      rows: rows.rows,
+      bytes: rows.bytes,
+    }))
+    if (this.#journal !== undefined) await this.#inserter.segment(this.#journal, this.#journal.turn(), blocks)
+    else await Promise.all(blocks.map(block => this.#insertAlone(block, segment.get(block.table)?.latch)))
+    const ms = Math.max(1, performance.now() - from)
+    this.#queuedBytes -= bytes
+    this.#bytesPerSecond = 0.8 * this.#bytesPerSecond + 0.2 * Math.max(64 << 10, (bytes * 1000) / ms)
+    if (this.#journal === undefined) return
+    this.#waitMs = Math.max(this.#config.flushMs, Math.min(LONGEST_WAIT_MS, ms / INSERTING))
   }
 
-  async #try(table: Table, bytes: Uint8Array, rows: number): Promise<void> {
-    for (let tries = 1; ; tries++) {
-      try {
-        await this.#store.insert(table.name, table.columns, bytes, rows)
-        return
-      } catch (error) {
-        if (this.#closing || tries >= (this.#config.tries ?? 5)) throw error
-        this.counters.retries++
-        this.#log.warn({ err: error, table: table.name, rows, tries }, 'ingest: insert failed, trying again')
-        await new Promise(resolve => setTimeout(resolve, (this.#config.firstRetryMs ?? 100) * 2 ** (tries - 1)))
-      }
-    }
+  async #insertAlone(block: Block, latch: Latch | undefined): Promise<void> {
+    const error = await this.#inserter.insert(block)
+    if (error === undefined) latch?.resolve()
+    else latch?.reject(error)
   }
 }

@@ -18,7 +18,7 @@ export function parseContentType(header: string): Encoding {
 }
 
 /** Throws BodyError: 413 above `most` bytes, 415 for an encoding that is not known, 400 for what is not its encoding. */
-export async function inflate(body: Uint8Array, encoding: string, most: number): Promise<Uint8Array> {
+export function inflate(body: Uint8Array, encoding: string, most: number): Uint8Array | Promise<Uint8Array> {
   switch (encoding.trim().toLowerCase()) {
     case '':
     case 'identity':

@@ -17,6 +17,7 @@ import {
   ENTITY_NAMES,
   pointColumns,
   pointsTable,
+  REMEMBER_TOKENS,
   ROLLUPS,
   rollupColumns,
   rollupTable,
@@ -101,6 +102,18 @@ export async function migrate(
   const columns = await readColumns(db)
   for (const entity of ENTITY_NAMES) await growPoints(db, columns, entity, retention, log)
   await applyRetention(db, retention, log)
+  await rememberTokens(db)
+}
+
+/** Replicated tables do so anyway. */
+async function rememberTokens(db: Database): Promise<void> {
+  const rows = await db.read(
+    `SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%'
+      AND create_table_query NOT LIKE '%non_replicated_deduplication_window%'`,
+  )
+  for (const row of rows) {
+    await db.command(`ALTER TABLE ${String(row.name)} MODIFY SETTING ${REMEMBER_TOKENS}`)
+  }
 }
 
 export const withDays = (statement: string, retention: Retention): string =>

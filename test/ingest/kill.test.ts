@@ -3,17 +3,22 @@ import { existsSync, writeFileSync } from 'node:fs'
 import { join, resolve } from 'node:path'
 import { createInterface } from 'node:readline'
 import { describe, expect, it, onTestFinished } from 'vitest'
-import { openIngest } from '../../ingest/index.ts'
-import { openStore } from '../../ingest/store.ts'
+import { type Door, openIngest } from '../../ingest/index.ts'
+import { openStore, type Store } from '../../ingest/store.ts'
 import { metricsProtobuf } from './otlp.ts'
 import { profilesProtobuf } from './otlpprofiles.ts'
 import { freshPath, quiet, rows } from './place.ts'
 
 const T = Math.floor(Date.now() / 3_600_000) * 3_600_000 - 3_600_000
-const REQUESTS = 3000
+/** Kills that are drawn; more by hand: KILLS=100 npx vitest run test/ingest/kill.test.ts */
+const KILLS = Number(process.env.KILLS ?? 5)
+const REQUESTS = 300 * KILLS
+
+/** As a sender names it; of one sender's batches the newest 64 are known. */
+const batchOf = (i: number): string => `sender-${i % 20}-${i}`
 
 /** Request i can be told by a value of its own. */
-function request(i: number): { door: string; base64: string } {
+function request(i: number): { door: Door; base64: string } {
   const timeMs = T + (i % 300) * 10_000
   const base64 = (body: Uint8Array): string => Buffer.from(body).toString('base64')
   if (i % 3 === 0) {
@@ -40,11 +45,13 @@ function request(i: number): { door: string; base64: string } {
 }
 
 /** Starts the child, kills it after so many acknowledgements and a moment more; what it had acknowledged. */
-function runAndKill(path: string, bodies: string, first: number, acks: number, moreMs: number): Promise<number[]> {
+function runAndKill(path: string, numbers: readonly number[], acks: number, moreMs: number): Promise<number[]> {
   const script = join(import.meta.dirname, 'killed.mjs')
-  const child = spawn(process.execPath, [script, resolve('dist'), path, bodies, String(first)], {
-    stdio: ['ignore', 'pipe', 'pipe'],
-  })
+  const list = join(path, 'numbers.json')
+  writeFileSync(list, JSON.stringify(numbers))
+  const data = join(path, 'data')
+  const args = [script, resolve('dist'), data, join(path, 'bodies.json'), list]
+  const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'pipe'] })
   onTestFinished(() => void child.kill('SIGKILL'))
   let errors = ''
   child.stderr.on('data', text => {
@@ -53,7 +60,7 @@ function runAndKill(path: string, bodies: string, first: number, acks: number, m
   const acked: number[] = []
   let dying = false
   createInterface({ input: child.stdout }).on('line', line => {
-    if (line === 'open') void expectHeld(path, child.pid)
+    if (line === 'open') void expectHeld(data, child.pid)
     if (/^\d+$/.test(line)) acked.push(Number(line))
     if (dying || (acked.length < acks && line !== 'all')) return
     dying = true
@@ -66,56 +73,96 @@ function runAndKill(path: string, bodies: string, first: number, acks: number, m
   })
 }
 
+/** The next ones in another order, and some that were acknowledged before once more: as a sender does whose receipts got lost. */
+function numbersToSend(acked: ReadonlySet<number>, some: number): number[] {
+  const open = Array.from({ length: REQUESTS }, (_, i) => i).filter(i => !acked.has(i))
+  const next = open.slice(0, some).sort((a, b) => ((a * 7919) % 101) - ((b * 7919) % 101))
+  return [...[...acked].slice(-20), ...next, ...next.slice(0, 10)]
+}
+
 const refusals: unknown[] = []
 async function expectHeld(path: string, pid: number | undefined): Promise<void> {
   const refused = await openStore({ path }, { log: quiet }).catch((error: unknown) => error)
   refusals.push(refused instanceof Error && refused.message.includes(`held by process ${pid} on`))
 }
 
-describe('kill -9 at any moment', () => {
-  it('loses nothing that was acknowledged, and the next start says nobody holds it', async () => {
-    expect(existsSync('dist/ingest/store.js')).toBe(true)
-    const path = freshPath()
-    const bodies = join(path, 'bodies.json')
-    writeFileSync(bodies, JSON.stringify(Array.from({ length: REQUESTS }, (_, i) => request(i))))
-    const acked: number[] = []
-    const data = join(path, 'data')
-    for (const [acks, moreMs] of [
-      [1, 0],
-      [40, 3],
-      [120, 17],
-      [200, 31],
-      [60, 11],
-    ] as const) {
-      acked.push(...(await runAndKill(data, bodies, Math.max(-1, ...acked) + 1, acks, moreMs)))
-    }
-    expect(acked.length).toBeGreaterThan(400)
-    expect(refusals).toEqual(Array(5).fill(true))
+const of = (kind: number): number[] => Array.from({ length: REQUESTS }, (_, i) => i).filter(i => i % 3 === kind)
+const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0)
 
-    const store = await openStore({ path: data }, { log: quiet })
-    onTestFinished(() => store.close())
-    const ingest = await openIngest({ store, log: quiet, defaultCluster: 'c' })
-    onTestFinished(() => ingest.close())
-    const stored = async (query: string): Promise<Set<number>> =>
-      new Set((await rows<{ i: string }>(store, query)).map(row => Number(row.i)))
-    const has = {
-      0: await stored("SELECT replaceOne(id, 'job', '') AS i FROM jobs"),
-      1: await stored(
-        `SELECT toString(value) AS i FROM samples WHERE stack_id IN (
-           SELECT stack_id FROM stacks WHERE length(arrayIntersect(frames, (SELECT groupArray(frame_id) FROM frames))) = 3)`,
-      ),
-      2: await stored('SELECT toString(memory_used) AS i FROM node_points'),
-    }
-    const series = await stored(
-      'SELECT toString(value) AS i FROM series_points WHERE series_id IN (SELECT series_id FROM series)',
-    )
-    const lost = acked.filter(i => !has[(i % 3) as 0 | 1 | 2].has(i) || (i % 3 === 2 && !series.has(i)))
-    expect(lost).toEqual([])
-    const counted = await rows(
-      store,
-      'SELECT (SELECT count() FROM node_points) AS raw, (SELECT sum(rows) FROM node_points_1m) AS minutes, (SELECT sum(rows) FROM node_points_1h) AS hours',
-    )
-    expect(counted[0]?.minutes).toBe(counted[0]?.raw)
-    expect(counted[0]?.hours).toBe(counted[0]?.raw)
-  }, 180_000)
+/** Exactly what was sent: no row is missing, none is there twice, and rollups agree. */
+const expected = (): Record<string, number> => ({
+  jobs: of(0).length,
+  samples: of(1).length,
+  nanoseconds: sum(of(1)),
+  leafNanoseconds: sum(of(1)),
+  points: of(2).length,
+  bytes: sum(of(2)),
+  short: of(2).length,
+  hours: of(2).length,
+  seriesPoints: of(2).length,
 })
+
+async function counts(store: Store): Promise<Record<string, number>> {
+  const [row = {}] = await rows(
+    store,
+    `SELECT (SELECT uniqExact(id) FROM jobs) AS jobs, (SELECT count() FROM samples) AS samples,
+       (SELECT sum(value) FROM samples) AS nanoseconds, (SELECT sum(self) FROM function_minutes) AS leafNanoseconds,
+       (SELECT count() FROM node_points) AS points, (SELECT sum(memory_used) FROM node_points) AS bytes,
+       (SELECT sum(rows) FROM node_points_5m) AS short, (SELECT sum(rows) FROM node_points_1h) AS hours,
+       (SELECT count() FROM series_points) AS seriesPoints`,
+  )
+  return Object.fromEntries(Object.entries(row).map(([name, value]) => [name, Number(value)]))
+}
+
+describe('kill -9 at any moment', () => {
+  it(
+    'stores each request once, whatever was sent again, and the next start says nobody holds it',
+    async () => {
+      expect(existsSync('dist/ingest/store.js')).toBe(true)
+      const path = freshPath()
+      writeFileSync(join(path, 'bodies.json'), JSON.stringify(Array.from({ length: REQUESTS }, (_, i) => request(i))))
+      const acked = new Set<number>()
+      let told = 0
+      for (let kill = 0; kill < KILLS; kill++) {
+        const now = await runAndKill(path, numbersToSend(acked, 300), 1 + ((kill * 97) % 211), (kill * 13) % 37)
+        told += now.length
+        for (const i of now) acked.add(i)
+      }
+      expect(refusals).toEqual(Array(KILLS).fill(true))
+
+      const store = await openStore({ path: join(path, 'data') }, { log: quiet })
+      onTestFinished(() => store.close())
+      const ingest = await openIngest({ store, log: quiet, defaultCluster: 'c', config: { flushMs: 5 } })
+      onTestFinished(() => ingest.close())
+      expect(await missing(store, acked)).toEqual([])
+      for (const i of numbersToSend(acked, REQUESTS)) {
+        const { door, base64 } = request(i)
+        const receipt = await ingest.receive(door, Buffer.from(base64, 'base64'), undefined, batchOf(i))
+        expect(receipt.status).toBe(200)
+      }
+      expect(ingest.counters().duplicateBatches).toBeGreaterThanOrEqual(30)
+      expect(told).toBeGreaterThan(acked.size)
+      await ingest.close()
+      expect(await counts(store)).toEqual(expected())
+    },
+    180_000 + 20_000 * KILLS,
+  )
+})
+
+/** Acknowledged requests that are not there. */
+async function missing(store: Store, acked: ReadonlySet<number>): Promise<number[]> {
+  const stored = async (query: string): Promise<Set<number>> =>
+    new Set((await rows<{ i: string }>(store, query)).map(row => Number(row.i)))
+  const has = {
+    0: await stored("SELECT replaceOne(id, 'job', '') AS i FROM jobs"),
+    1: await stored(
+      `SELECT toString(value) AS i FROM samples WHERE stack_id IN (
+         SELECT stack_id FROM stacks WHERE length(arrayIntersect(frames, (SELECT groupArray(frame_id) FROM frames))) = 3)`,
+    ),
+    2: await stored('SELECT toString(memory_used) AS i FROM node_points'),
+  }
+  const series = await stored(
+    'SELECT toString(value) AS i FROM series_points WHERE series_id IN (SELECT series_id FROM series)',
+  )
+  return [...acked].filter(i => !has[(i % 3) as 0 | 1 | 2].has(i) || (i % 3 === 2 && !series.has(i)))
+}

@@ -63,6 +63,7 @@ beforeAll(async () => {
     return { ok: false, permanent, message: `${receipt.status} ${receipt.rejected} ${receipt.message}` }
   }
   played = await startSimulation(options, { send, log }).history
+  await ingest.flush()
 })
 
 afterAll(async () => {

@@ -1,0 +1,98 @@
+/** Blocks into the store, tried again where they fail; and the segments of a journal, each once. */
+import type { Logger } from 'pino'
+import { isMisfit, StoreError } from './errors.ts'
+import type { Block, Journal } from './journal.ts'
+import type { Store } from './store.ts'
+
+export interface WriterCounters {
+  inserts: number
+  insertedRows: number
+  insertedBytes: number
+  retries: number
+  /** Rows that the database does not have and will not: their senders were told so, or the journal set them aside. */
+  failedRows: number
+}
+
+export interface Tries {
+  /** Of one block. */
+  tries?: number
+  firstRetryMs?: number
+}
+
+const LAST_RETRY_MS = 30_000
+
+export class Inserter {
+  readonly counters: WriterCounters = { inserts: 0, insertedRows: 0, insertedBytes: 0, retries: 0, failedRows: 0 }
+  /** What fails from now on is not tried again. */
+  closing = false
+  readonly #store: Pick<Store, 'insert'>
+  readonly #tries: Required<Tries>
+  readonly #log: Logger
+
+  constructor(store: Pick<Store, 'insert'>, tries: Tries, log: Logger) {
+    this.#store = store
+    this.#tries = { tries: tries.tries ?? 5, firstRetryMs: tries.firstRetryMs ?? 100 }
+    this.#log = log
+  }
+
+  /** Rows whose senders wait: the error after some tries, undefined when the database has them. */
+  insert(block: Block): Promise<StoreError | undefined> {
+    return this.#insert(block, undefined, this.#tries.tries)
+  }
+
+  /** What the last process acknowledged and did not store. */
+  async left(journal: Journal): Promise<void> {
+    for (const name of journal.left) await this.segment(journal, name, journal.read(name))
+  }
+
+  /** Rows that were acknowledged: tried until the database takes them, unless they do not fit it or this process ends. */
+  async segment(journal: Journal, name: string, blocks: readonly Block[]): Promise<void> {
+    const errors = await Promise.all(blocks.map(block => this.#insert(block, name, Number.POSITIVE_INFINITY)))
+    const rows = blocks.reduce((sum, block, i) => sum + (errors[i] === undefined ? 0 : block.rows), 0)
+    try {
+      if (rows === 0) journal.done(name)
+      else if (errors.some(error => error !== undefined && isMisfit(error))) {
+        this.counters.failedRows += rows
+        const file = journal.refused(name)
+        this.#log.error(
+          { rows, file },
+          'ingest: rows set aside; rename the file to .rows to have them tried at a start',
+        )
+      }
+    } catch (error) {
+      this.#log.error({ err: error, segment: name }, 'ingest: a journal file stays; the next start finds it stored')
+    }
+  }
+
+  async #insert(block: Block, token: string | undefined, most: number): Promise<StoreError | undefined> {
+    const { table, columns, bytes, rows } = block
+    for (let tries = 1; ; tries++) {
+      try {
+        await this.#store.insert(table, columns, bytes, rows, token)
+        this.counters.inserts++
+        this.counters.insertedRows += rows
+        this.counters.insertedBytes += bytes.length
+        return undefined
+      } catch (thrown) {
+        const error =
+          thrown instanceof StoreError ? thrown : new StoreError('database', String(thrown), { cause: thrown })
+        const lost = tries >= (isMisfit(error) ? this.#tries.tries : most)
+        if (lost || this.closing) return this.#failed(error, block, token === undefined)
+        this.counters.retries++
+        this.#log.warn({ err: error, table, rows, tries }, 'ingest: insert failed, trying again')
+        await new Promise(resolve => setTimeout(resolve, this.#delayMs(tries)))
+      }
+    }
+  }
+
+  #delayMs(tries: number): number {
+    return Math.min(LAST_RETRY_MS, this.#tries.firstRetryMs * 2 ** (tries - 1))
+  }
+
+  #failed(error: StoreError, { table, rows }: Block, told: boolean): StoreError {
+    if (told) this.counters.failedRows += rows
+    const then = told ? 'their senders are told so' : 'the journal keeps them'
+    this.#log.error({ err: error, table, rows }, `ingest: rows not stored, ${then}`)
+    return error
+  }
+}
