@@ -6,7 +6,7 @@
  *
  * https://man7.org/linux/man-pages/man2/perf_event_open.2.html
  */
-import { readAddon } from './native.ts'
+import { readAddon } from './addon.ts'
 import type { Words } from './pmu.ts'
 import type { Absent } from './source.ts'
 
@@ -28,13 +28,30 @@ export interface Counting {
 
 export type OpenCounting = (events: readonly CountedEvent[]) => Counting | Absent
 
+interface NativeCounting {
+  errors(): Int32Array
+  read(): Float64Array
+  close(): void
+}
+
+interface Addon {
+  /** Nine words an event: type, config, config1 and config2 (low half first), CPU, whether it follows. */
+  NativeCounting: new (
+    events: Uint32Array,
+  ) => NativeCounting
+}
+
+function parseAddon(loaded: object): Addon | undefined {
+  return 'NativeCounting' in loaded && typeof loaded.NativeCounting === 'function' ? (loaded as Addon) : undefined
+}
+
 const wordsOf = ({ type, config, config1, config2, cpu, follows }: CountedEvent): number[] => {
   const halves = [config, config1, config2].flatMap(word => [Number(word & 0xffffffffn), Number(word >> 32n)])
   return [type, ...halves, cpu, follows ? 1 : 0]
 }
 
 export const openCounting: OpenCounting = events => {
-  const addon = readAddon()
+  const addon = readAddon(parseAddon)
   if ('absent' in addon) return addon
   const native = new addon.NativeCounting(Uint32Array.from(events.flatMap(wordsOf)))
   return { errors: [...native.errors()], read: () => native.read(), close: () => native.close() }

@@ -15,6 +15,7 @@ import { ProcessFiles } from './attribution/process.ts'
 import { type Attribution, openAttribution } from './attribution.ts'
 import type { CollectorConfig } from './config.ts'
 import { type Control, startControl } from './control.ts'
+import { type Exits, openExits } from './exits.ts'
 import { readInventory, startInventory } from './inventory.ts'
 import { openJobPower } from './jobpower.ts'
 import type { OpenWire } from './line.ts'
@@ -189,10 +190,23 @@ class NodeCollector implements Collector {
       : () => ({ job: '', step: '', evidence: 'none' })
     const options = { topByCpu, topByMemory, charge }
     const opened = boot
-      ? openProcesses({ ...options, roots: this.config.roots, files: panel.files, boot, users: openUsers() })
+      ? openProcesses({
+          ...{ ...options, roots: this.config.roots, files: panel.files, boot, users: openUsers() },
+          ...this.openExits(panel),
+        })
       : await openPortableProcesses(options)
     panel.add('processes', 'absent' in opened ? opened.absent : undefined)
     return 'absent' in opened ? undefined : opened
+  }
+
+  private openExits(panel: Panel): { exits?: Exits } {
+    const exits = openExits()
+    if (!('absent' in exits)) {
+      panel.add('process exits', undefined, exits)
+      return { exits }
+    }
+    panel.add('process exits', `${exits.absent}; processes that came and went are told under their parent's name alone`)
+    return {}
   }
 
   private async startStacks(attribution: Attribution, panel: Panel): Promise<Stacks> {

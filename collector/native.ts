@@ -2,10 +2,8 @@
  * The sampler of native/: the addon's sessions behind the Sampler contract. Where the addon is not built, or the kernel
  * refuses, it says so and what to do, and stacks.ts goes on with perf(1).
  */
-import { existsSync } from 'node:fs'
-import { createRequire } from 'node:module'
-import { fileURLToPath } from 'node:url'
 import { BURST_LIMITS } from '../ingest/records.ts'
+import { readAddon, reasonOf } from './addon.ts'
 import type { Burst, BurstOptions, BurstTarget, Sampler, SamplerOptions, StackWindow, StartSampler } from './sampler.ts'
 
 interface NativeOptions {
@@ -32,29 +30,16 @@ interface NativeSampler {
   close(): void
 }
 
-interface NativeCounting {
-  errors(): Int32Array
-  read(): Float64Array
-  close(): void
-}
-
 interface Addon {
   NativeSampler: new () => NativeSampler
-  /** Nine words an event: type, config, config1 and config2 (low half first), CPU, whether it follows. */
-  NativeCounting: new (
-    events: Uint32Array,
-  ) => NativeCounting
 }
 
 /** The first window is shorter, so that a page that was just opened fills soon. */
 const FIRST_WINDOW_MS = 3000
 const BURST_WINDOW_MS = 5000
 
-/** Beside this file's root in the sources, one folder up from dist/ when compiled. */
-const ADDON_PATHS = ['../native/jobsight.node', '../../native/jobsight.node']
-
 export const startNative: StartSampler = async options => {
-  const addon = readAddon()
+  const addon = readAddon(parseAddon)
   if ('absent' in addon) return addon
   const native = new addon.NativeSampler()
   try {
@@ -131,26 +116,6 @@ function parseTarget(target: BurstTarget): Pick<NativeOptions, 'pids' | 'cgroup'
   return { pids }
 }
 
-export function readAddon(): Addon | { absent: string } {
-  if (process.platform !== 'linux')
-    return { absent: `stacks are sampled by Linux kernels; this is ${process.platform}` }
-  const path = ADDON_PATHS.map(name => fileURLToPath(new URL(name, import.meta.url))).find(existsSync)
-  if (path === undefined)
-    return { absent: 'the sampler addon is not built: run `node native/build.mjs` (it needs cargo, https://rustup.rs)' }
-  try {
-    return parseAddon(createRequire(import.meta.url)(path), path)
-  } catch (error) {
-    return { absent: `${path} cannot be loaded (${reasonOf(error)}): run \`node native/build.mjs\` on this machine` }
-  }
-}
-
-function parseAddon(loaded: unknown, path: string): Addon {
-  if (typeof loaded === 'object' && loaded !== null && 'NativeSampler' in loaded) {
-    if (typeof loaded.NativeSampler === 'function') return loaded as Addon
-  }
-  throw new Error(`${path} is not Jobsight's addon`)
-}
-
-function reasonOf(error: unknown): string {
-  return error instanceof Error ? error.message : String(error)
+function parseAddon(loaded: object): Addon | undefined {
+  return 'NativeSampler' in loaded && typeof loaded.NativeSampler === 'function' ? (loaded as Addon) : undefined
 }

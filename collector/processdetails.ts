@@ -1,23 +1,43 @@
 /**
- * What is read only of the processes that are shown: command line and user (again when the name changed, which is what an
- * exec looks like, and every ten minutes, for a daemon that changes its user), bytes read and written each tick.
+ * What is read only of the processes that are shown: command line, user, program and container (again when the name changed,
+ * which is what an exec looks like, and every ten minutes, for a daemon that changes its user), bytes read and written each
+ * tick, and what it waited for, where the kernel tells it.
  */
-import { closeSync, openSync, readFileSync, readSync } from 'node:fs'
+import { closeSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs'
 import { rateOf } from './counter.ts'
 import type { Roots } from './source.ts'
 import type { Users } from './users.ts'
 
-export interface Shown {
+/** What stays as it is. */
+export interface Described {
   command: string
   user: string
+  executable: string
+  container: string
+}
+
+export interface Shown extends Described {
   /** To and from storage, not the page cache; undefined where we may not look or have not looked before. */
   readBytes: number | undefined
   writeBytes: number | undefined
 }
 
+/** So far, in the units of their rates. */
+export interface Delays {
+  cpuDelay: number | undefined
+  diskDelay: number | undefined
+}
+
+/** One process and no other of the same pid. */
+type Who = Readonly<{ pid: number; startMs: number }>
+
 export interface Details {
-  read(pid: number, seconds: number): Shown
-  keepOnly(shown: readonly { pid: number }[]): void
+  read(process: Who, seconds: number): Shown
+  /** `delays`: seconds waited so far. */
+  readDelays(process: Who, delays: Delays, seconds: number): Delays
+  /** What was read of it before, for one that is gone. */
+  known(process: Who): Described | undefined
+  keepOnly(shown: readonly Who[]): void
   forget(pid: number): void
   close(): void
 }
@@ -25,13 +45,14 @@ export interface Details {
 const COMMAND_BYTES = 1024
 const READ_AGAIN = 10 * 60_000
 
-interface Detail {
-  command: string
+interface Detail extends Omit<Described, 'user'> {
+  startMs: number
   uid: number | undefined
   readMs: number
   /** -1: not open, or not ours to read. */
   ioFd: number
   io: Io | undefined
+  delays: Delays | undefined
 }
 
 interface Io {
@@ -59,53 +80,102 @@ export function parseUid(status: string): number | undefined {
   return uid === undefined ? undefined : Number(uid)
 }
 
-export function openDetails(roots: Roots, users: Users, now: () => number = Date.now): Details {
-  const details = new Map<number, Detail>()
-  const bytes = Buffer.allocUnsafe(4096)
-  const path = (pid: number, file: string) => `${roots.proc}/${pid}/${file}`
+/**
+ * The 64 digits that Docker, containerd, CRI-O and Podman name a container by, at the end of its control group:
+ *
+ *   0::/system.slice/docker-4f6a…e1.scope     4:memory:/docker/4f6a…e1
+ *   0::/kubepods.slice/kubepods-burstable-pod1234.slice/cri-containerd-4f6a…e1.scope
+ */
+export function parseContainer(cgroup: string): string {
+  return /(?:^|[/-])([0-9a-f]{64})(?:\.scope)?(?:\/|$)/m.exec(cgroup)?.[1] ?? ''
+}
 
-  const forget = (pid: number) => {
-    const detail = details.get(pid)
-    if (detail && detail.ioFd >= 0) closeSync(detail.ioFd)
-    details.delete(pid)
+export function openDetails(roots: Roots, users: Users, now: () => number = Date.now): Details {
+  return new ProcDetails(roots, users, now)
+}
+
+class ProcDetails implements Details {
+  private readonly roots: Roots
+  private readonly users: Users
+  private readonly now: () => number
+  private readonly details = new Map<number, Detail>()
+  private readonly bytes = Buffer.allocUnsafe(4096)
+
+  constructor(roots: Roots, users: Users, now: () => number) {
+    this.roots = roots
+    this.users = users
+    this.now = now
   }
-  const look = (pid: number): Detail => {
-    const known = details.get(pid)
-    if (known && now() - known.readMs < READ_AGAIN) return known
-    const detail: Detail = {
-      command: attempt(() => parseCommand(readStart(path(pid, 'cmdline'), bytes))) ?? '',
-      uid: attempt(() => parseUid(readFileSync(path(pid, 'status'), 'latin1'))),
-      readMs: now(),
-      ioFd: known?.ioFd ?? attempt(() => openSync(path(pid, 'io'), 'r')) ?? -1,
-      io: known?.io,
+
+  read(process: Who, seconds: number): Shown {
+    const detail = this.look(process)
+    const before = detail.io
+    detail.io = this.readIo(detail)
+    return {
+      ...this.describe(detail),
+      readBytes: rateOf(before?.readBytes, detail.io?.readBytes, seconds),
+      writeBytes: rateOf(before?.writeBytes, detail.io?.writeBytes, seconds),
     }
-    details.set(pid, detail)
+  }
+
+  readDelays(process: Who, delays: Delays, seconds: number): Delays {
+    const detail = this.look(process)
+    const before = detail.delays
+    detail.delays = delays
+    return {
+      cpuDelay: rateOf(before?.cpuDelay, delays.cpuDelay, seconds),
+      diskDelay: rateOf(before?.diskDelay, delays.diskDelay, seconds),
+    }
+  }
+
+  known({ pid, startMs }: Who): Described | undefined {
+    const detail = this.details.get(pid)
+    return detail?.startMs === startMs ? this.describe(detail) : undefined
+  }
+
+  keepOnly(shown: readonly Who[]): void {
+    const pids = new Set(shown.map(process => process.pid))
+    for (const pid of this.details.keys()) if (!pids.has(pid)) this.forget(pid)
+  }
+
+  forget(pid: number): void {
+    const detail = this.details.get(pid)
+    if (detail && detail.ioFd >= 0) closeSync(detail.ioFd)
+    this.details.delete(pid)
+  }
+
+  close(): void {
+    for (const pid of this.details.keys()) this.forget(pid)
+  }
+
+  private look({ pid, startMs }: Who): Detail {
+    if (this.details.get(pid)?.startMs !== startMs) this.forget(pid)
+    const known = this.details.get(pid)
+    if (known && this.now() - known.readMs < READ_AGAIN) return known
+    const path = (file: string) => `${this.roots.proc}/${pid}/${file}`
+    const detail: Detail = {
+      startMs,
+      command: attempt(() => parseCommand(readStart(path('cmdline'), this.bytes))) ?? '',
+      uid: attempt(() => parseUid(readFileSync(path('status'), 'latin1'))),
+      executable: attempt(() => readlinkSync(path('exe'))) ?? '',
+      container: attempt(() => parseContainer(readFileSync(path('cgroup'), 'latin1'))) ?? '',
+      readMs: this.now(),
+      ioFd: known?.ioFd ?? attempt(() => openSync(path('io'), 'r')) ?? -1,
+      io: known?.io,
+      delays: known?.delays,
+    }
+    this.details.set(pid, detail)
     return detail
   }
-  const readIo = (detail: Detail): Io | undefined => {
-    if (detail.ioFd < 0) return undefined
-    return attempt(() => parseIo(bytes.toString('latin1', 0, readSync(detail.ioFd, bytes, 0, bytes.length, 0))))
+
+  private describe({ command, uid, executable, container }: Detail): Described {
+    return { command, user: uid === undefined ? '' : this.users.nameOf(uid), executable, container }
   }
-  return {
-    read(pid, seconds) {
-      const detail = look(pid)
-      const before = detail.io
-      detail.io = readIo(detail)
-      return {
-        command: detail.command,
-        user: detail.uid === undefined ? '' : users.nameOf(detail.uid),
-        readBytes: rateOf(before?.readBytes, detail.io?.readBytes, seconds),
-        writeBytes: rateOf(before?.writeBytes, detail.io?.writeBytes, seconds),
-      }
-    },
-    keepOnly(shown) {
-      const pids = new Set(shown.map(process => process.pid))
-      for (const pid of details.keys()) if (!pids.has(pid)) forget(pid)
-    },
-    forget,
-    close() {
-      for (const pid of details.keys()) forget(pid)
-    },
+
+  private readIo({ ioFd }: Detail): Io | undefined {
+    if (ioFd < 0) return undefined
+    const { bytes } = this
+    return attempt(() => parseIo(bytes.toString('latin1', 0, readSync(ioFd, bytes, 0, bytes.length, 0))))
   }
 }
 

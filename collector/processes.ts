@@ -1,6 +1,6 @@
 /**
- * The process table, each tick: a sweep over /proc/PID/stat, and the rest (command line, user, I/O, job) of the few that are
- * shown, the hottest and the largest.
+ * The process table, each tick: a sweep over /proc/PID/stat, what those used that are gone (processendings.ts), and the rest
+ * (command line, user, I/O, job) of the few that are shown, the hottest and the largest (processreadings.ts).
  *
  * /proc is listed only when something was forked since the last sweep. A process not seen before was born since then, so all
  * of its CPU time belongs to this tick:
@@ -10,8 +10,8 @@
  *   pid 11          ###|####    ##           seen first at 2: all it has so far
  *   pid 12              |#|                  lived and died between two sweeps: never seen
  *
- * What pid 12 used is in the node's time and in nobody's: the difference is the reading cpu_unseen. The last piece of a
- * process that died is part of it too.
+ * What pid 12 used, and the last piece of those that died, is found out when the sweep is over: processendings.ts. What is in
+ * the node's time and in nobody's all the same is the reading cpu_unseen.
  *
  * Most processes of a node sleep. One that did nothing for three reads is quiet: it is read again after ten seconds, or in the
  * same tick when the CPU time of the node is not that of the others. So a tick of a quiet node with a thousand processes reads
@@ -19,8 +19,10 @@
  */
 import type { Evidence, Process } from '../ingest/records.ts'
 import { rateOf } from './counter.ts'
+import type { Exits } from './exits.ts'
 import type { KernelFile, KernelFiles } from './kernelfile.ts'
-import { type Details, openDetails } from './processdetails.ts'
+import { Endings, type Settled } from './processendings.ts'
+import { ProcessReadings } from './processreadings.ts'
 import { type Known, ProcessTable } from './processtable.ts'
 import type { Absent, Reading, Roots, Tick } from './source.ts'
 import type { Boot } from './starttime.ts'
@@ -50,6 +52,10 @@ export interface ProcessesOptions {
   topByMemory: number
   charge: Charge
   users: Users
+  /** Who has ended; absent: it is told under the name of nobody. */
+  exits?: Exits
+  /** What a process does on GPUs. */
+  gpuOf?: (pid: number) => Pick<Process, 'gpuUtilization' | 'gpuMemoryBytes'> | undefined
   /** Descriptors to keep at most; absent: half of what this process may open. */
   keepFiles?: number
 }
@@ -75,20 +81,23 @@ class Sweep implements Processes {
   private readonly options: ProcessesOptions
   private readonly stat: KernelFile
   private readonly table: ProcessTable
-  private readonly details: Details
+  private readonly readings: ProcessReadings
+  private readonly endings: Endings
   private before: Totals | undefined
   private sweeps = 0
 
   constructor(options: ProcessesOptions, stat: KernelFile) {
     this.options = options
     this.stat = stat
-    this.details = openDetails(options.roots, options.users)
+    this.readings = new ProcessReadings(options)
     this.table = new ProcessTable({
       proc: options.roots.proc,
       boot: options.boot,
       keepFiles: options.keepFiles,
-      onChange: pid => this.details.forget(pid),
+      onChange: pid => this.readings.forget(pid),
     })
+    const { exits, boot } = options
+    this.endings = new Endings({ table: this.table, exits, ticksPerSecond: boot.ticksPerSecond })
   }
 
   get count(): number {
@@ -102,18 +111,19 @@ class Sweep implements Processes {
     this.sweeps++
     if (before === undefined) {
       this.table.meetNew(tick.monotonicMs)
+      this.endings.begin()
       return { processes: [], readings: [] }
     }
     const seconds = (now.monotonicMs - before.monotonicMs) / 1000
-    const grown = this.sweep(tick, before, now, seconds)
+    const { grown, ...ended } = this.sweep(tick, before, now, seconds)
     return {
-      processes: this.top().map(process => this.readingOf(process, seconds)),
+      processes: this.readings.read([...this.table.all()], ended, tick, seconds),
       readings: this.unseen(rateOf(before.busyTicks, now.busyTicks, seconds), grown / seconds),
     }
   }
 
-  /** Ticks that all processes grew by, as far as they were read. */
-  private sweep(tick: Tick, before: Totals, now: Totals, seconds: number): number {
+  /** `grown`: ticks that all processes grew by, as far as they were read. */
+  private sweep(tick: Tick, before: Totals, now: Totals, seconds: number): Settled {
     const quiet: Known[] = []
     let grown = 0
     for (const process of this.table.all()) {
@@ -122,8 +132,10 @@ class Sweep implements Processes {
     }
     // after the known ones: a pid that is used again is known no more, and new
     if (before.forks !== now.forks) grown += this.sweepNew(tick, seconds)
+    const ended = this.endings.read(tick.monotonicMs, seconds)
+    grown += ended.grown
     const unexplained = now.busyTicks - before.busyTicks - grown
-    return grown + this.sweepQuiet(quiet, tick, unexplained >= 2 + 0.02 * grown, seconds)
+    return { ...ended, grown: grown + this.sweepQuiet(quiet, tick, unexplained >= 2 + 0.02 * grown, seconds) }
   }
 
   /** `wake`: somebody used CPU time that nobody else did. Up to now all was explained, so it was in this tick. */
@@ -131,6 +143,8 @@ class Sweep implements Processes {
     const every = Math.max(1, Math.round(QUIET_READ_EVERY_MS / tick.intervalMs))
     let grown = 0
     for (const process of quiet) {
+      // read as the heir of somebody, or gone
+      if (process.readMs === tick.monotonicMs || this.table.find(process.pid) !== process) continue
       if (wake || (process.pid + this.sweeps) % every === 0) grown += this.readOne(process, tick)
       else setGrowth(process, 0, 0)
       if (wake) process.seconds = seconds
@@ -160,62 +174,15 @@ class Sweep implements Processes {
     return [{ entity: 'node', column: 'cpu_unseen', instance: '', value }]
   }
 
-  /** The hottest, then the largest that are not among them. Who did nothing is not hot, who has no memory not large. */
-  private top(): Known[] {
-    const all = [...this.table.all()]
-    const hot = topOf(all, this.options.topByCpu, p => (p.userGrown + p.systemGrown) / p.seconds)
-    const large = topOf(all, this.options.topByMemory, p => p.memoryBytes)
-    for (const process of all) process.shown = false
-    const top = [...new Set([...hot, ...large])]
-    for (const process of top) process.shown = true
-    this.details.keepOnly(top)
-    return top
-  }
-
-  private readingOf(process: Known, seconds: number): ProcessReading {
-    const { pid, startMs } = process
-    // of one that was quiet and is read by turn: the mean over the time since it was last read
-    const cores = (ticks: number) =>
-      ticks >= 0 && process.seconds > 0 ? ticks / this.options.boot.ticksPerSecond / process.seconds : undefined
-    return {
-      pid,
-      startMs,
-      parentPid: process.parentPid,
-      name: process.name,
-      ...this.details.read(pid, seconds),
-      ...{ rank: undefined, ...this.options.charge(pid, startMs) },
-      cpuUser: cores(process.userGrown),
-      cpuSystem: cores(process.systemGrown),
-      memoryBytes: process.memoryBytes,
-      threads: process.threads,
-      state: String.fromCharCode(process.state),
-    }
-  }
-
   close(): void {
     this.table.close()
-    this.details.close()
+    this.readings.close()
   }
 }
 
 function setGrowth(process: Known, userGrown: number, systemGrown: number): void {
   process.userGrown = userGrown
   process.systemGrown = systemGrown
-}
-
-/** The `count` largest values above 0, largest first. One pass: it runs over all processes each tick. */
-export function topOf<T>(all: readonly T[], count: number, measure: (one: T) => number): T[] {
-  const top: { one: T; value: number }[] = []
-  for (const one of all) {
-    const value = measure(one)
-    if (!(value > 0) || count === 0) continue
-    if (top.length === count && value <= (top[count - 1]?.value ?? 0)) continue
-    let at = top.length
-    while (at > 0 && (top[at - 1]?.value ?? 0) < value) at--
-    top.splice(at, 0, { one, value })
-    if (top.length > count) top.pop()
-  }
-  return top.map(({ one }) => one)
 }
 
 function parseTotals(stat: string): { busyTicks: number; forks: number } {

@@ -3,7 +3,7 @@
  * start programs, so they look beside the tick, and a tick shows what they found last. CPU comes as one number, shown as user.
  */
 import type { Charge, Processes, ProcessReading } from './processes.ts'
-import { topOf } from './processes.ts'
+import { topOf, UNTOLD } from './processreadings.ts'
 import { openLookAhead } from './sources/portable.ts'
 
 export interface PortableOptions {
@@ -67,6 +67,7 @@ interface Usage {
 function readingOf(process: Listed, usage: Usage | undefined, charge: Charge): ProcessReading {
   const startMs = usage ? Math.round((usage.timestamp - usage.elapsed) / 1000) * 1000 : 0
   return {
+    ...UNTOLD,
     pid: process.pid,
     startMs,
     parentPid: process.parentPid,
@@ -77,9 +78,6 @@ function readingOf(process: Listed, usage: Usage | undefined, charge: Charge): P
     cpuUser: usage ? usage.cpu / 100 : undefined,
     cpuSystem: undefined,
     memoryBytes: usage?.memory,
-    readBytes: undefined,
-    writeBytes: undefined,
-    threads: undefined,
     state: STATES[process.state] ?? '',
   }
 }

@@ -17,7 +17,18 @@ interface Kept {
   attributes: Uint8Array
 }
 
-const SAME = ['name', 'command', 'user', 'parentPid', 'job', 'step', 'rank', 'evidence'] as const
+const SAME = [
+  'name',
+  'command',
+  'user',
+  'parentPid',
+  'executable',
+  'container',
+  'job',
+  'step',
+  'rank',
+  'evidence',
+] as const
 
 export interface ProcessEncoder {
   /** An ExportMetricsServiceRequest; empty where there is no process. */
@@ -54,6 +65,8 @@ function attributesOf(process: ProcessReading): ResourceAttributes {
     ...(process.command === '' ? {} : { 'process.command_line': process.command }),
     ...(process.user === '' ? {} : { 'process.owner': process.user }),
     ...(process.parentPid === undefined ? {} : { 'process.parent_pid': process.parentPid }),
+    ...(process.executable === '' ? {} : { 'process.executable.path': process.executable }),
+    ...(process.container === '' ? {} : { 'container.id': process.container }),
     ...(process.job === '' ? {} : { 'jobsight.job.id': process.job }),
     ...(process.step === '' ? {} : { 'jobsight.job.step': process.step }),
     ...(process.rank === undefined ? {} : { 'jobsight.job.rank': process.rank }),
@@ -109,6 +122,11 @@ interface ProcessMetric {
   series: readonly Series[]
 }
 
+const plain = (name: string, unit: string, isSum: boolean, value: Series['value']): ProcessMetric => ({
+  ...{ name, unit, isSum },
+  series: [{ attribute: undefined, value }],
+})
+
 const METRICS: readonly ProcessMetric[] = [
   {
     // cores in use, as the semantic conventions have it: 1 is one core
@@ -120,12 +138,7 @@ const METRICS: readonly ProcessMetric[] = [
       { attribute: ['cpu.mode', 'system'], value: process => process.cpuSystem },
     ],
   },
-  {
-    name: 'process.memory.usage',
-    unit: 'By',
-    isSum: false,
-    series: [{ attribute: undefined, value: process => process.memoryBytes }],
-  },
+  plain('process.memory.usage', 'By', false, process => process.memoryBytes),
   {
     name: 'process.disk.io',
     unit: 'By',
@@ -135,12 +148,13 @@ const METRICS: readonly ProcessMetric[] = [
       { attribute: ['disk.io.direction', 'write'], value: process => process.writeBytes },
     ],
   },
-  {
-    name: 'process.thread.count',
-    unit: '{thread}',
-    isSum: false,
-    series: [{ attribute: undefined, value: process => process.threads }],
-  },
+  plain('process.thread.count', '{thread}', false, process => process.threads),
+  plain('jobsight.process.cpu.delay', 's', true, process => process.cpuDelay),
+  plain('jobsight.process.disk.delay', 's', true, process => process.diskDelay),
+  plain('jobsight.process.numa.node', '1', false, process => process.numaNode),
+  plain('jobsight.process.gpu.utilization', '1', false, process => process.gpuUtilization),
+  plain('jobsight.process.gpu.memory.usage', 'By', false, process => process.gpuMemoryBytes),
+  plain('jobsight.process.ended', '{process}', true, process => process.ended),
 ]
 
 function writeScope(encoding: Encoding, pbf: PbfWriter): void {

@@ -2,9 +2,9 @@
  * /proc/PID/stat, parsed from its bytes: a thousand of them each second, so no string is made but the name, and that only
  * when it has changed. https://docs.kernel.org/filesystems/proc.html#id10
  *
- *   4711 (a) b) R 4700 4711 … 1520 380 … 12 0 8812345 104857600 2048 …
- *   pid  (comm) state ppid    utime stime  threads  starttime vsize rss
- *                 3     4      14    15      20        22      23   24
+ *   4711 (a) b) R 4700 4711 … 1520 380  90 14 … 12 0 8812345 104857600 2048 … 17 …
+ *   pid  (comm) state ppid    utime stime cutime  threads  starttime vsize rss    cpu
+ *                 3     4      14    15   16, 17     20        22      23   24     39
  *
  * comm may hold blanks and parentheses; it ends at the last one.
  */
@@ -17,10 +17,15 @@ export interface ProcessStat {
   /** Clock ticks. */
   userTicks: number
   systemTicks: number
+  /** Of all children that were waited for, and of theirs: all of their lives. */
+  childUserTicks: number
+  childSystemTicks: number
   threads: number
   /** Clock ticks since boot. */
   startTicks: number
   residentPages: number
+  /** That its main thread ran on last. */
+  cpu: number
   /** Of the name's bytes: another one means another name, so the process may have exec'd. */
   nameHash: number
 }
@@ -30,9 +35,12 @@ export const emptyStat = (): ProcessStat => ({
   parentPid: 0,
   userTicks: 0,
   systemTicks: 0,
+  childUserTicks: 0,
+  childSystemTicks: 0,
   threads: 0,
   startTicks: 0,
   residentPages: 0,
+  cpu: 0,
   nameHash: 0,
 })
 
@@ -42,7 +50,7 @@ const BLANK = 32
 const ZERO = 48
 /** 'pid (' and the longest name, that of a kernel worker (64), lie within it. */
 const NAME_WITHIN = 96
-const LAST_FIELD = 24
+const LAST_FIELD = 39
 
 function closeOf(bytes: Uint8Array, length: number): number {
   for (let at = Math.min(length, NAME_WITHIN) - 1; at > 0; at--) if (bytes[at] === CLOSE) return at
@@ -76,9 +84,12 @@ function setField(into: ProcessStat, field: number, value: number): void {
   if (field === 4) into.parentPid = value
   else if (field === 14) into.userTicks = value
   else if (field === 15) into.systemTicks = value
+  else if (field === 16) into.childUserTicks = value
+  else if (field === 17) into.childSystemTicks = value
   else if (field === 20) into.threads = value
   else if (field === 22) into.startTicks = value
   else if (field === 24) into.residentPages = value
+  else if (field === 39) into.cpu = value
 }
 
 function hashName(bytes: Uint8Array, close: number): number {

@@ -16,8 +16,15 @@ export interface Known {
   parentPid: number
   threads: number
   memoryBytes: number
+  /** That its main thread ran on last. */
+  cpu: number
   userTicks: number
   systemTicks: number
+  /** Of children that were waited for; settled: what of it is charged to somebody already. */
+  childUserTicks: number
+  childSystemTicks: number
+  settledUserTicks: number
+  settledSystemTicks: number
   /** Growth since the read before, and the time it took; NaN at the first read, when nobody knows since when the ticks are. */
   userGrown: number
   systemGrown: number
@@ -33,12 +40,15 @@ export interface Known {
   fd: number
 }
 
+/** It ended, and goes when it is waited for: that must be seen when it happens. */
+const ZOMBIE = 'Z'.charCodeAt(0)
+
 export interface TableOptions {
   proc: string
   boot: Boot
   /** At most so many descriptors are kept; absent: half of what this process may open. */
   keepFiles: number | undefined
-  /** Another name or no more: what was read of it beside stat is of the past. */
+  /** Another name: what was read of it beside stat is of the past. */
   onChange: (pid: number) => void
 }
 
@@ -50,6 +60,7 @@ export class ProcessTable {
   /** Of `bytes`, filled by the last read. */
   private length = 0
   private filesLeft: number
+  private ended: Known[] = []
 
   constructor(options: TableOptions) {
     this.options = options
@@ -64,17 +75,47 @@ export class ProcessTable {
     return this.byPid.values()
   }
 
+  find(pid: number): Known | undefined {
+    return this.byPid.get(pid)
+  }
+
+  /** Those that were found gone since this was last asked. */
+  takeEnded(): Known[] {
+    const { ended } = this
+    this.ended = []
+    return ended
+  }
+
+  /** One of those, of which nothing could be told yet. */
+  endAgain(process: Known): void {
+    this.ended.push(process)
+  }
+
   /** Reads one again. Forgets it, and says false, where it is gone. */
   read(process: Known, monotonicMs: number): boolean {
     const { parsed } = this
     if (!this.readStat(process) || parsed.startTicks !== process.startTicks) {
+      this.ended.push(process)
       this.forget(process)
       return false
     }
     process.userGrown = parsed.userTicks - process.userTicks
     process.systemGrown = parsed.systemTicks - process.systemTicks
-    process.quiet = process.userGrown + process.systemGrown === 0 ? process.quiet + 1 : 0
+    const children = parsed.childUserTicks - process.childUserTicks + parsed.childSystemTicks - process.childSystemTicks
+    const isAtRest = process.userGrown + process.systemGrown + children === 0 && parsed.state !== ZOMBIE
+    process.quiet = isAtRest ? process.quiet + 1 : 0
     this.update(process, monotonicMs)
+    return true
+  }
+
+  /** Reads one once more in the same tick: its growth is that since the tick before. */
+  readAgain(process: Known, monotonicMs: number): boolean {
+    if (process.readMs !== monotonicMs) return this.read(process, monotonicMs)
+    const { userGrown, systemGrown, seconds } = process
+    if (!this.read(process, monotonicMs)) return false
+    process.userGrown += userGrown
+    process.systemGrown += systemGrown
+    process.seconds = seconds
     return true
   }
 
@@ -93,7 +134,8 @@ export class ProcessTable {
   private meet(pid: number, monotonicMs: number): Known | undefined {
     const process: Known = {
       ...{ pid, startMs: 0, startTicks: 0, name: '', nameHash: 0, fd: -1, state: 0, parentPid: 0, threads: 0 },
-      ...{ memoryBytes: 0, userTicks: 0, systemTicks: 0, userGrown: Number.NaN, systemGrown: Number.NaN },
+      ...{ memoryBytes: 0, cpu: 0, userTicks: 0, systemTicks: 0, userGrown: Number.NaN, systemGrown: Number.NaN },
+      ...{ childUserTicks: 0, childSystemTicks: 0, settledUserTicks: 0, settledSystemTicks: 0 },
       ...{ seconds: 0, readMs: monotonicMs, quiet: 0, shown: false },
     }
     if (this.filesLeft > 0) this.keepFile(process)
@@ -112,10 +154,13 @@ export class ProcessTable {
     const { parsed } = this
     process.userTicks = parsed.userTicks
     process.systemTicks = parsed.systemTicks
+    process.childUserTicks = parsed.childUserTicks
+    process.childSystemTicks = parsed.childSystemTicks
     process.state = parsed.state
     process.parentPid = parsed.parentPid
     process.threads = parsed.threads
     process.memoryBytes = parsed.residentPages * this.options.boot.pageBytes
+    process.cpu = parsed.cpu
     process.seconds = (monotonicMs - process.readMs) / 1000
     process.readMs = monotonicMs
     if (parsed.nameHash === process.nameHash) return
@@ -162,7 +207,6 @@ export class ProcessTable {
       this.filesLeft++
     }
     this.byPid.delete(process.pid)
-    this.options.onChange(process.pid)
   }
 
   close(): void {

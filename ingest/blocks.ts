@@ -46,6 +46,14 @@ export const PROCESS_COLUMNS = [
   'write_bytes',
   'threads',
   'state',
+  'executable',
+  'container',
+  'cpu_delay',
+  'disk_delay',
+  'numa_node',
+  'gpu_utilization',
+  'gpu_memory_bytes',
+  'ended',
 ] as const
 
 export function writeProcess(writer: RowWriter, p: Process): void {
@@ -70,6 +78,14 @@ export function writeProcess(writer: RowWriter, p: Process): void {
   writer.nullableI64(rounded(p.writeBytes))
   writer.nullable(rounded(p.threads), v => writer.u32(Math.min(0xffff_ffff, Math.max(0, v))))
   writer.string(p.state)
+  writer.string(p.executable)
+  writer.string(p.container)
+  writer.nullableF32(p.cpuDelay)
+  writer.nullableF32(p.diskDelay)
+  writer.nullable(rounded(p.numaNode), v => writer.u16(Math.min(0xffff, Math.max(0, v))))
+  writer.nullableF32(p.gpuUtilization)
+  writer.nullableI64(rounded(p.gpuMemoryBytes))
+  writer.nullableF32(p.ended)
   writer.endRow()
 }
 

@@ -7,7 +7,7 @@
  * All rows' values lie in one array, so a row is a place in it. Nothing is written before the whole request is decoded: a
  * body that turns out to be broken leaves nothing behind.
  */
-import type { Target } from './match.ts'
+import type { ProcessField, Target } from './match.ts'
 import type { Entity } from './metrics.ts'
 import { cut, type Origin, type ProcessIdentity, parseIdentity } from './origin.ts'
 import type { Place, Places } from './place.ts'
@@ -62,6 +62,9 @@ export interface Limits {
   fromMs: number
   toMs: number
 }
+
+/** What a process has, not what it does: a sum of it is what it has now. */
+const PROCESS_LEVELS: ReadonlySet<ProcessField> = new Set(['memoryBytes', 'threads', 'gpuMemoryBytes'])
 
 let requests = 0
 
@@ -241,7 +244,7 @@ export class Gather {
     // The hostmetrics receiver tells the start of a process only as the start of its counters.
     if (identity.startMs === 0 && shape.temporality === 'cumulative') identity.startMs = Math.round(startMs)
     const key = `${origin.key}\0${identity.pid}\0${identity.startMs}`
-    const counts = target.field !== 'memoryBytes' && target.field !== 'threads' && shape.temporality !== 'gauge'
+    const counts = !PROCESS_LEVELS.has(target.field) && shape.temporality !== 'gauge'
     const value = counts ? this.#rate(origin, shape, `${key}\0${target.field}`, startMs, timeMs, given) : given
     if (Number.isNaN(value)) return
     const process = this.#process(origin, identity, key, timeMs)
@@ -265,6 +268,12 @@ export class Gather {
       readBytes: undefined,
       writeBytes: undefined,
       threads: undefined,
+      cpuDelay: undefined,
+      diskDelay: undefined,
+      numaNode: undefined,
+      gpuUtilization: undefined,
+      gpuMemoryBytes: undefined,
+      ended: undefined,
     }
     this.#processes.set(`${key}\0${second}`, process)
     return process

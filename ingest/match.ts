@@ -23,7 +23,20 @@ export interface ColumnTarget {
   key: string
 }
 
-export const PROCESS_FIELDS = ['cpuUser', 'cpuSystem', 'memoryBytes', 'readBytes', 'writeBytes', 'threads'] as const
+export const PROCESS_FIELDS = [
+  'cpuUser',
+  'cpuSystem',
+  'memoryBytes',
+  'readBytes',
+  'writeBytes',
+  'threads',
+  'cpuDelay',
+  'diskDelay',
+  'numaNode',
+  'gpuUtilization',
+  'gpuMemoryBytes',
+  'ended',
+] as const
 export type ProcessField = (typeof PROCESS_FIELDS)[number]
 
 export interface ProcessTarget {
@@ -93,7 +106,7 @@ for (const metric of METRICS) {
 
 export function match(givenName: string, attributes: Attributes): Target {
   const name = OLD_NAMES[givenName] ?? givenName
-  if (name.startsWith('process.')) return matchProcess(name, attributes)
+  if (name.startsWith('process.') || name in PLAIN_FIELDS) return matchProcess(name, attributes)
   for (const candidate of CANDIDATES.get(name) ?? []) {
     const target = matchColumn(candidate, attributes)
     if (target !== undefined) return target
@@ -134,6 +147,18 @@ function matchProcess(name: string, attributes: Attributes): Target {
   return field === undefined ? { kind: 'none' } : { kind: 'process', field, attributes, key: keyOf(attributes) }
 }
 
+/** Those that are told apart by nothing but their name. */
+const PLAIN_FIELDS: Readonly<Record<string, ProcessField>> = {
+  'process.memory.usage': 'memoryBytes',
+  'process.thread.count': 'threads',
+  'jobsight.process.cpu.delay': 'cpuDelay',
+  'jobsight.process.disk.delay': 'diskDelay',
+  'jobsight.process.numa.node': 'numaNode',
+  'jobsight.process.gpu.utilization': 'gpuUtilization',
+  'jobsight.process.gpu.memory.usage': 'gpuMemoryBytes',
+  'jobsight.process.ended': 'ended',
+}
+
 function processField(name: string, attributes: Attributes): ProcessField | undefined {
   switch (name) {
     case 'process.cpu.utilization':
@@ -141,16 +166,12 @@ function processField(name: string, attributes: Attributes): ProcessField | unde
       const mode = attribute(attributes, 'cpu.mode')
       return mode === 'user' ? 'cpuUser' : mode === 'system' ? 'cpuSystem' : undefined
     }
-    case 'process.memory.usage':
-      return 'memoryBytes'
-    case 'process.thread.count':
-      return 'threads'
     case 'process.disk.io': {
       const direction = attribute(attributes, 'disk.io.direction')
       return direction === 'read' ? 'readBytes' : direction === 'write' ? 'writeBytes' : undefined
     }
     default:
-      return undefined
+      return PLAIN_FIELDS[name]
   }
 }
 

@@ -58,6 +58,8 @@ export interface ProcessIdentity {
   command: string
   user: string
   state: string
+  executable: string
+  container: string
   job: string
   step: string
   rank: number | undefined
@@ -80,6 +82,8 @@ export function parseIdentity(point: Attributes, resource: Attributes): ProcessI
     command: cut(get('process.command_line') ?? get('process.command') ?? '', 1024),
     user: cut(get('process.owner') ?? '', 255),
     state: cut(get('jobsight.process.state') ?? '', 8),
+    executable: cut(get('process.executable.path') ?? '', 1024),
+    container: cut(get('container.id') ?? '', 255),
     job,
     step: cut(get('jobsight.job.step') ?? '', 255),
     rank: integer(get('jobsight.job.rank'), 0x7fff_ffff),

@@ -193,8 +193,25 @@ export interface Process {
   readBytes: number | undefined
   writeBytes: number | undefined
   threads: number | undefined
-  /** R S D Z T I as in proc(5). */
+  /** R S D Z T I as in proc(5); X: it has ended, and this is its last piece. */
   state: string
+  /** Path of its program, as the process itself sees it; '' where it may not be read. */
+  executable: string
+  /** Id of its container, by its control group; '' outside of containers. */
+  container: string
+  /** Seconds a second of all its threads: ready to run but without a CPU, and waiting for a disk. */
+  cpuDelay: number | undefined
+  diskDelay: number | undefined
+  /** NUMA node of the CPU that its main thread ran on last. */
+  numaNode: number | undefined
+  /** Share of a GPU's time, summed over its GPUs: 1 = one GPU fully used. */
+  gpuUtilization: number | undefined
+  gpuMemoryBytes: number | undefined
+  /**
+   * Processes a second that came and went within the interval: this row is the sum of those of one parent, user and name, and
+   * its pid a number above all pids. 0: it is not known how many. Undefined: it is one process.
+   */
+  ended: number | undefined
 }
 
 /** Kinds of frame; the number is what is stored, append only. */

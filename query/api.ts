@@ -174,7 +174,20 @@ export const ProcessRow = Type.Object({
   readBytes: Nullable(Type.Number({ description: 'bytes a second, mean over the time seen' })),
   writeBytes: Nullable(Type.Number()),
   threads: Nullable(Type.Number()),
-  state: Type.String(),
+  state: Type.String({ description: 'as in proc(5); X: it has ended' }),
+  executable: Type.String(),
+  container: Type.String(),
+  cpuDelay: Nullable(Type.Number({ description: 'seconds a second, all threads: ready to run, but without a CPU' })),
+  diskDelay: Nullable(Type.Number({ description: 'seconds a second, all threads: waiting for a disk' })),
+  numaNode: Nullable(Type.Number({ description: 'where its main thread ran last' })),
+  gpuUtilization: Nullable(Type.Number({ description: 'GPUs in use, mean over the time seen' })),
+  gpuMemoryBytes: Nullable(Type.Number({ description: 'highest in the window' })),
+  ended: Nullable(
+    Type.Number({
+      description:
+        'so many processes came and went: the row is the sum of those of one parent, user and name; 0: not known how many; null: one process',
+    }),
+  ),
   sampled: Type.Boolean({ description: 'stacks of it exist in the window' }),
 })
 export type ProcessRow = Static<typeof ProcessRow>
@@ -196,7 +209,7 @@ export const ProcessDetail = Type.Object({
   bucketMs: Type.Number(),
   process: ProcessRow,
   series: Type.Record(Type.String(), Values, {
-    description: 'cpuUser, cpuSystem, memoryBytes, readBytes, writeBytes, threads',
+    description: 'cpuUser, cpuSystem, memoryBytes, readBytes, writeBytes, threads, cpuDelay, diskDelay, gpuUtilization',
   }),
   categories: Type.Array(Type.Object({ category: Type.String(), seconds: Type.Number(), samples: Type.Number() })),
 })

@@ -53,8 +53,15 @@ async function readUnseen(desk: Desk, target: Target): Promise<ProcessRow | unde
     readBytes: null,
     writeBytes: null,
     threads: null,
+    cpuDelay: null,
+    diskDelay: null,
+    numaNode: null,
+    gpuUtilization: null,
+    gpuMemoryBytes: null,
+    ended: null,
   }
-  return rows[0] && { ...rows[0], ...nothing, command: '', user: '', step: '', rank: null, state: '', sampled: true }
+  const unsaid = { command: '', user: '', step: '', rank: null, state: '', executable: '', container: '' }
+  return rows[0] && { ...rows[0], ...nothing, ...unsaid, sampled: true }
 }
 
 async function notThere(desk: Desk, target: Target): Promise<QueryError> {
@@ -67,18 +74,31 @@ async function notThere(desk: Desk, target: Target): Promise<QueryError> {
   )
 }
 
+const SERIES = [
+  'cpuUser',
+  'cpuSystem',
+  'memoryBytes',
+  'readBytes',
+  'writeBytes',
+  'threads',
+  'cpuDelay',
+  'diskDelay',
+  'gpuUtilization',
+  'gpuMemoryBytes',
+] as const
+
 /** Means over the ticks of a bucket, so a process that lived for a part of it shows what it did while it lived. */
 async function readLife(desk: Desk, target: Target, grid: Grid): Promise<ProcessDetail['series']> {
   const [buckets, ...columns] = await desk.asker.columns(
     'process over time',
     sql`SELECT ${bucketOf({ ...grid, rollup: '' })} AS bucket, avg(cpu_user), avg(cpu_system), toFloat64(max(memory_bytes)),
-          avg(read_bytes), avg(write_bytes), max(threads)
+          avg(read_bytes), avg(write_bytes), max(threads), avg(cpu_delay), avg(disk_delay), avg(gpu_utilization),
+          toFloat64(max(gpu_memory_bytes))
         FROM processes WHERE ${processesOf({ ...target, from: grid.from, rowsTo: grid.to })} GROUP BY bucket`,
   )
   const at = numbers(buckets)
-  const names = ['cpuUser', 'cpuSystem', 'memoryBytes', 'readBytes', 'writeBytes', 'threads']
   return Object.fromEntries(
-    names.map((name, i) => {
+    SERIES.map((name, i) => {
       const values = new Array<number | null>(grid.count).fill(null)
       const cells = numbersOrNull(columns[i])
       at.forEach((bucket, row) => {

@@ -20,12 +20,16 @@ interface Ranked extends Key {
 
 type Row = Omit<ProcessRow, 'sampled'>
 
+/** A rate over the time in which it was told. */
+const meanOf = (column: Sql): Sql =>
+  sql`sum(${column} * (interval_ms / 1000)) / sumIf(interval_ms / 1000, isNotNull(${column}))`
+
 /** What a process is ranked by. */
 const SORT = {
   cpu: sql`cores`,
   memory: sql`max(memory_bytes)`,
-  read: sql`sum(read_bytes * (interval_ms / 1000)) / sumIf(interval_ms / 1000, isNotNull(read_bytes))`,
-  write: sql`sum(write_bytes * (interval_ms / 1000)) / sumIf(interval_ms / 1000, isNotNull(write_bytes))`,
+  read: meanOf(sql`read_bytes`),
+  write: meanOf(sql`write_bytes`),
   newest: sql`max(time)`,
 } as const satisfies Record<string, Sql>
 type Sort = keyof typeof SORT
@@ -71,7 +75,11 @@ function describe(desk: Desk, target: Target, keys: readonly Key[]): Promise<Row
           toUnixTimestamp(min(time)) * 1000. AS first, toUnixTimestamp(max(time)) * 1000. AS last,
           sum(cpu_user * (interval_ms / 1000)) / ${seconds} AS cpuUser, sum(cpu_system * (interval_ms / 1000)) / ${seconds} AS cpuSystem,
           toFloat64(max(memory_bytes)) AS memoryBytes, ${SORT.read} AS readBytes, ${SORT.write} AS writeBytes,
-          max(p.threads) AS threads, argMax(p.state, time) AS state
+          max(p.threads) AS threads, argMax(p.state, time) AS state,
+          argMax(p.executable, (p.executable != '', time)) AS executable, argMax(p.container, (p.container != '', time)) AS container,
+          ${meanOf(sql`cpu_delay`)} AS cpuDelay, ${meanOf(sql`disk_delay`)} AS diskDelay, argMax(p.numa_node, time) AS numaNode,
+          ${meanOf(sql`gpu_utilization`)} AS gpuUtilization, toFloat64(max(gpu_memory_bytes)) AS gpuMemoryBytes,
+          if(isNull(max(p.ended)), NULL, round(sum(p.ended * (interval_ms / 1000)))) AS ended
         FROM (SELECT * FROM processes WHERE ${processesOf(target)} AND ${who}) AS p GROUP BY p.node, p.pid, start_ms`,
   )
 }

@@ -24,6 +24,7 @@ pub mod python;
 pub mod sampler;
 pub mod start;
 pub mod symbols;
+pub mod taskstats;
 pub mod unwind;
 
 #[cfg(feature = "addon")]

@@ -5,6 +5,7 @@ import { AggregationTemporality, DataPointType, type MetricData } from '@opentel
 import { describe, expect, it } from 'vitest'
 import { type MeterOptions, openMeter } from '../../collector/meter.ts'
 import type { ProcessReading } from '../../collector/processes.ts'
+import { UNTOLD } from '../../collector/processreadings.ts'
 import type { Self } from '../../collector/self.ts'
 import type { Reading } from '../../collector/source.ts'
 import { COLUMNS, ENTITIES, type Entity } from '../../ingest/metrics.ts'
@@ -188,6 +189,7 @@ describe('meter', () => {
 })
 
 const PROCESS: ProcessReading = {
+  ...UNTOLD,
   pid: 4711,
   startMs: 1_699_999_000_120,
   parentPid: 1,

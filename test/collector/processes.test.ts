@@ -1,28 +1,16 @@
 import { spawn } from 'node:child_process'
 import { once } from 'node:events'
-import { readFileSync, rmSync } from 'node:fs'
+import { readFileSync, rmSync, symlinkSync } from 'node:fs'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { openKernelFiles } from '../../collector/kernelfile.ts'
 import { parseCommand, parseIo, parseUid } from '../../collector/processdetails.ts'
-import { openProcesses, type ProcessesOptions, type ProcessReading, topOf } from '../../collector/processes.ts'
+import { openProcesses, type ProcessesOptions, type ProcessReading } from '../../collector/processes.ts'
+import { topOf, UNTOLD } from '../../collector/processreadings.ts'
 import { emptyStat, parseName, parseProcessStat } from '../../collector/processstat.ts'
 import { readBoot, startMsOf } from '../../collector/starttime.ts'
 import { openUsers } from '../../collector/users.ts'
-import { type Machine, makeMachine } from './machine.ts'
-
-/** A line of /proc/PID/stat with what matters; the rest as kernels print it. */
-function statOf(p: {
-  pid: number
-  name?: string
-  user?: number
-  system?: number
-  pages?: number
-  start?: number
-  parent?: number
-}): string {
-  const { pid, name = 'a.out', user = 0, system = 0, pages = 0, start = 100, parent = 1 } = p
-  return `${pid} (${name}) S ${parent} ${pid} ${pid} 0 -1 4194560 99 0 0 0 ${user} ${system} 7 8 20 0 3 0 ${start} 104857600 ${pages} 18446744073709551615 1 1 0 0 0 0 0 0 0 0 0 0 17 1 0 0 0 0 0 0 0 0 0 0 0 0 0\n`
-}
+import { makeMachine } from './machine.ts'
+import { kernel, NOBODY, open, statOf } from './processtree.ts'
 
 describe('/proc/PID/stat', () => {
   const parse = (text: string) => {
@@ -34,7 +22,12 @@ describe('/proc/PID/stat', () => {
 
   it('finds the fields', () => {
     expect(
-      parse(statOf({ pid: 4711, user: 1520, system: 380, pages: 2048, start: 8_812_345, parent: 4700 })),
+      parse(
+        statOf({
+          ...{ pid: 4711, user: 1520, system: 380, pages: 2048, start: 8_812_345, parent: 4700 },
+          ...{ childUser: 90, childSystem: 14, cpu: 5 },
+        }),
+      ),
     ).toMatchObject({
       ok: true,
       name: 'a.out',
@@ -45,6 +38,9 @@ describe('/proc/PID/stat', () => {
       threads: 3,
       startTicks: 8_812_345,
       residentPages: 2048,
+      childUserTicks: 90,
+      childSystemTicks: 14,
+      cpu: 5,
     })
   })
 
@@ -86,27 +82,6 @@ describe('/proc/PID/stat', () => {
   )
 })
 
-const NOBODY = { job: '', step: '', rank: undefined, evidence: 'none' } as const
-
-function open(machine: Machine, more: Partial<ProcessesOptions> = {}) {
-  const processes = openProcesses({
-    roots: machine.options.roots,
-    files: machine.options.files,
-    boot: { bootMs: 1_000_000, ticksPerSecond: 100, pageBytes: 4096 },
-    topByCpu: 2,
-    topByMemory: 2,
-    charge: () => NOBODY,
-    users: { nameOf: uid => `user${uid}` },
-    keepFiles: 0,
-    ...more,
-  })
-  if ('absent' in processes) throw new Error(processes.absent)
-  onTestFinished(() => processes.close())
-  return processes
-}
-
-/** busy: user ticks of all CPUs */
-const kernel = (busy: number, forks: number) => `cpu  ${busy} 0 0 900 0 0 0 0 0 0\nctxt 1\nprocesses ${forks}\n`
 const pids = (readings: { processes: ProcessReading[] }) => readings.processes.map(process => process.pid)
 
 describe('process table', () => {
@@ -132,6 +107,7 @@ describe('process table', () => {
     const read = processes.read(machine.tick(2000))
     expect(pids(read)).toEqual([3, 2, 5, 6])
     expect(read.processes[0]).toEqual({
+      ...UNTOLD,
       pid: 3,
       startMs: 1_000_000 + 1000,
       parentPid: 1,
@@ -197,8 +173,10 @@ describe('process table', () => {
       'proc/8/stat': statOf({ pid: 8, pages: 1, start: 250 }),
       'proc/8/cmdline': 'python3\0-c\0while 1:\n  pass\0',
       'proc/8/status': 'Name:\tpython3\nUid:\t1000\t0\t0\t0\n',
+      'proc/8/cgroup': `0::/system.slice/docker-${'0f'.repeat(32)}.scope\n`,
       'proc/8/io': 'rchar: 9\nwchar: 9\nread_bytes: 1000\nwrite_bytes: 0\ncancelled_write_bytes: 0\n',
     })
+    symlinkSync('/opt/python/bin/python3.11', `${machine.options.roots.proc}/8/exe`)
     const asked: unknown[] = []
     const processes = open(machine, {
       charge: (...question) => {
@@ -210,6 +188,8 @@ describe('process table', () => {
     const shown = {
       command: 'python3 -c while 1:   pass',
       user: 'user1000',
+      executable: '/opt/python/bin/python3.11',
+      container: '0f'.repeat(32),
       job: '4711',
       step: '0',
       rank: 3,

@@ -2,6 +2,7 @@
 import { expect, it } from 'vitest'
 import { openMeter } from '../../collector/meter.ts'
 import type { ProcessReading } from '../../collector/processes.ts'
+import { UNTOLD } from '../../collector/processreadings.ts'
 import type { Reading } from '../../collector/source.ts'
 import { COLUMNS, ENTITIES, type Entity } from '../../ingest/metrics.ts'
 import { freshIngest, rows } from '../ingest/place.ts'
@@ -22,6 +23,7 @@ const drawn = (entity: Entity): Reading[] =>
     }))
 
 const PROCESS: ProcessReading = {
+  ...UNTOLD,
   pid: 4711,
   startMs: 1_699_999_000_120,
   parentPid: 1,

@@ -122,7 +122,8 @@ describe('processes', () => {
       writeBytes: null,
       threads: 4,
       state: 'R',
-      sampled: true,
+      ...{ executable: '', container: '', cpuDelay: null, diskDelay: null, numaNode: null },
+      ...{ gpuUtilization: null, gpuMemoryBytes: null, ended: null, sampled: true },
     })
     // late: 2 of 6 ticks at 3 + 0.25 cores.
     expect(answer.processes[1]).toMatchObject({ cpuUser: 1, sampled: false, memoryBytes: 900, readBytes: null })

@@ -5,6 +5,7 @@ import { formatCount, formatRatio } from '../format.ts'
 import { formatPlace, NOWHERE } from '../state.ts'
 import { t, term } from '../words.ts'
 import { Options, Popover } from './popover.tsx'
+import { endedOf } from './processes.tsx'
 import { linkTo, type Page, scopeOf } from './scope.ts'
 
 export function Crumbs({ page, clusters }: { page: Page; clusters: Clusters | undefined }) {
@@ -96,7 +97,7 @@ function ProcessOptions({ page, close }: Chooser) {
   const { job, node } = page.place
   const found = useAnswer(ask.processes(scopeOf(page, page.span, { node, job: job || undefined }), 'cpu', 60))
   const options = (found.data?.processes ?? []).map(p => ({
-    name: `${p.name} ${p.pid}`,
+    name: `${p.name} ${p.ended === null ? p.pid : endedOf(p.ended)}`,
     hint: `${p.user} · ${t('unit.cores', { count: formatCount((p.cpuUser ?? 0) + (p.cpuSystem ?? 0)) })}`,
     href: linkTo(page, { job, node, pid: p.pid }, { start: String(p.start) }),
   }))

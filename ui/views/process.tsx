@@ -1,6 +1,6 @@
 /** A process: what it is, its life on the axis, what its time went into, and its stacks four ways. */
 import { useMemo } from 'preact/hooks'
-import type { Categories, ProcessDetail } from '../../query/api.ts'
+import type { Categories, ProcessDetail, ProcessRow } from '../../query/api.ts'
 import { ask, useAnswer } from '../client.ts'
 import { jobColour, palette } from '../colour.ts'
 import { formatSpan, formatTime } from '../format.ts'
@@ -9,6 +9,7 @@ import { t } from '../words.ts'
 import { CategoryBar, CategoryChart } from './categories.tsx'
 import { Chart, type Layer } from './chart.tsx'
 import { Panel, type Sheet } from './panel.tsx'
+import { endedOf } from './processes.tsx'
 import { bucketsFor, linkTo, OWN_SPAN, type Page, scopeOf } from './scope.ts'
 import { type Frame, TimeStack } from './stack.tsx'
 import { Stacks } from './stacks.tsx'
@@ -68,7 +69,7 @@ function Identity({ page, data }: { page: Page; data: ProcessDetail }) {
   return (
     <div class="identity">
       <h1>
-        {p.name} <span class="dim">{p.pid}</span>
+        {p.name} <span class="dim">{p.ended === null ? p.pid : endedOf(p.ended)}</span>
       </h1>
       <span>{p.user}</span>
       {p.job !== '' && (
@@ -78,16 +79,37 @@ function Identity({ page, data }: { page: Page; data: ProcessDetail }) {
       )}
       {p.rank !== null && <span>{t('processes.rank', { rank: p.rank })}</span>}
       <a href={linkTo(page, { job: page.place.job, node: p.node })}>{p.node}</a>
-      {p.start > 0 && (
+      {p.start > 0 && p.ended === null && (
         <span class="soft">
           {t('process.started', { time: formatTime(p.start, 1) })} · {t('process.ran', { length: formatSpan(life) })}
         </span>
       )}
       {p.threads !== null && <span class="soft">{t('process.threads', { count: p.threads })}</span>}
+      <Where process={p} />
+      {p.ended !== null && <span class="soft">{t('process.endedWhy')}</span>}
       <code class="command cut" title={p.command}>
         {p.command}
       </code>
     </div>
+  )
+}
+
+/** Where it runs and by what: told where it is known. */
+function Where({ process: { numaNode, container, executable } }: { process: ProcessRow }) {
+  return (
+    <>
+      {numaNode !== null && <span class="soft">{t('process.numaNode', { node: numaNode })}</span>}
+      {container !== '' && (
+        <span class="soft" title={container}>
+          {t('process.container', { id: container.slice(0, 12) })}
+        </span>
+      )}
+      {executable !== '' && (
+        <span class="soft cut" title={executable}>
+          {executable}
+        </span>
+      )}
+    </>
   )
 }
 
@@ -101,8 +123,36 @@ interface Lines {
 }
 
 function linesOf(data: ProcessDetail): Lines[] {
-  const p = palette()
   const of = (name: string) => data.series[name] ?? []
+  return [...usualLines(of), ...rareLines(of).filter(({ layers }) => layers.some(isTold))]
+}
+
+const isTold = ({ values }: Layer): boolean => values.some(value => value !== null)
+
+/** Where the machine has it: what it waited for, and GPUs. */
+function rareLines(of: (name: string) => (number | null)[]): Lines[] {
+  const p = palette()
+  const lines = (title: string, unit: string, layers: Layer[]): Lines => ({
+    title,
+    unit,
+    how: 'lines',
+    height: 50,
+    layers,
+  })
+  return [
+    lines(t('process.waiting'), 's/s', [
+      { name: t('process.forCpu'), colour: p.system, values: of('cpuDelay') },
+      { name: t('process.forDisk'), colour: p.iowait, values: of('diskDelay') },
+    ]),
+    lines(t('process.gpu'), '1', [{ name: t('process.gpu'), colour: p.user, values: of('gpuUtilization') }]),
+    lines(t('process.gpuMemory'), 'bytes', [
+      { name: t('process.gpuMemory'), colour: p.user, values: of('gpuMemoryBytes') },
+    ]),
+  ]
+}
+
+function usualLines(of: (name: string) => (number | null)[]): Lines[] {
+  const p = palette()
   return [
     {
       title: t('process.cpu'),

@@ -112,7 +112,8 @@ function ProcessLine({ page, row, most, showNode }: LineProps) {
     <tr>
       <td>
         <a class="cut" href={href} title={row.command}>
-          <span class="main">{row.name}</span> <span class="dim">{row.pid}</span>{' '}
+          <span class="main">{row.name}</span>{' '}
+          <span class="dim">{row.ended === null ? row.pid : endedOf(row.ended)}</span>{' '}
           <span class="dim">{argumentsOf(row)}</span>
         </a>
       </td>
@@ -159,6 +160,10 @@ function IoCell({ row }: { row: ProcessRow }) {
   )
 }
 
+/** What stands in place of a pid where many that came and went are one row. */
+export const endedOf = (ended: number): string =>
+  ended > 0 ? t('processes.ended', { count: ended }) : t('processes.endedSome')
+
 /** The command without its program, which stands before it. */
 const argumentsOf = (row: ProcessRow) => row.command.split(' ').slice(1).join(' ')
 
@@ -190,6 +195,14 @@ function processSheet(found: Processes): Sheet {
       'read (bytes/s)',
       'written (bytes/s)',
       'threads',
+      'ended',
+      'waited for a CPU (s/s)',
+      'waited for a disk (s/s)',
+      'GPUs',
+      'GPU memory (bytes)',
+      'NUMA node',
+      'executable',
+      'container',
     ],
     rows: found.processes.map(p => [
       p.node,
@@ -205,6 +218,14 @@ function processSheet(found: Processes): Sheet {
       p.readBytes,
       p.writeBytes,
       p.threads,
+      p.ended,
+      p.cpuDelay,
+      p.diskDelay,
+      p.gpuUtilization,
+      p.gpuMemoryBytes,
+      p.numaNode,
+      p.executable,
+      p.container,
     ]),
   }
 }

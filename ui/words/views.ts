@@ -98,6 +98,8 @@ export const VIEWS = {
   'processes.rank': ['rank {rank}', 'rank {rank}'],
   'processes.evidence': ['Known to belong to the job by: {how}', '归属作业的依据：{how}'],
   'processes.other': ['and {count} more, {cores} cores together', '另有 {count} 个，共 {cores} 核'],
+  'processes.ended': ['× {count}, ended', '× {count}，已结束'],
+  'processes.endedSome': ['several, ended', '多个，已结束'],
   'processes.none': ['No process was measured in this window', '此时段没有进程数据'],
   'processes.noneWhy': [
     'Brush or choose another time; the collector sends the top processes at every tick.',
@@ -109,6 +111,17 @@ export const VIEWS = {
   'process.io': ['I/O', 'I/O'],
   'process.started': ['started {time}', '启动于 {time}'],
   'process.ran': ['ran {length}', '运行 {length}'],
+  'process.endedWhy': [
+    'Processes of one parent, user and name that came and went between two readings, added up',
+    '同一父进程、用户和名称下，在两次读取之间出现又结束的进程之和',
+  ],
+  'process.numaNode': ['NUMA node {node}', 'NUMA 节点 {node}'],
+  'process.container': ['container {id}', '容器 {id}'],
+  'process.waiting': ['Waiting', '等待'],
+  'process.forCpu': ['for a CPU', '等待 CPU'],
+  'process.forDisk': ['for a disk', '等待磁盘'],
+  'process.gpu': ['GPUs in use', 'GPU 使用'],
+  'process.gpuMemory': ['GPU memory', 'GPU 显存'],
   'process.threads': ['{count} threads', '{count} 线程'],
 
   'stacks.cluster': ["Where the cluster's CPU time went", '集群热点函数'],

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest'
 import { openMeter } from '../../../collector/meter.ts'
 import { Body } from '../../../collector/otlpbody.ts'
 import type { ProcessReading } from '../../../collector/processes.ts'
+import { UNTOLD } from '../../../collector/processreadings.ts'
 import { NodeMessage, ProcessMessages } from '../../../collector/simulate/messages.ts'
 import type { SimulatedProcess } from '../../../collector/simulate/model.ts'
 import { parseTree } from '../../../collector/simulate/trees.ts'
@@ -35,6 +36,7 @@ describe('a simulated tick and a measured one', () => {
       })
     }
     const process: ProcessReading = {
+      ...UNTOLD,
       pid: 4711,
       startMs: timeMs - 77_123,
       parentPid: 4700,

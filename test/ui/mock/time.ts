@@ -133,6 +133,14 @@ function rankRows(world: World, job: MockJob, n: string, from: number, to: numbe
     writeBytes: app === 'io' ? 1.5e7 : 2e5,
     threads: app === 'idle' ? 1 : 4,
     state: app === 'idle' ? 'S' : 'R',
+    executable: `/opt/apps/bin/${EXE[app]}`,
+    container: '',
+    cpuDelay: 0.01 * noise(n, i),
+    diskDelay: null,
+    numaNode: i % 2,
+    gpuUtilization: app === 'ml' ? 0.9 : null,
+    gpuMemoryBytes: app === 'ml' ? 3e10 : null,
+    ended: null,
     sampled: app !== 'idle',
   }))
 }

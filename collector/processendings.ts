@@ -1,0 +1,322 @@
+/**
+ * What processes used that are gone: those that came and went between two sweeps, and the last piece of those that were known.
+ *
+ *   How much: the kernel adds all that a process has used in its life to its parent when that has waited for it (cutime, cstime).
+ *
+ *     parent   cutime ....|====d's life====|===x===|==y==|      grown by d + x + y, exactly, whatever x and y were
+ *     d        known, ####|##                                   its life up to the sweep before is charged already: taken off
+ *     x, y                   ##  ##                             never seen
+ *
+ *   Who: the exit records (exits.ts), which the rest is divided by. Without them it is '(ended)' of that parent.
+ *
+ * Where the parent is gone too, its parent has it all, and so on up to one that lives: the heir. Where nobody waits (the heir
+ * ignores SIGCHLD) cutime tells nothing, and what the records say is taken as it is.
+ */
+import type { ExitBatch, Exits } from './exits.ts'
+import type { Known, ProcessTable } from './processtable.ts'
+
+/** Ended children of one heir under one name and user; charged like a process. */
+export interface EndedGroup {
+  /** Undefined: nobody known. */
+  heir: Known | undefined
+  name: string
+  /** Undefined without a record. */
+  uid: number | undefined
+  /** 0 without a record. */
+  count: number
+  userGrown: number
+  systemGrown: number
+  seconds: number
+  /** It has none any more. */
+  memoryBytes: 0
+  readBytes: number | undefined
+  writeBytes: number | undefined
+}
+
+export interface Settled {
+  groups: EndedGroup[]
+  /** Those that were known; their growth is that since they were last read. */
+  last: { process: Known; heir: Known | undefined }[]
+  /** Clock ticks in all. */
+  grown: number
+}
+
+/** Somebody who has a part of what an heir was told; `weight` in seconds. */
+interface Part {
+  weight: number
+  charged: { userGrown: number; systemGrown: number }
+}
+
+interface Account {
+  dead: { process: Known; weight: number }[]
+  groups: Map<string, WeighedGroup>
+}
+
+/** Two measures of what the records say, in seconds: each is too little at times, in a way of its own. */
+interface WeighedGroup extends EndedGroup {
+  cpuSeconds: number
+  tickedSeconds: number
+}
+type Accounts = Map<Known | undefined, Account>
+
+export const UNNAMED = '(ended)'
+const MAX_DEPTH = 64
+/** What cutime can be behind by: it is told in whole ticks, user and system apart. */
+const MOST_OWED_TICKS = 2
+
+export class Endings {
+  private readonly table: ProcessTable
+  private readonly exits: Exits | undefined
+  private readonly ticksPerSecond: number
+  /** Ticks charged by the records alone, ahead of what the heir was told. */
+  private readonly owed = new WeakMap<Known, number>()
+  /** Whose children ended last, by name. */
+  private readonly names = new WeakMap<Known, Pick<EndedGroup, 'name' | 'uid'>>()
+
+  constructor(options: { table: ProcessTable; exits: Exits | undefined; ticksPerSecond: number }) {
+    this.table = options.table
+    this.exits = options.exits
+    this.ticksPerSecond = options.ticksPerSecond
+  }
+
+  /** What has ended up to now is charged to nobody. */
+  begin(): void {
+    this.exits?.drain()
+    this.table.takeEnded()
+    for (const process of this.table.all()) settle(process)
+  }
+
+  /** To be called when the others are read: one that is gone by then has been waited for, so its heir is told. */
+  read(monotonicMs: number, seconds: number): Settled {
+    const batch = this.exits?.drain()
+    const settled: Settled = { groups: [], last: [], grown: this.findDead(batch, monotonicMs) }
+    const tree = new Tree(this.table, this.table.takeEnded(), batch)
+    const accounts: Accounts = new Map()
+    for (const process of tree.dead.values()) this.addKnown(accounts, tree, process)
+    tree.eachUnknown(exit => addUnknown(accounts, tree, exit, seconds))
+    for (const process of this.table.all()) if (hasUnsettled(process)) accountOf(accounts, process)
+    for (const [heir, account] of accounts) {
+      settled.grown += heir ? readMore(this.table, heir, monotonicMs) : 0
+      if (heir && this.table.find(heir.pid) !== heir) {
+        // it ended just now: the next tick finds who is heir then
+        for (const { process } of account.dead) this.table.endAgain(process)
+        continue
+      }
+      settled.grown += this.charge(heir, account, seconds)
+      for (const { process } of account.dead) settled.last.push({ process, heir })
+      settled.groups.push(...account.groups.values())
+    }
+    return settled
+  }
+
+  /** Reads those of which we have not looked whether they live: what they used long ago must not count as used now. */
+  private findDead(batch: ExitBatch | undefined, monotonicMs: number): number {
+    let grown = 0
+    const readUnread = (process: Known | undefined) => {
+      if (process && process.readMs !== monotonicMs) grown += readMore(this.table, process, monotonicMs)
+    }
+    if (batch && !batch.overran) {
+      for (const pid of batch.pid) readUnread(this.table.find(pid))
+      return grown
+    }
+    const parents = new Set([...this.table.all()].filter(hasUnsettled).map(({ pid }) => pid))
+    for (let known = -1; known !== parents.size && parents.size > 0; ) {
+      known = parents.size
+      for (const process of this.table.all()) {
+        if (parents.has(process.parentPid)) readUnread(process)
+        if (this.table.find(process.pid) !== process) parents.add(process.pid)
+      }
+    }
+    return grown
+  }
+
+  private addKnown(accounts: Accounts, tree: Tree, process: Known): void {
+    const used = (process.userTicks + process.systemTicks) / this.ticksPerSecond
+    const weight = Math.max(0, (tree.secondsOf(process.pid) ?? 0) - used)
+    accountOf(accounts, tree.heirOf(process.parentPid)).dead.push({ process, weight })
+  }
+
+  /** Divides what the heir was told. Ticks in all. */
+  private charge(heir: Known | undefined, account: Account, seconds: number): number {
+    const parts = partsOf(account, seconds)
+    const told = heir ? toldOf(heir, account) : { user: 0, system: 0 }
+    const owed = (heir && this.owed.get(heir)) ?? 0
+    const ticks = told.user + told.system - owed
+    if (heir && ticks > 0) {
+      settle(heir)
+      this.owed.delete(heir)
+      this.name(heir, account, parts, seconds)
+      return divide(parts, (told.user / (told.user + told.system)) * ticks, ticks)
+    }
+    const byRecords = weightOf(parts) * this.ticksPerSecond
+    if (heir) {
+      settle(heir)
+      this.owed.set(heir, Math.min(MOST_OWED_TICKS, byRecords - ticks))
+    }
+    return byRecords > 0 ? divide(parts, byRecords, byRecords) : 0
+  }
+
+  /** Somebody must have used it: who did last time, where no record says who. */
+  private name(heir: Known, account: Account, parts: Part[], seconds: number): void {
+    const [largest] = [...account.groups.values()].sort((a, b) => weigh(b) - weigh(a))
+    if (largest) this.names.set(heir, largest)
+    if (this.exits ? parts.length > 0 : weightOf(parts) > 0) return
+    const { name, uid } = this.names.get(heir) ?? { name: UNNAMED, uid: undefined }
+    parts.push({ weight: 1, charged: groupOf(account, heir, name, uid, seconds) })
+  }
+}
+
+/** What it grew by beyond what is counted of it in this tick. */
+function readMore(table: ProcessTable, process: Known, monotonicMs: number): number {
+  const before = process.readMs === monotonicMs ? process.userGrown + process.systemGrown : 0
+  return table.readAgain(process, monotonicMs) ? process.userGrown + process.systemGrown - before : 0
+}
+
+const settle = (process: Known) => {
+  process.settledUserTicks = process.childUserTicks
+  process.settledSystemTicks = process.childSystemTicks
+}
+
+const hasUnsettled = (process: Known): boolean =>
+  process.childUserTicks !== process.settledUserTicks || process.childSystemTicks !== process.settledSystemTicks
+
+function accountOf(accounts: Accounts, heir: Known | undefined): Account {
+  let account = accounts.get(heir)
+  if (!account) {
+    account = { groups: new Map(), dead: [] }
+    accounts.set(heir, account)
+  }
+  return account
+}
+
+function groupOf(account: Account, heir: Known | undefined, name: string, uid: number | undefined, seconds: number) {
+  const key = `${uid} ${name}`
+  let group = account.groups.get(key)
+  if (!group) {
+    group = {
+      ...{ heir, name, uid, count: 0, userGrown: 0, systemGrown: 0, seconds, memoryBytes: 0 },
+      ...{ readBytes: undefined, writeBytes: undefined, cpuSeconds: 0, tickedSeconds: 0 },
+    }
+    account.groups.set(key, group)
+  }
+  return group
+}
+
+function addUnknown(accounts: Accounts, tree: Tree, exit: Exit, seconds: number): void {
+  const heir = tree.heirOf(exit.parentPid)
+  const group = groupOf(accountOf(accounts, heir), heir, exit.name, exit.uid, seconds)
+  group.count += exit.count
+  group.cpuSeconds += exit.cpuSeconds
+  group.tickedSeconds += exit.tickedSeconds
+  group.readBytes = (group.readBytes ?? 0) + exit.readBytes
+  group.writeBytes = (group.writeBytes ?? 0) + exit.writeBytes
+}
+
+/** What the heir was told beyond what was charged before; 0 where it was not told (it does not wait). */
+function toldOf(heir: Known, account: Account): { user: number; system: number } {
+  let user = heir.childUserTicks - heir.settledUserTicks
+  let system = heir.childSystemTicks - heir.settledSystemTicks
+  for (const { process } of account.dead) {
+    user -= process.userTicks + process.settledUserTicks
+    system -= process.systemTicks + process.settledSystemTicks
+  }
+  const all = Math.max(0, user + system)
+  // the kernel divides between the two anew as it learns more
+  return { user: Math.min(all, Math.max(0, user)), system: Math.min(all, Math.max(0, system)) }
+}
+
+const weigh = ({ cpuSeconds, tickedSeconds }: WeighedGroup): number => Math.max(cpuSeconds, tickedSeconds)
+const weightOf = (parts: readonly Part[]): number => parts.reduce((sum, part) => sum + part.weight, 0)
+
+function partsOf(account: Account, seconds: number): Part[] {
+  const dead = account.dead.map(({ process, weight }) => {
+    Object.assign(process, { userGrown: 0, systemGrown: 0, seconds })
+    return { weight, charged: process }
+  })
+  return [...dead, ...[...account.groups.values()].map(group => ({ weight: weigh(group), charged: group }))]
+}
+
+/** By weight, or evenly where nobody has any. */
+function divide(parts: readonly Part[], userTicks: number, ticks: number): number {
+  const weight = weightOf(parts)
+  for (const part of parts) {
+    const share = weight > 0 ? part.weight / weight : 1 / parts.length
+    part.charged.userGrown += share * userTicks
+    part.charged.systemGrown += share * (ticks - userTicks)
+  }
+  return ticks
+}
+
+interface Exit {
+  pid: number
+  parentPid: number
+  uid: number
+  name: string
+  count: number
+  cpuSeconds: number
+  tickedSeconds: number
+  readBytes: number
+  writeBytes: number
+}
+
+/** Who is whose child, among the living and those that are gone since the last sweep. */
+class Tree {
+  readonly dead: ReadonlyMap<number, Known>
+  private readonly table: ProcessTable
+  private readonly batch: ExitBatch | undefined
+  private readonly placeOf = new Map<number, number>()
+  private readonly heirs = new Map<number, Known | undefined>()
+
+  constructor(table: ProcessTable, dead: readonly Known[], batch: ExitBatch | undefined) {
+    this.table = table
+    this.dead = new Map(dead.map(process => [process.pid, process]))
+    this.batch = batch
+    batch?.pid.forEach((pid, at) => {
+      if (pid > 0) this.placeOf.set(pid, at)
+    })
+  }
+
+  /** The nearest that lives, from `pid` up. */
+  heirOf(pid: number, depth = 0): Known | undefined {
+    const living = this.table.find(pid)
+    if (living || depth > MAX_DEPTH) return living
+    if (this.heirs.has(pid)) return this.heirs.get(pid)
+    const at = this.placeOf.get(pid)
+    const parent = this.dead.get(pid)?.parentPid ?? (at === undefined ? undefined : this.batch?.parentPid[at])
+    const heir = parent === undefined ? undefined : this.heirOf(parent, depth + 1)
+    this.heirs.set(pid, heir)
+    return heir
+  }
+
+  /** CPU time of its life, by its record. */
+  secondsOf(pid: number): number | undefined {
+    const at = this.placeOf.get(pid)
+    if (at === undefined) return undefined
+    const { cpuSeconds, tickedSeconds } = this.exitAt(at)
+    return Math.max(cpuSeconds, tickedSeconds)
+  }
+
+  /** Records of those that no sweep has seen. One that still is in the table waits to be waited for. */
+  eachUnknown(visit: (exit: Exit) => void): void {
+    for (let at = 0; at < (this.batch?.pid.length ?? 0); at++) {
+      const exit = this.exitAt(at)
+      if (!this.dead.has(exit.pid) && !this.table.find(exit.pid)) visit(exit)
+    }
+  }
+
+  private exitAt(at: number): Exit {
+    const of = (column: Uint32Array | Float64Array | undefined) => column?.[at] ?? 0
+    const { batch } = this
+    return {
+      pid: of(batch?.pid),
+      parentPid: of(batch?.parentPid),
+      uid: of(batch?.uid),
+      name: batch?.names[of(batch.name)] ?? '',
+      count: of(batch?.count),
+      cpuSeconds: of(batch?.cpuNs) / 1e9,
+      tickedSeconds: of(batch?.tickedUs) / 1e6,
+      readBytes: of(batch?.readBytes),
+      writeBytes: of(batch?.writeBytes),
+    }
+  }
+}
