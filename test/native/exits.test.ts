@@ -142,7 +142,7 @@ describe('what processes wait for', () => {
     const exits = openOrSkip(context)
     const cpu = /^Cpus_allowed_list:\s*(\d+)/m.exec(readFileSync('/proc/self/status', 'utf8'))?.[1] ?? '0'
     const loops = [1, 2].map(() =>
-      spawn('taskset', ['-c', cpu, 'sh', '-c', 'while :; do :; done'], { stdio: 'ignore' }),
+      spawn('/usr/bin/taskset', ['-c', cpu, 'sh', '-c', 'while :; do :; done'], { stdio: 'ignore' }),
     )
     onTestFinished(() => {
       for (const loop of loops) loop.kill('SIGKILL')
