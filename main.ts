@@ -369,7 +369,14 @@ async function importFiles(files: string[], config: Config, flags: Flags, log: L
   const endpoint = endpointOf(config)
   const node = config.collector.node ?? hostname()
   const job = flags.job === undefined ? {} : { job: flags.job }
-  const options = { endpoint, cluster: config.cluster, node, send: httpSend(endpoint, log), fetch, ...job }
+  const options = {
+    endpoint,
+    cluster: config.cluster,
+    node,
+    send: httpSend(endpoint, log, { prefer: 'wait' }),
+    fetch,
+    ...job,
+  }
   for (const file of files) say(await uploadProfile(file, options))
 }
 

@@ -25,7 +25,8 @@ export type Take = (
   batch?: Batch,
 ) => Promise<Receipt>
 
-export function httpDoors(take: Take, maxBodyBytes: number): FastifyPluginAsync {
+/** `flush` resolves when the database has what was taken: who asks for it by `prefer: wait` can be sure to find it. */
+export function httpDoors(take: Take, flush: () => Promise<void>, maxBodyBytes: number): FastifyPluginAsync {
   return async app => {
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: maxBodyBytes }, (_request, body, done) =>
@@ -48,6 +49,7 @@ export function httpDoors(take: Take, maxBodyBytes: number): FastifyPluginAsync 
             request.headers['content-type'] ?? (door === 'jobs' ? 'application/json' : 'application/x-protobuf')
           const batch = parseBatch(oneHeader(request.headers['idempotency-key']))
           const receipt = await take(door, body, type, oneHeader(given) ?? '', batch)
+          if (request.headers.prefer === 'wait' && receipt.status === 200) await flush()
           return answer(reply, door === 'jobs' ? 'json' : encodingOf(request), REJECTED[door], receipt)
         },
       )

@@ -131,7 +131,7 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
     receive: (door, body, contentType, batch) => take(door, body, contentType ?? first(door), '', parseBatch(batch)),
     plugin: async app => {
       requireRules(app)
-      await app.register(httpDoors(take, config.maxBodyBytes))
+      await app.register(httpDoors(take, () => writer.flush(), config.maxBodyBytes))
       await app.register(async door => addControlDoor(door, control))
     },
     onWritten: listener => metrics.onWritten(listener),

@@ -156,7 +156,8 @@ export async function tellJob(args: readonly string[], options: TellOptions): Pr
   const job = applyJobChange(change, before as Job | undefined, options)
   const response = await options.fetch(`${endpoint}/v1/jobs`, {
     method: 'POST',
-    headers: { ...headers, 'content-type': 'application/json' },
+    // Whoever tells of the job next reads this first.
+    headers: { ...headers, 'content-type': 'application/json', prefer: 'wait' },
     body: JSON.stringify({ jobs: [job] }),
   })
   const answer = await response.text()

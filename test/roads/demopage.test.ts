@@ -18,15 +18,18 @@ describe('jobsight demo', () => {
   it('fills the store by the real ingest and says that it is simulated', async () => {
     const { clusters } = await until(
       () => ask<Clusters>(program.url, 'clusters'),
-      answer => (answer.clusters[0]?.nodesUp ?? 0) >= 14,
+      answer => (answer.clusters[0]?.nodesUp ?? 0) >= 14 && answer.clusters[0]?.simulated === true,
       'the end of the history',
       150_000,
     )
     expect(clusters).toMatchObject([{ cluster: 'demo', simulated: true, nodes: 16 }])
-    const { jobs } = await ask<Jobs>(program.url, 'jobs')
-    expect(jobs.length).toBeGreaterThanOrEqual(4)
-    const details = await Promise.all(jobs.map(job => ask<JobDetail>(program.url, `jobs/${job.id}`)))
-    expect(details.flatMap(d => d.findings).filter(f => f.severity === 'warning')).not.toEqual([])
+    const detailed = async (): Promise<JobDetail[]> => {
+      const { jobs } = await ask<Jobs>(program.url, 'jobs')
+      return Promise.all(jobs.map(job => ask<JobDetail>(program.url, `jobs/${job.id}`)))
+    }
+    const isWarned = (details: JobDetail[]) => details.some(d => d.findings.some(f => f.severity === 'warning'))
+    const details = await until(detailed, found => found.length >= 4 && isWarned(found), 'jobs with warnings', 60_000)
+    expect(details.length).toBeGreaterThanOrEqual(4)
   }, 180_000)
 
   it('leads through all four levels and to a job without a complaint of the browser', {
