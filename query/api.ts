@@ -5,7 +5,7 @@
  * All routes live under /api/v1. An error is {error: {code, message}}; the message says what to do next.
  */
 import { type Static, Type } from 'typebox'
-import { Burst, Job, Node } from '../ingest/records.ts'
+import { BURST_LIMITS, Burst, Job, Node } from '../ingest/records.ts'
 
 export { Burst } from '../ingest/records.ts'
 
@@ -397,6 +397,31 @@ export const Search = Type.Object({
   ),
 })
 export type Search = Static<typeof Search>
+
+/** POST /bursts: what is looked at (a job, one rank of it, a process of a node, or nodes), how closely and how long. */
+export const BurstAsk = Type.Object(
+  {
+    cluster: Scope.properties.cluster,
+    job: Scope.properties.job,
+    node: Scope.properties.node,
+    pid: Scope.properties.pid,
+    start: Scope.properties.start,
+    rank: Type.Optional(Type.Integer({ minimum: 0, description: 'of the job' })),
+    hz: Type.Optional(
+      Type.Integer({
+        minimum: BURST_LIMITS.minHz,
+        maximum: BURST_LIMITS.maxHz,
+        default: 499,
+        description: 'samples a second and CPU',
+      }),
+    ),
+    seconds: Type.Optional(
+      Type.Number({ minimum: BURST_LIMITS.minSeconds, maximum: BURST_LIMITS.maxSeconds, default: 30 }),
+    ),
+  },
+  { additionalProperties: false },
+)
+export type BurstAsk = Static<typeof BurstAsk>
 
 /** GET /bursts: closer looks, newest first. POST /bursts and GET /bursts/:id answer one Burst. */
 export const Bursts = Type.Object({ cluster: Type.String(), bursts: Type.Array(Burst) })

@@ -1,6 +1,5 @@
 /** What every route may be asked: the schemas of its parameters, beside api.ts, which holds those of the answers. */
 import { type Static, Type } from 'typebox'
-import { BURST_LIMITS } from '../ingest/records.ts'
 import { Scope } from './api.ts'
 
 const cluster = Type.Optional(Type.String({ description: 'absent: the only one, else the one heard from last' }))
@@ -107,23 +106,8 @@ export const SearchAsk = ask({
   q: Type.String({ minLength: 1, maxLength: 200 }),
   limit: limit(30),
 })
-const burstScope = { cluster, job: scope.job, node: scope.node, pid: scope.pid, start: scope.start }
-export const BurstAsk = ask({
-  ...burstScope,
-  rank: Type.Optional(Type.Integer({ minimum: 0, description: 'of the job' })),
-  hz: Type.Optional(
-    Type.Integer({
-      minimum: BURST_LIMITS.minHz,
-      maximum: BURST_LIMITS.maxHz,
-      default: 499,
-      description: 'samples a second and CPU',
-    }),
-  ),
-  seconds: Type.Optional(
-    Type.Number({ minimum: BURST_LIMITS.minSeconds, maximum: BURST_LIMITS.maxSeconds, default: 30 }),
-  ),
-})
-export const BurstsAsk = ask({ ...burstScope, from, to, limit: limit(20) })
+const { job, node, pid, start } = scope
+export const BurstsAsk = ask({ cluster, job, node, pid, start, from, to, limit: limit(20) })
 export const BurstId = Type.Object({ id: Type.String() })
 export const NodeName = Type.Object({ node: Type.String() })
 export const JobId = Type.Object({ id: Type.String() })
@@ -140,6 +124,5 @@ export type CategoriesAsk = Static<typeof CategoriesAsk>
 export type JobsAsk = Static<typeof JobsAsk>
 export type JobNodesAsk = Static<typeof JobNodesAsk>
 export type BandsAsk = Static<typeof BandsAsk>
-export type BurstAsk = Static<typeof BurstAsk>
 export type BurstsAsk = Static<typeof BurstsAsk>
 export type SearchAsk = Static<typeof SearchAsk>

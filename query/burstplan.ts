@@ -1,7 +1,7 @@
 /** GET and POST /bursts: what is asked -> which nodes, and what there; and those that were. */
 import type { Burst } from '../ingest/records.ts'
-import type { Bursts } from './api.ts'
-import type { BurstAsk, BurstsAsk } from './asks.ts'
+import type { BurstAsk, Bursts } from './api.ts'
+import type { BurstsAsk } from './asks.ts'
 import { type BurstPlan, mended } from './bursts.ts'
 import type { Desk } from './desk.ts'
 import { badRequest, notFound, offer, QueryError } from './errors.ts'

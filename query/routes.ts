@@ -129,7 +129,7 @@ function addJobRoutes(app: FastifyInstance, { desk }: Room): void {
 
 function addBurstRoutes(app: FastifyInstance, { desk }: Room): void {
   const route = app.withTypeProvider<TypeBoxTypeProvider>()
-  const started = { body: asks.BurstAsk, response: { 201: api.Burst, ...refusals } }
+  const started = { body: api.BurstAsk, response: { 201: api.Burst, ...refusals } }
   route.post(
     '/bursts',
     {

@@ -32,6 +32,8 @@ export interface Scope {
   start?: number | undefined
   from?: number | undefined
   to?: number | undefined
+  /** A closer look: it has a window of its own. */
+  burst?: string | undefined
 }
 const scoped = (s: Scope): Parameters => ({ ...s })
 
@@ -72,6 +74,9 @@ export const ask = {
       'ask.jobNodes',
     ),
   bands: (s: Scope) => question<api.JobBands>('bands', scoped(s), 'ask.bands'),
+  bursts: (s: Scope, limit: number) =>
+    question<api.Bursts>('bursts', { ...scoped(s), from: undefined, to: undefined, limit }, 'ask.bursts'),
+  burst: (cluster: string, id: string) => question<api.Burst>(`bursts/${part(id)}`, { cluster }, 'ask.bursts'),
   search: (cluster: string, q: string) => question<api.Search>('search', { cluster, q }, 'ask.search'),
 }
 
@@ -100,12 +105,26 @@ function parseError(status: number, text: string): AskError {
   return new AskError('http', status, t('error.http', { status }))
 }
 
-async function read<T>(q: Question<T>, signal: AbortSignal): Promise<T> {
+const read = <T>(q: Question<T>, signal: AbortSignal): Promise<T> =>
+  request<T>(q.url, { signal, headers: { accept: 'application/json' } })
+
+/** Something is to be done. Throws AskError with what to do where it is refused. */
+export const order = {
+  startBurst: (asked: api.BurstAsk) =>
+    request<api.Burst>('api/v1/bursts', {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify(asked),
+    }),
+  stopBurst: (cluster: string, id: string) => request<api.Burst>(ask.burst(cluster, id).url, { method: 'DELETE' }),
+}
+
+async function request<T>(url: string, init: RequestInit): Promise<T> {
   let response: Response
   try {
-    response = await fetch(new URL(q.url, document.baseURI), { signal, headers: { accept: 'application/json' } })
+    response = await fetch(new URL(url, document.baseURI), init)
   } catch (cause) {
-    if (signal.aborted) throw cause
+    if (init.signal?.aborted) throw cause
     throw new AskError('unreachable', 0, t('error.unreachable', { host: location.host }))
   }
   if (!response.ok) throw parseError(response.status, await response.text())
@@ -186,7 +205,7 @@ export type LiveState = 'connecting' | 'on' | 'lost'
 /** Newest points as they are written; reconnects with a growing pause until closed. */
 export function openLive(
   asked: api.LiveAsk,
-  onPoints: (points: api.LivePoints) => void,
+  on: { points(points: api.LivePoints): void; burst(burst: api.Burst): void },
   onState: (state: LiveState) => void,
 ): { close(): void } {
   let socket: WebSocket | undefined
@@ -202,7 +221,11 @@ export function openLive(
       onState('on')
       socket?.send(JSON.stringify(asked))
     }
-    socket.onmessage = event => onPoints(parseAnswer<api.LivePoints>(String(event.data)))
+    socket.onmessage = event => {
+      const frame = parseAnswer<api.LivePoints | api.LiveBurst>(String(event.data))
+      if ('burst' in frame) on.burst(frame.burst)
+      else on.points(frame)
+    }
     socket.onclose = () => {
       if (closed) return
       onState('lost')

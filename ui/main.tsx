@@ -6,6 +6,7 @@ import './styles/page.css'
 import './styles/panels.css'
 import './styles/tables.css'
 import './styles/flame.css'
+import './styles/closer.css'
 import { startClock } from './time.ts'
 import { App } from './views/app.tsx'
 

@@ -30,6 +30,9 @@ const QUESTIONS: [string, Question<unknown>, TSchema, TSchema][] = [
   ['job', ask.job('mock', '1003'), asks.OfCluster, api.JobDetail],
   ['jobNodes', ask.jobNodes(scope, '1003', 'cpu_busy', 250), asks.JobNodesAsk, api.JobNodes],
   ['bands', ask.bands(onNode), asks.BandsAsk, api.JobBands],
+  ['bursts', ask.bursts(process, 8), asks.BurstsAsk, api.Bursts],
+  ['burst', ask.burst('mock', 'm1-0badcafe'), asks.OfCluster, api.Burst],
+  ['flame of a burst', ask.flame({ cluster: 'mock', burst: 'm1-0badcafe' }, 'topdown'), asks.FlameAsk, api.Flame],
   ['search', ask.search('mock', 'n0'), asks.SearchAsk, api.Search],
 ]
 

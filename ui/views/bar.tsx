@@ -9,7 +9,7 @@ import { followed } from '../time.ts'
 import { t } from '../words.ts'
 import type { Dialog } from './app.tsx'
 import { Crumbs } from './crumbs.tsx'
-import { hearPoints, LIVE_METRICS, newest } from './live.ts'
+import { hearPoints, LIVE_METRICS, newest, newestBurst } from './live.ts'
 import { linkTo, type Page } from './scope.ts'
 import { SpanControl } from './spancontrol.tsx'
 
@@ -95,16 +95,17 @@ function Preferences() {
 /** The line to the server: newest points as they are written, while the page follows. */
 function Live({ page }: { page: Page }) {
   const [state, setState] = useState<LiveState>('connecting')
-  const follows = followed(page.place) !== undefined
+  const follows = followed(page.place) !== undefined || page.place.query.burst !== undefined
   const { node } = page.place
   useEffect(() => {
     if (!follows) return
     const asked = {
       cluster: page.cluster,
       metrics: [...LIVE_METRICS],
+      bursts: true,
       ...(node === '' ? {} : { nodes: [node] }),
     }
-    const line = openLive(asked, hearPoints, setState)
+    const line = openLive(asked, { points: hearPoints, burst: newestBurst.set }, setState)
     return () => line.close()
   }, [page.cluster, node, follows])
   const last = useStore(newest)

@@ -1,4 +1,4 @@
-import type { LivePoints } from '../../query/api.ts'
+import type { Burst, LivePoints } from '../../query/api.ts'
 import { openStore, type Store, useStore } from '../state.ts'
 
 /** What the line to the server asks for, and the position of each in its points. */
@@ -32,3 +32,6 @@ export function useNewest(cluster: string, node: string, metric: LiveMetric): nu
   if (held.cluster !== cluster) return null
   return held.values.get(node)?.[LIVE_METRICS.indexOf(metric)] ?? null
 }
+
+/** The burst that changed last, as the line told it. */
+export const newestBurst: Store<Burst | undefined> = openStore<Burst | undefined>(undefined)

@@ -11,6 +11,7 @@ import { go, type Place, place, placeWith, useStore } from '../state.ts'
 import { t } from '../words.ts'
 import { BottomUp } from './bottomup.tsx'
 import { Chips } from './chips.tsx'
+import { CloserButton, CloserStrip, canLookCloser, isOpen, useBurst } from './closer.tsx'
 import { FlamePane } from './flamepane.tsx'
 import { Functions } from './functions.tsx'
 import { type File, Panel, type Sheet } from './panel.tsx'
@@ -35,9 +36,11 @@ const wayOf = (p: Place): Way => WAYS.find(w => w === p.query.stacks) ?? 'flame'
 export function Stacks(props: StacksProps) {
   const here = useStore(place)
   const way = wayOf(here)
-  const { scope } = props
-  const key = [scope.cluster, scope.job, scope.node, scope.pid].join('|')
-  const answer = useAnswer(scope.from === undefined ? undefined : ask.flame(scope, 'topdown'), key)
+  const { burst, tick } = useBurst(props.scope.cluster, here.query.burst)
+  const scope = scopeShown(props.scope, here.query.burst)
+  const key = [scope.cluster, scope.job, scope.node, scope.pid, scope.burst].join('|')
+  const isAsked = scope.from !== undefined || scope.burst !== undefined
+  const answer = useAnswer(isAsked ? ask.flame(scope, 'topdown') : undefined, key, tick)
   const tree = useMemo(() => answer.data && parseTree(answer.data), [answer.data])
   const changes = here.transforms.join('\n')
   const shown = useMemo(() => tree && transformTree(tree, transformsOf(here)), [tree, changes])
@@ -48,20 +51,43 @@ export function Stacks(props: StacksProps) {
       name={props.name}
       titleUnseen={props.narrow ?? false}
       answers={[answer]}
-      head={<Ways way={way} />}
+      head={
+        <>
+          <Ways way={way} />
+          {canLookCloser(props.scope) && <CloserButton scope={props.scope} />}
+        </>
+      }
       note={answer.data && <CoverageBadge coverage={answer.data.coverage} short={props.narrow ?? false} />}
       sheet={shown && (() => functionSheet(shown))}
       files={shown ? stackFiles(shown, props.name, scope, here.transforms.length > 0) : []}
     >
+      {burst && <CloserStrip burst={burst} />}
       <Chips place={here} boxes={boxes} looks={way === 'flame'} />
-      <Shown answer={answer}>{() => <Body {...props} way={way} boxes={boxes} place={here} />}</Shown>
+      <Shown answer={answer}>
+        {() => (
+          <Body
+            {...props}
+            scope={scope}
+            runs={burst !== undefined && isOpen(burst)}
+            way={way}
+            boxes={boxes}
+            place={here}
+          />
+        )}
+      </Shown>
     </Panel>
   )
 }
 
+/** A closer look has its own window. */
+const scopeShown = (scope: Scope, burst: string | undefined): Scope =>
+  burst === undefined ? scope : { ...scope, from: undefined, to: undefined, burst }
+
 const transformsOf = (p: Place): Transform[] => p.transforms.flatMap(text => parseTransform(text) ?? [])
 
 interface BodyProps extends StacksProps {
+  /** A closer look that goes on. */
+  runs: boolean
   way: Way
   boxes: Boxes | undefined
   place: Place
@@ -70,7 +96,8 @@ interface BodyProps extends StacksProps {
 function Body(props: BodyProps) {
   const { boxes, way, scope } = props
   const transformed = props.place.transforms.length > 0
-  if (!boxes || totalOf(boxes.tree, 0) <= 0) return <NoStacks transformed={transformed} />
+  if (!boxes || totalOf(boxes.tree, 0) <= 0)
+    return props.runs ? <Empty title={t('burst.wait')} /> : <NoStacks transformed={transformed} />
   const { tree } = boxes
   if (way === 'bottomup') return <BottomUp scope={scope} tree={tree} transformed={transformed} />
   if (way === 'functions') return <Functions scope={scope} tree={tree} transformed={transformed} />

@@ -171,6 +171,27 @@ export function bands(asked: Asked): api.JobBands {
   }
 }
 
+export function burst({ world, path }: Asked): api.Burst {
+  const from = world.end - 600_000
+  const part = { node: 'n07', state: 'done' as const, samples: 14_950, lost: 0 }
+  return {
+    id: path[1] ?? 'm1-0badcafe',
+    cluster: 'mock',
+    job: '1003',
+    rank: 3,
+    hz: 499,
+    seconds: 30,
+    by: 'ann',
+    state: 'done',
+    from,
+    to: from + 40_000,
+    samples: part.samples,
+    lost: 0,
+    parts: [part],
+    updatedMs: from + 33_000,
+  }
+}
+
 export function search({ query, world }: Asked): api.Search {
   const q = (query.get('q') ?? '').toLowerCase()
   const hits: api.Search['hits'] = []
