@@ -85,8 +85,8 @@ export async function migrate(
   await db.command(
     'CREATE TABLE IF NOT EXISTS schema_version (version UInt32, name String, applied DateTime DEFAULT now()) ENGINE = MergeTree ORDER BY version',
   )
-  const [row] = await db.read('SELECT max(version) AS version FROM schema_version')
-  const has = Number(row?.version ?? 0)
+  const applied = new Set((await db.read('SELECT version FROM schema_version')).map(row => Number(row.version)))
+  const has = Math.max(0, ...applied)
   const newest = migrations.at(-1)?.version ?? 0
   if (has > newest) {
     throw new StoreError(
@@ -94,7 +94,7 @@ export async function migrate(
       `The store is at version ${has}, this Jobsight knows versions up to ${newest}: start the newer Jobsight that wrote it, or give another data directory`,
     )
   }
-  for (const migration of migrations.filter(m => m.version > has)) {
+  for (const migration of migrations.filter(m => !applied.has(m.version))) {
     for (const statement of migration.statements) await db.command(withDays(statement, retention))
     await db.command(`INSERT INTO schema_version (version, name) VALUES (${migration.version}, '${migration.name}')`)
     log.info({ version: migration.version, name: migration.name }, 'store: tables brought to version')

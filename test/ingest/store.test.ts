@@ -5,6 +5,7 @@ import { describe, expect, it } from 'vitest'
 import { METRICS } from '../../ingest/metrics.ts'
 import { RowWriter } from '../../ingest/rowbinary.ts'
 import { openStore, StoreError } from '../../ingest/store.ts'
+import { DEFAULT_RETENTION, migrate, readMigrations } from '../../ingest/tables/migrate.ts'
 import { pointsTable, ROLLUPS, rollupTable } from '../../ingest/tables/points.ts'
 import { freshPath, freshStore, quiet, rows } from './place.ts'
 
@@ -102,6 +103,27 @@ describe('the store', () => {
     await store.command("INSERT INTO schema_version (version, name) VALUES (999, 'future')")
     await store.close()
     await expect(openStore({ path }, { log: quiet })).rejects.toThrow(/version 999.*start the newer Jobsight/)
+  })
+
+  it('has a number of its own for each migration', () => {
+    const versions = readMigrations('ingest/tables').map(migration => migration.version)
+    expect(versions.length).toBeGreaterThan(1)
+    expect(new Set(versions).size).toBe(versions.length)
+  })
+
+  it('catches up on a migration that came in before one the store has', async () => {
+    const later = { version: 21, name: 'later', statements: [] }
+    const commands: string[] = []
+    await migrate(
+      {
+        command: async sql => void commands.push(sql),
+        read: async sql => (sql.includes('schema_version') ? [{ version: 1 }, { version: 21 }] : []),
+      },
+      [{ version: 20, name: 'between', statements: ['SELECT 20'] }, later],
+      DEFAULT_RETENTION,
+      quiet,
+    ).catch(() => {})
+    expect(commands).toContain('SELECT 20')
   })
 
   it('starts again after a start that was killed half way through its tables', async () => {
