@@ -193,6 +193,7 @@ class NodeCollector implements Collector {
       ? openProcesses({
           ...{ ...options, roots: this.config.roots, files: panel.files, boot, users: openUsers() },
           ...this.openExits(panel),
+          gpuOf: pid => panel.gpuOf(pid),
         })
       : await openPortableProcesses(options)
     panel.add('processes', 'absent' in opened ? opened.absent : undefined)

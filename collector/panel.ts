@@ -4,7 +4,7 @@
  */
 import type { Logger } from 'pino'
 import { type KernelFiles, openKernelFiles, PartError } from './kernelfile.ts'
-import type { Absent, OpenSource, Reading, Source, SourceOptions, Tick } from './source.ts'
+import type { Absent, GpuUse, OpenSource, Reading, Source, SourceOptions, Tick } from './source.ts'
 
 export interface SourceStatus {
   name: string
@@ -25,6 +25,8 @@ export interface Panel {
   add(name: string, absent: string | undefined, source?: Source): void
   /** Reads something of that name as a source is read: a throw is counted, said once and gives undefined. */
   attempt<T>(name: string, read: () => T): T | undefined
+  /** What a process does on GPUs, of whichever source tells it. */
+  gpuOf(pid: number): GpuUse | undefined
   close(): void
 }
 
@@ -113,6 +115,14 @@ class Sources implements Panel {
       if (status) this.failed(status, error)
       return undefined
     }
+  }
+
+  gpuOf(pid: number): GpuUse | undefined {
+    for (const { source } of this.entries.values()) {
+      const use = source?.gpuOf?.(pid)
+      if (use) return use
+    }
+    return undefined
   }
 
   private failed(status: SourceStatus, error: unknown): void {

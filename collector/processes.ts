@@ -24,7 +24,7 @@ import type { KernelFile, KernelFiles } from './kernelfile.ts'
 import { Endings, type Settled } from './processendings.ts'
 import { ProcessReadings } from './processreadings.ts'
 import { type Known, ProcessTable } from './processtable.ts'
-import type { Absent, Reading, Roots, Tick } from './source.ts'
+import type { Absent, GpuUse, Reading, Roots, Tick } from './source.ts'
 import type { Boot } from './starttime.ts'
 import type { Users } from './users.ts'
 
@@ -55,7 +55,7 @@ export interface ProcessesOptions {
   /** Who has ended; absent: it is told under the name of nobody. */
   exits?: Exits
   /** What a process does on GPUs. */
-  gpuOf?: (pid: number) => Pick<Process, 'gpuUtilization' | 'gpuMemoryBytes'> | undefined
+  gpuOf?: (pid: number) => GpuUse | undefined
   /** Descriptors to keep at most; absent: half of what this process may open. */
   keepFiles?: number
 }

@@ -11,6 +11,7 @@
  */
 import type { Logger } from 'pino'
 import type { Entity } from '../ingest/metrics.ts'
+import type { Process } from '../ingest/records.ts'
 import type { KernelFiles } from './kernelfile.ts'
 import { openBandwidth } from './sources/bandwidth.ts'
 import { openCgroup } from './sources/cgroup.ts'
@@ -22,7 +23,7 @@ import { openFilesystem } from './sources/filesystem.ts'
 import { openFrequency } from './sources/frequency.ts'
 import { openGpfs } from './sources/gpfs.ts'
 import { openGpu } from './sources/gpu.ts'
-import { openNvidiaSmi } from './sources/gpunvidia.ts'
+import { openNvidia } from './sources/gpunvml.ts'
 import { openHostPower } from './sources/hostpower.ts'
 import { openHugepages } from './sources/hugepages.ts'
 import { openInfiniband } from './sources/infiniband.ts'
@@ -69,8 +70,13 @@ export interface Source {
   read(tick: Tick): Reading[]
   /** What it has and what it lacks while it works, for people: 'CPU packages 0 and 1; no ipmitool: install it for …'. */
   detail?(): string | undefined
+  /** What a process does on the GPUs that it reads; undefined: nothing that is told. */
+  gpuOf?(pid: number): GpuUse | undefined
   close?(): void
 }
+
+/** Summed over GPUs: share of their time (1: one GPU fully used), and bytes of their memory. */
+export type GpuUse = Pick<Process, 'gpuUtilization' | 'gpuMemoryBytes'>
 
 /** Why a source is absent: told to people, so with what to run to have it. */
 export interface Absent {
@@ -121,7 +127,7 @@ export const SOURCES: readonly { name: string; open: OpenSource }[] = [
   { name: 'host power', open: options => openHostPower(options) },
   { name: 'temperature', open: openTemperature },
   { name: 'gpu', open: openGpu },
-  { name: 'nvidia-smi', open: openNvidiaSmi },
+  { name: 'nvidia', open: openNvidia },
 ]
 
 /** Where there is no /proc. */

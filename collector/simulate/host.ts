@@ -275,7 +275,7 @@ const DEVICE_SOURCES = {
 
   temperature: 'ok',
   gpu: 'no GPU of AMD or Intel with a driver (amdgpu, xe, i915)',
-  'nvidia-smi': 'no GPU of NVIDIA',
+  nvidia: 'no GPU of NVIDIA',
 }
 
 function addUp(processes: readonly SimulatedProcess[], modes: Modes, firstCore: number, spread: number): void {

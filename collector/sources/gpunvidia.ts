@@ -148,7 +148,7 @@ function countCards(roots: Roots): number {
 }
 
 class NvidiaSmi implements Source {
-  readonly name = 'nvidia-smi'
+  readonly name = 'nvidia'
   private readonly talk: Talk
   private fields = ALL_FIELDS
   private intervalMs = 0
@@ -188,7 +188,7 @@ class NvidiaSmi implements Source {
   }
 
   detail(): string | undefined {
-    return NO_GPU.test(this.said) ? 'nvidia-smi finds no GPU' : undefined
+    return NO_GPU.test(this.said) ? 'nvidia-smi finds no GPU' : 'by nvidia-smi, which tells less than NVML'
   }
 
   private hear(line: string): boolean {

@@ -17,6 +17,7 @@ pub mod fold;
 pub mod image;
 pub mod maps;
 pub mod modules;
+pub mod nvml;
 pub mod paged;
 pub mod perf;
 pub mod process;

@@ -139,7 +139,10 @@ describe('nvidia-smi', () => {
   it('takes no GPU for what it is', async () => {
     const { machine, source, write } = makeSmi(['No devices were found'])
     write('end', '6')
-    await toldIn(() => expect(source.detail?.() ?? read(source, machine, 10).problem).toBe('nvidia-smi finds no GPU'))
+    await toldIn(() => {
+      read(source, machine, 10)
+      expect(source.detail?.()).toBe('nvidia-smi finds no GPU')
+    })
     expect(read(source, machine, 10)).toEqual({ told: {}, problem: undefined })
   })
 

@@ -1,7 +1,7 @@
 /** Panels of what not every node has: GPUs, power, memory bandwidth, file systems on servers, the fast network. */
 import { isPort, type NodePanel } from './nodepanels.ts'
 
-const GPU_SOURCES = ['nvml', 'nvidia-smi', 'gpu']
+const GPU_SOURCES = ['nvidia', 'gpu']
 const SERVED = ['nfs', 'lustre', 'gpfs', 'beegfs']
 
 export const DEVICE_PANELS: readonly NodePanel[] = [

@@ -128,7 +128,11 @@ mod tests {
     fn beyond_the_bound_nothing_is_lost_but_who_it_was() {
         let mut heap = Heap::default();
         for pid in 1..=20 {
-            heap.add_record(&record(pid, pid % 7, if pid % 2 == 0 { b"even\0\0\0\0\0\0\0\0\0\0\0\0" } else { b"sixteen letters!" }));
+            heap.add_record(&record(
+                pid,
+                pid % 7,
+                if pid % 2 == 0 { b"even\0\0\0\0\0\0\0\0\0\0\0\0" } else { b"sixteen letters!" },
+            ));
         }
         let exits = heap.drain();
         assert_eq!(exits.pid, [1, 2, 3, 0, 0, 0]);

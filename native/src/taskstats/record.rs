@@ -162,7 +162,10 @@ mod tests {
     fn a_process_of_one_thread() {
         let record = Record::of_message(&message(&[(TYPE_AGGR_PID, stats(16, AGROUP, (9, 9), 900))])).unwrap();
         assert_eq!((record.pid, record.parent_pid, record.uid, record.is_process), (9, 77, 1000, true));
-        assert_eq!((record.name(), record.cpu_ns, record.ticked_us, record.read_bytes), (&b"cc1plus"[..], 900, 4000, 4096));
+        assert_eq!(
+            (record.name(), record.cpu_ns, record.ticked_us, record.read_bytes),
+            (&b"cc1plus"[..], 900, 4000, 4096)
+        );
     }
 
     #[test]
