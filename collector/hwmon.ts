@@ -57,9 +57,9 @@ export function readText(path: string): string | undefined {
   }
 }
 
-/** Whole numbers only, as the kernel writes them: '' and 'N/A' are none. */
+/** Whole numbers only, as the kernel writes them: '' and 'N/A' are none, and what is below 0 stands for none. */
 export function parseNumber(text: string | undefined): number | undefined {
-  return text !== undefined && /^\s*-?\d+\s*$/.test(text) ? Number(text) : undefined
+  return text !== undefined && /^\s*\d+\s*$/.test(text) ? Number(text) : undefined
 }
 
 /** A sensor that may take long. */

@@ -36,66 +36,95 @@ interface Look {
   /** Text of a file of the group; undefined where it has none. */
   text(file: string): string | undefined
   isLayer(device: string): boolean
+  /** A file that is there and does not say what it should. */
+  broken(file: string): void
 }
 
 const put = (values: Values, column: string, value: number | undefined) => {
   if (value !== undefined && !Number.isNaN(value)) values.set(column, value)
 }
-const flat = ({ text }: Look, file: string) => {
+/** A value of a file of lines; undefined where there is no such file. */
+const flat = ({ text, broken }: Look, file: string, name: string) => {
   const found = text(file)
-  return found === undefined ? undefined : parseFlat(found)
+  if (found === undefined) return undefined
+  const value = parseFlat(found).get(name)
+  if (value === undefined) broken(file)
+  return value
 }
-const limitOf = (text: string | undefined) => {
-  const limit = parseNumber(text)
+const number = ({ text, broken }: Look, file: string) => {
+  const found = text(file)
+  const value = parseNumber(found)
+  if (found !== undefined && value === undefined) broken(file)
+  return value
+}
+/** `max`, or more than there can be, is no limit. */
+const limitOf = (look: Look, file: string) => {
+  if (look.text(file)?.trim() === 'max') return undefined
+  const limit = number(look, file)
   return limit !== undefined && limit < UNLIMITED ? limit : undefined
+}
+/** A group that did no I/O has an empty file. */
+const ioOf = ({ text, isLayer, broken }: Look, file: string) => {
+  const found = text(file)
+  if (found === undefined) return undefined
+  if (found.trim() !== '' && !/^(\d+:\d+|Total) /m.test(found)) {
+    broken(file)
+    return undefined
+  }
+  return parseIo(found, isLayer)
+}
+const cpusOf = ({ text, broken }: Look, files: readonly string[]) => {
+  const file = files.find(name => text(name) !== undefined)
+  if (file === undefined) return undefined
+  const list = text(file) ?? ''
+  const count = parseCpuList(list)
+  // where none are set it is blank
+  if (count === undefined && list.trim() !== '') broken(file)
+  return count
 }
 
 export function readV2(look: Look): Values {
   const values: Values = new Map()
-  const cpu = flat(look, 'cpu.stat')
-  put(values, 'cpu_user', (cpu?.get('user_usec') ?? Number.NaN) / 1e6)
-  put(values, 'cpu_system', (cpu?.get('system_usec') ?? Number.NaN) / 1e6)
-  const current = parseNumber(look.text('memory.current'))
-  const inactive = flat(look, 'memory.stat')?.get('inactive_file')
+  put(values, 'cpu_user', (flat(look, 'cpu.stat', 'user_usec') ?? Number.NaN) / 1e6)
+  put(values, 'cpu_system', (flat(look, 'cpu.stat', 'system_usec') ?? Number.NaN) / 1e6)
+  const current = number(look, 'memory.current')
+  const inactive = flat(look, 'memory.stat', 'inactive_file')
   put(values, 'memory_bytes', Math.max(0, (current ?? Number.NaN) - (inactive ?? Number.NaN)))
-  put(values, 'memory_limit', limitOf(look.text('memory.max')))
-  put(values, 'oom_kills', flat(look, 'memory.events')?.get('oom_kill'))
-  const io = look.text('io.stat')
-  if (io !== undefined) {
-    const { read, write } = parseIo(io, look.isLayer)
-    values.set('read_bytes', read).set('write_bytes', write)
-  }
+  put(values, 'memory_limit', limitOf(look, 'memory.max'))
+  put(values, 'oom_kills', flat(look, 'memory.events', 'oom_kill'))
+  const io = ioOf(look, 'io.stat')
+  put(values, 'read_bytes', io?.read)
+  put(values, 'write_bytes', io?.write)
   for (const resource of ['cpu', 'memory', 'io'] as const) {
     const text = look.text(`${resource}.pressure`)
     if (text !== undefined) put(values, `pressure_${resource}`, (parsePressure(text).some ?? Number.NaN) / 1e6)
   }
-  put(values, 'tasks', parseNumber(look.text('pids.current')))
-  put(values, 'cpu_limit', parseCpuList(look.text('cpuset.cpus.effective') ?? ''))
+  put(values, 'tasks', number(look, 'pids.current'))
+  put(values, 'cpu_limit', cpusOf(look, ['cpuset.cpus.effective']))
   return values
 }
 
 /** One controller of v1: of the files of the others there is none. */
 export function readV1(look: Look): Values {
   const values: Values = new Map()
-  const ticks = flat(look, 'cpuacct.stat')
-  const nanoseconds = (file: string) => (parseNumber(look.text(file)) ?? Number.NaN) / 1e9
+  const nanoseconds = (file: string) => (number(look, file) ?? Number.NaN) / 1e9
   for (const [column, file, mode] of [
     ['cpu_user', 'cpuacct.usage_user', 'user'],
     ['cpu_system', 'cpuacct.usage_sys', 'system'],
   ] as const) {
     put(values, column, nanoseconds(file))
     // kernels before 4.6, in hundredths of a second
-    if (!values.has(column)) put(values, column, (ticks?.get(mode) ?? Number.NaN) / 100)
+    if (!values.has(column)) put(values, column, (flat(look, 'cpuacct.stat', mode) ?? Number.NaN) / 100)
   }
-  const usage = parseNumber(look.text('memory.usage_in_bytes'))
-  const inactive = flat(look, 'memory.stat')?.get('total_inactive_file')
+  const usage = number(look, 'memory.usage_in_bytes')
+  const inactive = flat(look, 'memory.stat', 'total_inactive_file')
   put(values, 'memory_bytes', Math.max(0, (usage ?? Number.NaN) - (inactive ?? Number.NaN)))
-  put(values, 'memory_limit', limitOf(look.text('memory.limit_in_bytes')))
-  put(values, 'oom_kills', flat(look, 'memory.oom_control')?.get('oom_kill'))
-  const io = look.text('blkio.throttle.io_service_bytes_recursive')
-  if (io !== undefined) put(values, 'read_bytes', parseIo(io, look.isLayer).read)
-  put(values, 'tasks', parseNumber(look.text('pids.current')))
-  put(values, 'cpu_limit', parseCpuList(look.text('cpuset.effective_cpus') ?? look.text('cpuset.cpus') ?? ''))
+  put(values, 'memory_limit', limitOf(look, 'memory.limit_in_bytes'))
+  // since Linux 4.13
+  put(values, 'oom_kills', parseFlat(look.text('memory.oom_control') ?? '').get('oom_kill'))
+  put(values, 'read_bytes', ioOf(look, 'blkio.throttle.io_service_bytes_recursive')?.read)
+  put(values, 'tasks', number(look, 'pids.current'))
+  put(values, 'cpu_limit', cpusOf(look, ['cpuset.effective_cpus', 'cpuset.cpus']))
   return values
 }
 
@@ -145,12 +174,15 @@ class JobGroups implements Source {
   private readGroup({ job, path }: JobGroup, tick: Tick, jobs: Map<string, Both>, problems: string[]): void {
     try {
       const files = this.filesOf(path)
+      const broken = new Set<string>()
       const look: Look = {
         text: file => files.get(file)?.read(tick),
         isLayer: device => this.isLayer(device),
+        broken: file => broken.add(`${path}/${file} is not what it should be`),
       }
       const version = files.has('cgroup.controllers') ? 'v2' : 'v1'
       const found = version === 'v2' ? readV2(look) : readV1(look)
+      problems.push(...broken)
       const both = jobs.get(job) ?? { v1: new Map(), v2: new Map() }
       jobs.set(job, both)
       const values = both[version]

@@ -130,6 +130,7 @@ export function openDisk({ files, roots }: SourceOptions): Source | Absent {
     read(tick: Tick) {
       const disks = parseDiskstats(file.read(tick))
       const last = before
+      if (disks.size === 0 && last && last.disks.size > 0) throw new SourceError('/proc/diskstats is empty now')
       before = { disks, monotonicMs: tick.monotonicMs }
       if ([...disks].some(([name, counters]) => kinds.has(name) !== isUsed(counters))) {
         const whole = readWholeDisks(roots)

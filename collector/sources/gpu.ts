@@ -126,10 +126,12 @@ function amdTemperatures(roots: Roots, entry: string, sensor: string): Names {
 }
 
 /** `ue: 0\nce: 3\n` */
-export function parseErrors(text: string): { uncorrected: number; corrected: number } | undefined {
+export function parseErrors(text: string): { uncorrected: number; corrected: number } {
   const uncorrected = /^ue:\s*(\d+)/m.exec(text)?.[1]
   const corrected = /^ce:\s*(\d+)/m.exec(text)?.[1]
-  if (uncorrected === undefined || corrected === undefined) return undefined
+  if (uncorrected === undefined || corrected === undefined) {
+    throw new SourceError(`counts of memory errors that are none: ${text.slice(0, 40)}`)
+  }
   return { uncorrected: Number(uncorrected), corrected: Number(corrected) }
 }
 

@@ -48,7 +48,11 @@ export function parseRate(text: string): number | undefined {
   return gigabits > 0 ? (gigabits * 1e9) / 8 : undefined
 }
 
-export const isActive = (state: string): boolean => /^4:/.test(state)
+/** `4: ACTIVE`; throws where it is no state. */
+export function isActive(state: string): boolean {
+  if (!/^\d: \w/.test(state)) throw new SourceError(`no state of a port: ${state.slice(0, 40)}`)
+  return state.startsWith('4:')
+}
 
 /** Ways to count a column, best first; the first whose files are all there is taken. */
 type Ways = readonly { files: readonly string[]; times: number }[]
@@ -213,10 +217,13 @@ class Ports implements Source {
       const add = (column: string, value: number) => readings.push({ entity: 'interface', column, instance, value })
       if (statePath !== undefined && !problems.has(instance)) add('link_up', isUp ? 1 : 0)
       const path = isUp ? ratePath : undefined
-      const rate = path === undefined ? undefined : attempt(port, problems, () => parseRate(this.text(path, tick)))
+      const rate = path === undefined ? undefined : attempt(port, problems, () => this.rate(path, tick))
       if (rate !== undefined) add('link_bytes', rate)
     }
-    readings.push({ entity: 'node', column: 'fabric_ports_active', instance: '', value: active.length })
+    // a port whose state nobody knows may be active
+    if (this.ports.every(port => active.includes(port) || !problems.has(port.instance))) {
+      readings.push({ entity: 'node', column: 'fabric_ports_active', instance: '', value: active.length })
+    }
     return readings
   }
 
@@ -236,6 +243,13 @@ class Ports implements Source {
       counters.set(port.instance, columns)
     }
     return counters
+  }
+
+  private rate(path: string, tick: Tick): number {
+    const text = this.text(path, tick)
+    const rate = parseRate(text)
+    if (rate === undefined) throw new SourceError(`/${path} is no rate: ${text.slice(0, 40)}`)
+    return rate
   }
 
   private counter(path: string, tick: Tick): number {

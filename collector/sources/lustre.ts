@@ -27,7 +27,10 @@ export function parseLustreStats(text: string): ReadonlyMap<string, LustreCount>
   if (!/^snapshot_time[ :]/m.test(text)) throw new SourceError('Lustre statistics without their snapshot_time')
   for (const line of text.split('\n')) {
     const found = /^(\w+)\s+(\d+) samples \[(\w+)\](?: \d+ \d+ (\d+))?/.exec(line)
-    if (!found) continue
+    if (!found) {
+      if (line.includes(' samples [')) throw new SourceError(`Lustre statistics: ${line.slice(0, 80)}`)
+      continue
+    }
     const [, name = '', samples = '', unit = '', sum] = found
     counts.set(name, { samples: Number(samples), unit, sum: sum === undefined ? undefined : Number(sum) })
   }

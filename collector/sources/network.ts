@@ -41,7 +41,10 @@ export function parseNetDev(text: string): ReadonlyMap<string, InterfaceCounters
       .trim()
       .split(/\s+/)
       .map(Number)
-    if (counters.length >= 16 && !counters.some(Number.isNaN)) interfaces.set(line.slice(0, colon).trim(), counters)
+    if (counters.length < 16) continue
+    if (counters.some(counter => !(counter >= 0)))
+      throw new SourceError(`/proc/net/dev has no numbers: ${line.slice(0, 80)}`)
+    interfaces.set(line.slice(0, colon).trim(), counters)
   }
   if (interfaces.size === 0 && !text.startsWith('Inter-')) throw new SourceError('/proc/net/dev has no interface')
   return interfaces

@@ -86,12 +86,14 @@ export function openNfs(options: SourceOptions): Source | Absent {
       if (shown.size === 0) return rates.next(tick, new Map())
       const counters = new Map<string, ReadonlyMap<string, number>>()
       const broken: string[] = []
+      const missing = new Set(shown)
       for (const mount of parseMountstats(file.read(tick))) {
-        if (!shown.has(mount.path)) continue
+        if (!missing.delete(mount.path)) continue
         const ofMount = nfsCounters(mount)
         if (ofMount) counters.set(mount.path, ofMount)
         else broken.push(`mountstats of ${mount.path} is not whole`)
       }
+      broken.push(...[...missing].map(path => `mountstats has nothing of ${path}`))
       return whole(rates.next(tick, counters), broken)
     },
     detail: () => (shown.size === 0 ? 'no NFS is mounted' : undefined),

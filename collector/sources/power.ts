@@ -106,7 +106,7 @@ export class EnergyCounter {
     const last = this.before
     this.before = undefined
     const microjoules = parseNumber(this.file.read(tick))
-    if (microjoules === undefined || microjoules < 0) throw new SourceError(`/${this.domain.path} is no number`)
+    if (microjoules === undefined) throw new SourceError(`/${this.domain.path} is no number`)
     this.before = { microjoules, monotonicMs: tick.monotonicMs }
     if (!last) return undefined
     const seconds = (tick.monotonicMs - last.monotonicMs) / 1000

@@ -160,7 +160,8 @@ class Temperatures implements Source {
     const milliseconds = new Map<string, number>()
     for (const { socket, file } of this.throttles) {
       const value = parseNumber(file.read(tick))
-      if (value !== undefined) milliseconds.set(socket, value)
+      if (value === undefined) throw new SourceError(`${file.path} is no number`)
+      milliseconds.set(socket, value)
     }
     this.before = { milliseconds, monotonicMs: tick.monotonicMs }
     return [...milliseconds].flatMap(([instance, now]) => {

@@ -132,7 +132,8 @@ brw_read                  22 samples [pages] 1 256 4444
   it('refuses what is no statistics file', () => {
     expect(() => parseLustreStats('')).toThrow(/snapshot_time/)
     expect(() => parseLustreStats('read_bytes 1 samples [bytes] 1 1 1')).toThrow(/snapshot_time/)
-    expect(parseLustreStats('snapshot_time 1 secs\nread_bytes x samples\nopen 1 samples [').size).toBe(0)
+    expect(parseLustreStats('snapshot_time 1 secs\n').size).toBe(0)
+    expect(() => parseLustreStats('snapshot_time 1 secs\nopen 1 samples [')).toThrow('open 1 samples [')
   })
 })
 
