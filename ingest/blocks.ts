@@ -150,6 +150,8 @@ export const SAMPLE_COLUMNS = [
   'process',
   'thread',
   'evidence',
+  'step',
+  'rank',
   'burst',
   'stack_id',
   'value',
@@ -168,6 +170,8 @@ export function writeSample(writer: RowWriter, { window: { head }, thread, stack
   writer.string(head.process)
   writer.string(thread)
   writer.string(head.evidence)
+  writer.string(head.step)
+  writer.nullable(head.rank, v => writer.i32(v))
   writer.string(head.burst)
   writer.u64(stack.id)
   writer.i64(value)

@@ -210,6 +210,8 @@ export class ProfileGather {
         startMs,
         process: identity?.name || cut(origin.attributes.get('service.name') ?? '', 255),
         evidence: claim.evidence,
+        step: claim.step,
+        rank: claim.rank,
         timeMs,
         windowMs: Math.min(0xffff_ffff, Math.max(0, Math.round(head.durationMs))),
         event,
@@ -274,13 +276,14 @@ const allAttributes = (sample: SampleIn, { attributes }: Dictionary): Attributes
   )
 
 /** A profiler that sends environment variables (the OpenTelemetry one with -env-vars) tells the job that way. */
-function claimOf(attributes: Attributes): Pick<StackSample, 'job' | 'evidence'> {
+function claimOf(attributes: Attributes): Pick<StackSample, 'job' | 'step' | 'rank' | 'evidence'> {
   const job =
     attributes.get('process.environment_variable.SLURM_JOB_ID') ??
     attributes.get('process.environment_variable.PBS_JOBID')
+  const unplaced = { step: '', rank: undefined }
   return job === undefined || job === ''
-    ? { job: '', evidence: 'none' }
-    : { job: cut(job, 255), evidence: 'environment' }
+    ? { job: '', ...unplaced, evidence: 'none' }
+    : { job: cut(job, 255), ...unplaced, evidence: 'environment' }
 }
 
 interface Weight {

@@ -254,6 +254,8 @@ export interface StackSample {
   process: string
   /** Thread (group) name. */
   thread: string
+  step: string
+  rank: number | undefined
   evidence: Evidence
   /** End of the window it was folded over. */
   timeMs: number

@@ -22,6 +22,7 @@ export const Scope = Type.Object({
     Type.Number({ minimum: 0, maximum: 4e12, description: 'start of the process, ms; tells a reused pid apart' }),
   ),
   user: Type.Optional(Type.String()),
+  rank: Type.Optional(Type.Integer({ minimum: 0, description: 'of an MPI job; ranks are told at /jobs/{id}/ranks' })),
   from: Type.Optional(Type.Number({ minimum: 0, maximum: 4e12 })),
   to: Type.Optional(Type.Number({ minimum: 1, maximum: 4e12 })),
   burst: Type.Optional(Type.String({ description: 'a burst profile; absent: the continuous one' })),
@@ -367,6 +368,31 @@ export const JobNodes = Type.Object({
   band: Type.Object({ min: Values, median: Values, max: Values }),
 })
 export type JobNodes = Static<typeof JobNodes>
+
+/** GET /jobs/:id/ranks: the ranks of a parallel job against each other, by their samples. */
+export const JobRanks = Type.Object({
+  cluster: Type.String(),
+  from: Type.Number(),
+  to: Type.Number(),
+  ranks: Type.Array(
+    Type.Object({
+      rank: Type.Number(),
+      node: Type.String({ description: 'where most of its time was' }),
+      processes: Type.Number(),
+      seconds: Type.Number({ description: 'CPU seconds' }),
+      samples: Type.Number({ description: 'behind seconds' }),
+      waitShare: Type.Number({ description: '0..1 of seconds that waited for others: MPI, locks' }),
+      topFunction: Nullable(Type.String()),
+      topShare: Type.Number({ description: '0..1 of seconds in it' }),
+    }),
+    { description: 'by rank' },
+  ),
+  unranked: Type.Object(
+    { seconds: Type.Number(), processes: Type.Number() },
+    { description: 'of processes of the job that are of no rank: shells, launchers, daemons' },
+  ),
+})
+export type JobRanks = Static<typeof JobRanks>
 
 /** GET /bands?cluster&node&from&to: the jobs that ran on the scope's nodes, for lanes over the time axis. */
 export const JobBands = Type.Object({

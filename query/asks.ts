@@ -68,9 +68,10 @@ export const FunctionsAsk = ask({
   search: Type.Optional(Type.String({ maxLength: 1000, description: 'part of the name of a function or module' })),
   idle,
 })
+const format = Type.Optional(Type.Union([Type.Literal('folded'), Type.Literal('speedscope'), Type.Literal('pprof')]))
 export const StacksAsk = ask({
   ...scope,
-  format: Type.Optional(Type.Union([Type.Literal('folded'), Type.Literal('speedscope'), Type.Literal('pprof')])),
+  format,
   idle,
 })
 export const CategoriesAsk = ask({
@@ -83,11 +84,15 @@ export const JobsAsk = ask({
   user: Type.Optional(Type.String({ description: 'ann,bob' })),
   queue: Type.Optional(Type.String({ description: 'big,small: in any of them' })),
   account: Type.Optional(Type.String()),
-  name: Type.Optional(Type.String({ description: 'part of the name' })),
+  name: Type.Optional(Type.String({ description: 'part of the name; with * or ? the whole of it: relax_*' })),
   node: Type.Optional(Type.String({ description: 'ran there; with commas: on any of them' })),
   from: Type.Optional(Type.Number({ minimum: 0, maximum: 4e12, description: 'still there after this' })),
   to: Type.Optional(Type.Number({ minimum: 0, maximum: 4e12, description: 'submitted before this' })),
   minNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: 4294967295 })),
+  maxNodes: Type.Optional(Type.Integer({ minimum: 0, maximum: 4294967295 })),
+  minCores: Type.Optional(Type.Integer({ minimum: 0, maximum: 4294967295 })),
+  maxCores: Type.Optional(Type.Integer({ minimum: 0, maximum: 4294967295 })),
+  minGpus: Type.Optional(Type.Integer({ minimum: 0, maximum: 4294967295 })),
   minSeconds: Type.Optional(Type.Number({ minimum: 0, maximum: 4e9, description: 'ran at least so long' })),
   array: Type.Optional(Type.String({ description: 'tasks of this array job' })),
   limit: limit(50),
@@ -99,6 +104,17 @@ export const JobNodesAsk = ask({
   from,
   to,
   buckets,
+})
+export const JobRanksAsk = ask({ cluster, from, to })
+export const JobFileAsk = ask({
+  cluster,
+  from,
+  to,
+  node: scope.node,
+  rank: scope.rank,
+  burst: scope.burst,
+  format,
+  idle,
 })
 export const BandsAsk = ask({ ...scope, limit: limit(500) })
 export const SearchAsk = ask({
@@ -123,6 +139,7 @@ export type StacksAsk = Static<typeof StacksAsk>
 export type CategoriesAsk = Static<typeof CategoriesAsk>
 export type JobsAsk = Static<typeof JobsAsk>
 export type JobNodesAsk = Static<typeof JobNodesAsk>
+export type JobRanksAsk = Static<typeof JobRanksAsk>
 export type BandsAsk = Static<typeof BandsAsk>
 export type BurstsAsk = Static<typeof BurstsAsk>
 export type SearchAsk = Static<typeof SearchAsk>

@@ -63,7 +63,7 @@ export function openRoom(store: Store, latest: Latest, bursts: RunningBursts, no
 }
 
 function cachedProfile(profiles: Cache<Profile>, bodies: () => Bodies, asker: Asker, target: Target): Promise<Profile> {
-  const { cluster, job, namedNodes, pid, start, user, burst, from, rowsTo } = target
+  const { cluster, job, namedNodes, pid, start, user, rank, burst, from, rowsTo } = target
   const key = JSON.stringify([
     asker.reach.key,
     cluster,
@@ -72,6 +72,7 @@ function cachedProfile(profiles: Cache<Profile>, bodies: () => Bodies, asker: As
     pid,
     start,
     user?.name,
+    rank,
     burst,
     from,
     rowsTo,

@@ -29,7 +29,7 @@ const LONG = 6 * 3_600_000
 
 export async function readFunctions(desk: Desk, ask: FunctionsAsk): Promise<Functions> {
   const target = await resolveScope(desk.asker, desk.known, ask)
-  const long = target.to - target.from >= LONG && target.burst === '' && !ask.idle
+  const long = target.to - target.from >= LONG && target.burst === '' && target.rank === undefined && !ask.idle
   return long ? byMinutes(desk, wholeMinutes(target), ask) : byStacks(desk, target, ask)
 }
 

@@ -6,7 +6,7 @@ import { allocatedSeconds, jobRow } from './jobs.ts'
 import { readKernelShare, readNodeMeasures, readNodeUse, readWaits } from './jobuse.ts'
 import type { KnownJob } from './known.ts'
 import { resolveCluster, resolveJob, resolveScope, spanOf, type Target } from './scope.ts'
-import { ROWS_OF_ONE_JOB, readUsage, type Usage } from './usage.ts'
+import { readUsage, type Usage } from './usage.ts'
 
 export async function readJob(desk: Desk, id: string, asked: string | undefined): Promise<JobDetail> {
   const { asker } = desk
@@ -14,7 +14,7 @@ export async function readJob(desk: Desk, id: string, asked: string | undefined)
   const job = await resolveJob(asker, cluster, id)
   const target = await resolveScope(asker, desk.known, { cluster, job: job.record.id })
   const [[usage], first] = await Promise.all([
-    readUsage(asker, desk.bodies(), cluster, [job], ROWS_OF_ONE_JOB),
+    readUsage(asker, desk.bodies(), cluster, [job]),
     desk.known.first(asker, cluster),
   ])
   const allocated = allocatedSeconds(job, first, asker.nowMs)

@@ -13,6 +13,9 @@ import type { Usage } from './usage.ts'
 /** Newest first: by submission, or where nobody told it by start. */
 const SORTED = sql`if(submit_ms > 0, submit_ms, start_ms)`
 
+/** What of an array waited in one record, and is now told task by task: it never ran. */
+const WITHOUT_EXPANDED = sql`NOT (state = 'completed' AND start_ms = 0 AND array_id != '' AND id = array_id)`
+
 export async function readJobs(desk: Desk, ask: JobsAsk): Promise<Jobs> {
   const cluster = await resolveCluster(desk.asker, desk.known, ask.cluster)
   const where = and([conditions(cluster, ask, desk.asker.nowMs), ownJobs(desk.asker.reach)])
@@ -50,6 +53,7 @@ function conditions(cluster: string, ask: JobsAsk, nowMs: number): Sql {
     text === undefined ? undefined : test(namesIn(text))
   return and([
     sql`cluster = ${cluster}`,
+    WITHOUT_EXPANDED,
     ask.state === undefined ? undefined : sql`state IN ${statesNamed(ask.state)}`,
     any(ask.user, names => sql`user IN ${names}`),
     // A Slurm job can wait in several partitions: a,b.
@@ -57,13 +61,27 @@ function conditions(cluster: string, ask: JobsAsk, nowMs: number): Sql {
     any(ask.account, names => sql`account IN ${names}`),
     any(ask.node, names => sql`hasAny(nodes, ${names})`),
     any(ask.array, names => sql`array_id IN ${names}`),
-    ask.name === undefined ? undefined : sql`positionCaseInsensitiveUTF8(name, ${ask.name}) > 0`,
+    ask.name === undefined ? undefined : named(ask.name),
     ask.from === undefined ? undefined : sql`(end_ms = 0 OR end_ms > ${ask.from})`,
     ask.to === undefined ? undefined : sql`${SORTED} < ${ask.to}`,
     ask.minNodes === undefined ? undefined : sql`node_count >= ${ask.minNodes}`,
+    ask.maxNodes === undefined ? undefined : sql`node_count <= ${ask.maxNodes}`,
+    ask.minCores === undefined ? undefined : sql`cores >= ${ask.minCores}`,
+    ask.maxCores === undefined ? undefined : sql`cores <= ${ask.maxCores}`,
+    ask.minGpus === undefined ? undefined : sql`gpus >= ${ask.minGpus}`,
     ask.minSeconds === undefined ? undefined : ranFor(ask.minSeconds, nowMs),
   ])
 }
+
+/** `relax_*` is the whole name, `relax` a part of it. */
+const named = (name: string): Sql =>
+  /[*?]/.test(name)
+    ? sql`match(name, ${`^(?is)${name
+        .replace(/[^*?]+/g, literal)
+        .replaceAll('*', '.*')
+        .replaceAll('?', '.')}$`})`
+    : sql`positionCaseInsensitiveUTF8(name, ${name}) > 0`
+const literal = (text: string): string => text.replace(/[\\^$.|+()[\]{}]/g, '\\$&')
 
 const namesIn = (text: string): string[] =>
   text

@@ -5,7 +5,7 @@ import type { Asker } from './asker.ts'
 import { readNodeRecords } from './inventory.ts'
 import { readFirst, readLastSeen } from './measured.ts'
 import { ownJobs, readOwn, seesBurst } from './reach.ts'
-import { and, sql } from './sql.ts'
+import { and, type Sql, sql } from './sql.ts'
 
 export interface Known {
   /** cluster -> when it was last heard of, newest first. */
@@ -191,13 +191,18 @@ export function knownJob(row: { record: string; nodes: string[] }): KnownJob {
 
 /** The newest job of this id; ids are used again. The id itself wins over an array's or a kernel's. */
 export async function findJob(asker: Asker, cluster: string, id: string): Promise<KnownJob | undefined> {
+  // The table is ordered by id: that costs nothing, and the kernel's id is looked for only where it must be.
+  return (
+    (await newestJob(asker, cluster, sql`id = ${id}`)) ??
+    (await newestJob(asker, cluster, sql`raw_id = ${id} AND array_id != ${id}`))
+  )
+}
+
+async function newestJob(asker: Asker, cluster: string, which: Sql): Promise<KnownJob | undefined> {
   const [row] = await asker.rows<{ record: string; nodes: string[] }>(
     'job by id',
-    sql`SELECT record, nodes FROM jobs FINAL WHERE ${and([
-      sql`cluster = ${cluster} AND (id = ${id} OR (raw_id = ${id} AND array_id != ${id}))`,
-      ownJobs(asker.reach),
-    ])}
-        ORDER BY id = ${id} DESC, submit_ms DESC LIMIT 1`,
+    sql`SELECT record, nodes FROM jobs FINAL WHERE ${and([sql`cluster = ${cluster} AND ${which}`, ownJobs(asker.reach)])}
+        ORDER BY submit_ms DESC LIMIT 1`,
   )
   return row && knownJob(row)
 }

@@ -1,6 +1,6 @@
 /** The table of routes: path, what it may be asked, what it answers, who answers it. */
 import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
-import type { FastifyInstance } from 'fastify'
+import type { FastifyInstance, FastifyReply } from 'fastify'
 import type { TSchema } from 'typebox'
 import * as api from './api.ts'
 import * as asks from './asks.ts'
@@ -8,7 +8,7 @@ import { readBurst, readBursts, startBurst, stopBurst } from './burstplan.ts'
 import { readCategories } from './categories.ts'
 import { readCatalogue, readClusters } from './clusters.ts'
 import type { Room } from './desk.ts'
-import { readStacks } from './export.ts'
+import { type Export, readStacks } from './export.ts'
 import { readFlame } from './flame.ts'
 import { readFunctions } from './functions.ts'
 import { readHeatmap } from './heatmap.ts'
@@ -18,6 +18,7 @@ import { readBands, readJobs } from './jobs.ts'
 import { readNode, readNodes } from './nodes.ts'
 import { readProcess } from './process.ts'
 import { readProcesses } from './processes.ts'
+import { readRanks } from './ranks.ts'
 import { readSearch } from './search.ts'
 import { readSeries } from './series.ts'
 
@@ -88,14 +89,14 @@ function addStackRoutes(app: FastifyInstance, { desk }: Room): void {
     readCategories(desk(r), r.query),
   )
   const file = question('Every stack of any scope as a file: folded, speedscope or pprof', asks.StacksAsk, api.Stacks)
-  route.get('/stacks', file, async (r, reply) => {
-    const { contentType, fileName, body } = await readStacks(desk(r), r.query)
-    return reply
-      .header('content-type', contentType)
-      .header('content-disposition', `attachment; filename="${fileName}"`)
-      .send(body)
-  })
+  route.get('/stacks', file, async (r, reply) => sendFile(reply, await readStacks(desk(r), r.query)))
 }
+
+const sendFile = (reply: FastifyReply, { contentType, fileName, body }: Export): FastifyReply =>
+  reply
+    .header('content-type', contentType)
+    .header('content-disposition', `attachment; filename="${fileName}"`)
+    .send(body)
 
 function addJobRoutes(app: FastifyInstance, { desk }: Room): void {
   const route = app.withTypeProvider<TypeBoxTypeProvider>()
@@ -111,11 +112,20 @@ function addJobRoutes(app: FastifyInstance, { desk }: Room): void {
     about("A job's nodes against each other", asks.JobId, asks.JobNodesAsk, api.JobNodes),
     r => readJobNodes(desk(r), r.params.id, r.query),
   )
+  route.get(
+    '/jobs/:id/ranks',
+    about("A job's ranks against each other", asks.JobId, asks.JobRanksAsk, api.JobRanks),
+    r => readRanks(desk(r), r.params.id, r.query),
+  )
   route.get('/jobs/:id/functions', about('Functions of a job', asks.JobId, asks.FunctionsAsk, api.Functions), r =>
     readFunctions(desk(r), { ...r.query, job: r.params.id }),
   )
   route.get('/jobs/:id/flame', about('Flame graph of a job', asks.JobId, asks.FlameAsk, api.Flame), r =>
     readFlame(desk(r), { ...r.query, job: r.params.id }),
+  )
+  const file = about("A job's stacks as a file", asks.JobId, asks.JobFileAsk, api.Stacks)
+  route.get('/jobs/:id/stacks', file, async (r, reply) =>
+    sendFile(reply, await readStacks(desk(r), { ...r.query, job: r.params.id })),
   )
   route.get('/jobs/:id/processes', about('Processes of a job', asks.JobId, asks.ProcessesAsk, api.Processes), r =>
     readProcesses(desk(r), { ...r.query, job: r.params.id }),

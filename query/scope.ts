@@ -21,6 +21,7 @@ export interface Target extends Window {
   pid: number | undefined
   start: number | undefined
   user: { name: string; jobs: string[] } | undefined
+  rank: number | undefined
   burst: string
   /** End of the rows to read: past `to` by what a job's last stack window may overhang its end. */
   rowsTo: number
@@ -61,6 +62,7 @@ export async function resolveScope(asker: Asker, known: Known, scope: Scope): Pr
     pid: scope.pid,
     start: scope.start,
     user: user && { name: user.name, jobs: user.jobs },
+    rank: scope.rank,
     burst: scope.burst ?? '',
     rowsTo: window.to + (ownSpan ? OVERHANG : 0),
     own,
@@ -169,7 +171,12 @@ export const whoOf = (target: Target, time: Sql): Sql =>
 
 /** Conditions on samples. */
 export const samplesOf = (target: Target): Sql =>
-  and([whoOf(target, sql`time`), within({ from: target.from, to: target.rowsTo }), sql`burst = ${target.burst}`])
+  and([
+    whoOf(target, sql`time`),
+    within({ from: target.from, to: target.rowsTo }),
+    target.rank === undefined ? undefined : sql`rank = ${target.rank}`,
+    sql`burst = ${target.burst}`,
+  ])
 
 /** Samples carry no user: those of the user's jobs, and outside jobs those of processes that were seen to be the user's. */
 const ofUser = (target: Target, user: { name: string; jobs: string[] }): Sql =>
@@ -187,6 +194,7 @@ export function processesOf(target: Target): Sql {
     target.pid === undefined ? undefined : sql`pid = ${target.pid}`,
     target.start === undefined ? undefined : sql`start_ms = ${target.start}`,
     target.user && sql`user = ${target.user.name}`,
+    target.rank === undefined ? undefined : sql`rank = ${target.rank}`,
     within({ from: target.from, to: target.rowsTo }),
     ownProcesses(target.own),
   ])

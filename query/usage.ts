@@ -18,11 +18,6 @@ export interface Usage {
 
 const NO_USAGE: Usage = { coreSeconds: null, sampledSeconds: 0, memoryPeakBytes: null, topFunction: null }
 
-/** Some 20 processes a node are kept each tick of 10 s. */
-const ROWS_PER_NODE_SECOND = 2
-/** Rows of processes read for one job at most; a larger one is known by its samples alone. */
-const ROWS_OF_LISTED_JOB = 500_000
-export const ROWS_OF_ONE_JOB = 20_000_000
 const OVERHANG_SECONDS = 60
 
 /** In the order of the jobs. */
@@ -31,21 +26,19 @@ export async function readUsage(
   bodies: Bodies,
   cluster: string,
   jobs: readonly KnownJob[],
-  maxRows: number,
 ): Promise<Usage[]> {
   const usage = jobs.map(() => NO_USAGE)
   // The jobs were found for the reader, and each is asked for in its own span.
   const all = asker.unlimited()
   for (const batch of batchesOf(jobs.filter(job => job.record.startMs !== undefined))) {
     const spans = spansOf(asker, batch)
-    const small = batch.filter(job => job.nodes.length > 0 && rowsOf(asker, job) <= maxRows)
-    const [processes, samples] = await Promise.all([
-      small.length === 0 ? [] : readByProcesses(all, cluster, small),
-      readBySamples(all, bodies, cluster, spans),
+    const [minutes, functions] = await Promise.all([
+      readMinutes(all, cluster, spans),
+      readTopFunctions(all, bodies, cluster, spans),
     ])
     for (const job of batch) {
       const of = <T extends { job: string }>(rows: readonly T[]) => rows.filter(row => job.ids.includes(row.job))
-      usage[jobs.indexOf(job)] = usageOf(of(processes), of(samples))
+      usage[jobs.indexOf(job)] = usageOf(of(minutes), of(functions))
     }
   }
   return usage
@@ -66,27 +59,21 @@ function batchesOf(jobs: readonly KnownJob[]): KnownJob[][] {
   return batches.map(batch => batch.jobs)
 }
 
-type ByProcesses = Awaited<ReturnType<typeof readByProcesses>>[number]
-type BySamples = Awaited<ReturnType<typeof readBySamples>>[number]
+type Minutes = Awaited<ReturnType<typeof readMinutes>>[number]
+type TopFunction = Awaited<ReturnType<typeof readTopFunctions>>[number]
 
 /** Mostly one row each; two where some evidence gave the id and some the kernel's. */
-function usageOf(processes: readonly ByProcesses[], samples: readonly BySamples[]): Usage {
-  const sum = (values: readonly (number | null)[]) => values.reduce<number>((total, value) => total + (value ?? 0), 0)
-  const sampled = sum(samples.map(row => row.seconds))
-  const most = Math.max(sampled, sum(processes.map(row => row.coreSeconds)))
-  const [hottest] = [...samples].sort((a, b) => b.seconds - a.seconds)
+function usageOf(minutes: readonly Minutes[], functions: readonly TopFunction[]): Usage {
+  if (minutes.length === 0) return NO_USAGE
+  const sum = (values: readonly number[]) => values.reduce((total, value) => total + value, 0)
+  const sampled = sum(minutes.map(row => row.sampled))
+  const [hottest] = [...functions].sort((a, b) => b.ns - a.ns)
   return {
-    coreSeconds: processes.length + samples.length === 0 ? null : most,
+    coreSeconds: Math.max(sampled, sum(minutes.map(row => row.seconds))),
     sampledSeconds: sampled,
-    memoryPeakBytes:
-      processes.length === 0 ? null : Math.max(...processes.map(row => row.memoryPeakBytes ?? 0)) || null,
-    topFunction: hottest?.topFunction ?? null,
+    memoryPeakBytes: Math.max(...minutes.map(row => row.memory)) || null,
+    topFunction: hottest?.name ?? null,
   }
-}
-
-function rowsOf(asker: Asker, job: KnownJob): number {
-  const { from, to } = spanOf(job, asker.nowMs)
-  return job.nodes.length * ((to - from) / 1000) * ROWS_PER_NODE_SECOND
 }
 
 /** Parallel lists, an entry an id: when the job of this id began and ended, in seconds. */
@@ -109,38 +96,42 @@ function spansOf(asker: Asker, jobs: readonly KnownJob[]): Spans {
   return spans
 }
 
-/** Rows of these jobs, each in its own span. The outer bounds let whole parts of the table be left out. */
+/** Rows of these jobs, each in its own span, of a table whose `time` ends (minute) or begins (hour) what it is of. */
 const inSpans = ({ ids, from, to }: Spans, time: Sql): Sql => {
   const at = sql`toInt64(toUnixTimestamp(${time}))`
   return sql`job IN ${ids} AND ${time} > toDateTime(${Math.min(...from)}, 'UTC') AND ${time} <= toDateTime(${Math.max(...to)}, 'UTC')
-    AND ${at} > transform(toString(job), ${ids}, ${from}, 0) AND ${at} <= transform(toString(job), ${ids}, ${to}, 0)`
+    AND ${at} > transform(job, ${ids}, ${from}, 0) AND ${at} <= transform(job, ${ids}, ${to}, 0)`
 }
 
-function readByProcesses(asker: Asker, cluster: string, jobs: readonly KnownJob[]) {
-  const nodes = [...new Set(jobs.flatMap(job => job.nodes))]
-  return asker.rows<{ job: string; coreSeconds: number | null; memoryPeakBytes: number | null }>(
-    'usage by processes',
-    sql`SELECT toString(job) AS job, sum(cpu) AS coreSeconds, toFloat64(max(memory)) AS memoryPeakBytes FROM (
-          SELECT job, sum((ifNull(cpu_user, 0) + ifNull(cpu_system, 0)) * (interval_ms / 1000)) AS cpu, sum(memory_bytes) AS memory
-          FROM processes WHERE cluster = ${cluster} AND node IN ${nodes} AND ${inSpans(spansOf(asker, jobs), sql`time`)}
-          GROUP BY job, time
+/** Memory: of each node the peak of the minute, added up; the highest minute. */
+function readMinutes(asker: Asker, cluster: string, spans: Spans) {
+  return asker.rows<{ job: string; seconds: number; memory: number; sampled: number }>(
+    'usage of jobs',
+    sql`SELECT job, sum(cpu) AS seconds, toFloat64(max(memory)) AS memory, toFloat64(sum(ns)) / 1e9 AS sampled FROM (
+          SELECT job, minute, sum(node_cpu) AS cpu, sum(node_memory) AS memory, sum(node_ns) AS ns FROM (
+            SELECT job, minute, node, sum(cpu_seconds) AS node_cpu, max(memory_bytes) AS node_memory, sum(sampled_ns) AS node_ns
+            FROM job_usage WHERE cluster = ${cluster} AND ${inSpans(spans, sql`minute`)} GROUP BY job, minute, node
+          ) GROUP BY job, minute
         ) GROUP BY job`,
   )
 }
 
-async function readBySamples(asker: Asker, bodies: Bodies, cluster: string, spans: Spans) {
-  const rows = await asker.rows<{ job: string; seconds: number; id: string }>(
-    'usage by samples',
-    sql`SELECT toString(job) AS job, toFloat64(sum(ns)) / 1e9 AS seconds, toString(argMax(function_id, ns)) AS id FROM (
-          SELECT job, function_id, sum(self) AS ns FROM function_minutes
-          WHERE cluster = ${cluster} AND event = 'cpu' AND ${inSpans(spans, sql`minute`)} GROUP BY job, function_id
+const HOUR_SECONDS = 3600
+
+async function readTopFunctions(asker: Asker, bodies: Bodies, cluster: string, spans: Spans) {
+  const hours = { ...spans, from: spans.from.map(second => second - HOUR_SECONDS) }
+  const rows = await asker.rows<{ job: string; most: number; id: string }>(
+    'top functions of jobs',
+    sql`SELECT job, toFloat64(max(ns)) AS most, toString(argMax(function_id, ns)) AS id FROM (
+          SELECT job, function_id, sum(self) AS ns FROM job_functions
+          WHERE cluster = ${cluster} AND ${inSpans(hours, sql`hour`)} GROUP BY job, function_id
         ) GROUP BY job`,
   )
   const names = await bodies.functions(
     asker,
     rows.map(row => row.id),
   )
-  return rows.map(({ job, seconds, id }) => ({ job, seconds, topFunction: names.get(id)?.function ?? null }))
+  return rows.map(({ job, most, id }) => ({ job, ns: most, name: names.get(id)?.function ?? null }))
 }
 
 const ENDED_FOR = 600_000
@@ -156,7 +147,7 @@ export function openUsage(bodies: () => Bodies): ReadUsage {
   return async (asker, cluster, jobs) => {
     const keyOf = (job: KnownJob) => `${cluster}\0${job.record.id}\0${job.record.startMs}\0${job.record.state}`
     const unknown = jobs.filter(job => (kept.get(keyOf(job))?.until ?? 0) <= asker.nowMs)
-    const found = await readUsage(asker, bodies(), cluster, unknown, ROWS_OF_LISTED_JOB)
+    const found = await readUsage(asker, bodies(), cluster, unknown)
     const fresh = new Map(unknown.map((job, i) => [job, found[i] ?? NO_USAGE]))
     for (const [job, usage] of fresh) {
       const over = (job.record.endMs ?? asker.nowMs) < asker.nowMs - ENDED_FOR

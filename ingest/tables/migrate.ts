@@ -56,6 +56,8 @@ export const RETENTION_OF: Readonly<Record<string, keyof Retention>> = {
   samples: 'samples',
   bursts: 'samples',
   function_minutes: 'rollups',
+  job_usage: 'rollups',
+  job_functions: 'rollups',
   series: 'points',
   series_points: 'points',
   ...Object.fromEntries(ENTITY_NAMES.map(e => [pointsTable(e), 'points'])),

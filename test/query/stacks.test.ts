@@ -360,6 +360,7 @@ it('the stacks beyond the largest keep their time as one', async () => {
     pid: undefined,
     start: undefined,
     user: undefined,
+    rank: undefined,
     burst: '',
     own: undefined,
   }
