@@ -91,6 +91,7 @@ export interface Runner {
   timeMs: number
   process?: string
   burst?: string
+  rank?: number
 }
 
 export type SampleRows = Record<'frames' | 'stacks' | 'samples', object[]>

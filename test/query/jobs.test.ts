@@ -282,6 +282,13 @@ describe('the list of jobs', () => {
     expect((await place.refusal('/jobs', { cursor: Buffer.from('[1,{}]').toString('base64url') })).status).toBe(400)
   })
 
+  it('leaves out the record of what waited of an array, once it is told task by task', async () => {
+    await place.write('jobs', [jobRow({ id: '300', array: '300', state: 'completed', submit: 58, end: 59 })])
+    expect(ids(await list({ user: 'ann' }))).not.toContain('300')
+    expect((await place.ask<JobDetail>('/jobs/300')).job.id).toBe('300')
+    await place.store.command("DELETE FROM jobs WHERE id = '300'")
+  })
+
   it('filters', async () => {
     const of = async (params: Record<string, string | number>) => ids(await list(params))
     expect(await of({ state: 'running,failed' })).toEqual(['200_2', '200_1', '101'])
@@ -291,6 +298,13 @@ describe('the list of jobs', () => {
     expect(await of({ queue: 'small' })).toEqual(['102', '101'])
     expect(await of({ account: 'physics' })).toEqual(['100'])
     expect(await of({ name: "O'BRIEN" })).toEqual(['103'])
+    expect(await of({ name: 'wide*' })).toEqual(['100'])
+    expect(await of({ name: 'WIDE r?n' })).toEqual(['100'])
+    expect(await of({ name: 'ide*' })).toEqual([])
+    expect(await of({ name: '*(o.brien' })).toEqual([])
+    expect(await of({ minCores: 4, maxCores: 8 })).toEqual(['102', '101'])
+    expect(await of({ minNodes: 1, maxNodes: 1, user: 'eve' })).toEqual(['100'])
+    expect(await of({ minGpus: 1 })).toEqual([])
     expect(await of({ node: 'n2' })).toEqual(['200_2', '100'])
     expect(await of({ node: 'n6,n2' })).toEqual(['200_2', '101', '100'])
     expect(await of({ minNodes: 2 })).toEqual(['100'])
