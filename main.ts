@@ -58,6 +58,7 @@ const USAGE = `jobsight: where the time went on a cluster: cluster -> job/node -
   jobsight collect            the collector of one node; sends to --endpoint
   jobsight demo               a simulated cluster through the real ingest, then the page
   jobsight import FILE...     perf script, folded, pprof or speedscope files into --endpoint's store
+  jobsight job ID             what --endpoint knows of a job: use, what stands out, functions, nodes, ranks
   jobsight job start|update|stop ID [key=value ...]
                               tells --endpoint of a job, for schedulers without an adapter
   jobsight doctor             what can be read on this machine, what not, why, and what to run
@@ -380,15 +381,27 @@ async function importFiles(files: string[], config: Config, flags: Flags, log: L
   for (const file of files) say(await uploadProfile(file, options))
 }
 
+const reachOf =
+  (endpoint: string): typeof fetch =>
+  (...request) =>
+    fetch(...request).catch(error => {
+      throw new UsageError(`cannot reach ${endpoint} (${error.cause ?? error}); name the server with --endpoint`)
+    })
+
+async function reportJob(id: string, config: Config, flags: Flags): Promise<void> {
+  const { readJobReport } = await import('./query/report.ts')
+  const { layoutReport } = await import('./query/reporttext.ts')
+  const endpoint = endpointOf(config)
+  const report = await readJobReport(id, { endpoint, cluster: flags.cluster, fetch: reachOf(endpoint) })
+  const colours = process.stdout.isTTY === true && !process.env.NO_COLOR
+  for (const line of layoutReport(report, { colours, nowMs: Date.now() })) say(line)
+}
+
 async function tellOfJob(args: string[], config: Config): Promise<void> {
   const { tellJob } = await import('./collector/schedulers/manual.ts')
   const node = config.collector.node ?? hostname()
   const endpoint = endpointOf(config)
-  const reach: typeof fetch = (...request) =>
-    fetch(...request).catch(error => {
-      throw new UsageError(`cannot reach ${endpoint} (${error.cause ?? error}); name the server with --endpoint`)
-    })
-  const told = { cluster: config.cluster, node, nowMs: Date.now(), endpoint, fetch: reach }
+  const told = { cluster: config.cluster, node, nowMs: Date.now(), endpoint, fetch: reachOf(endpoint) }
   const job = await tellJob(args, told)
   say(`job ${job.id} of ${job.cluster}: ${job.state}`)
 }
@@ -409,6 +422,9 @@ async function doctor(config: Config, log: Logger): Promise<void> {
 
 /** Two ticks of a second: the first reading of a counter only remembers it. */
 const DOCTOR_LOOKS_MS = 2500
+
+/** `jobsight job 4711` reports; `jobsight job start 4711` tells of a job. */
+const JOB_ACTIONS: ReadonlySet<string> = new Set(['start', 'update', 'stop'])
 
 type Stop = () => Promise<void>
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
@@ -456,6 +472,8 @@ async function main(): Promise<void> {
     case 'import':
       return importFiles(rest, config, flags, log)
     case 'job':
+      if (rest.length === 1 && rest[0] !== undefined && !JOB_ACTIONS.has(rest[0]))
+        return reportJob(rest[0], config, flags)
       return tellOfJob(rest, config)
     case 'doctor':
       return doctor(config, log)

@@ -331,6 +331,10 @@ export const JobDetail = Type.Object({
   coreSecondsUsed: Nullable(Type.Number()),
   memoryPeakBytes: Nullable(Type.Number()),
   sampledSeconds: Type.Number(),
+  gpuUtilization: Nullable(
+    Type.Number({ description: '0..1, mean of the GPUs of its nodes while it ran; null where it asked for none' }),
+  ),
+  energyJoules: Nullable(Type.Number({ description: 'of CPUs and their memory, what fell to the job' })),
   coverage: Type.Optional(
     Nullable(Type.Number({ description: '0..1 of its node-seconds that were measured; below 0.5 nothing is found' })),
   ),

@@ -3,7 +3,7 @@ import { advise, type Finding, type NodeEvidence } from './advice.ts'
 import type { JobDetail } from './api.ts'
 import type { Desk } from './desk.ts'
 import { allocatedSeconds, jobRow } from './jobs.ts'
-import { readKernelShare, readNodeMeasures, readNodeUse, readWaits } from './jobuse.ts'
+import { type JobDevices, readDevices, readKernelShare, readNodeMeasures, readNodeUse, readWaits } from './jobuse.ts'
 import type { KnownJob } from './known.ts'
 import { resolveCluster, resolveJob, resolveScope, spanOf, type Target } from './scope.ts'
 import { readUsage, type Usage } from './usage.ts'
@@ -29,12 +29,14 @@ export async function readJob(desk: Desk, id: string, asked: string | undefined)
     coreSecondsUsed: usage?.coreSeconds ?? null,
     memoryPeakBytes: usage?.memoryPeakBytes ?? null,
     sampledSeconds: usage?.sampledSeconds ?? 0,
+    gpuUtilization: measured?.gpuUtilization ?? null,
+    energyJoules: measured?.energyJoules ?? null,
     coverage: measured?.coverage ?? null,
     findings: measured ? findingsOf(job, usage, allocated, measured, target) : [],
   }
 }
 
-interface Measured {
+interface Measured extends JobDevices {
   coverage: number
   kernelShare: number | null
   nodes: NodeEvidence[]
@@ -42,11 +44,12 @@ interface Measured {
 
 async function readMeasured(desk: Desk, target: Target, job: KnownJob): Promise<Measured> {
   const { asker } = desk
-  const [use, measures, waits, kernelShare] = await Promise.all([
+  const [use, measures, waits, kernelShare, devices] = await Promise.all([
     readNodeUse(desk, target),
     readNodeMeasures(asker, target),
     readWaits(asker, target),
     readKernelShare(asker, target),
+    readDevices(asker, target, job),
   ])
   const names = job.nodes.length > 0 ? job.nodes : [...use.keys()]
   const allocated = new Map((job.record.allocations ?? []).map(a => [a.node, a.cores ?? null]))
@@ -64,7 +67,7 @@ async function readMeasured(desk: Desk, target: Target, job: KnownJob): Promise<
       iowait: measures.get(node)?.iowait ?? null,
     }
   })
-  return { coverage: names.length === 0 ? 0 : seen / (names.length * seconds), kernelShare, nodes }
+  return { ...devices, coverage: names.length === 0 ? 0 : seen / (names.length * seconds), kernelShare, nodes }
 }
 
 function findingsOf(

@@ -3,6 +3,7 @@ import { findMetric } from '../ingest/metrics.ts'
 import type { Asker } from './asker.ts'
 import type { Bodies } from './bodies.ts'
 import type { Desk } from './desk.ts'
+import type { KnownJob } from './known.ts'
 import { tableOf } from './points.ts'
 import { pointsOf, processesOf, samplesOf, type Target, whoOf } from './scope.ts'
 import { sql } from './sql.ts'
@@ -74,6 +75,8 @@ export async function readKernelShare(asker: Asker, target: Target): Promise<num
   return row?.share ?? null
 }
 
+const GPU_SCALE = findMetric('node', 'gpu_utilization')?.scale ?? 1
+const POWER_SCALE = findMetric('job', 'power_watts')?.scale ?? 1
 const scale = findMetric('node', 'cpu_iowait')?.scale ?? 1
 
 /** Ticks as long as they are few, else buckets of five minutes, else hours. */
@@ -92,6 +95,31 @@ export async function readNodeMeasures(asker: Asker, target: Target): Promise<Ma
         FROM ${tableOf('node', rollup)} WHERE ${pointsOf(target, target)} GROUP BY node`,
   )
   return new Map(rows.map(({ node, ...measure }) => [node, measure]))
+}
+
+export interface JobDevices {
+  /** 0..1, mean of the GPUs of its nodes; null: it has none, or they were not measured. */
+  gpuUtilization: number | null
+  /** Of CPUs and their memory, what fell to the job; null: not measured. */
+  energyJoules: number | null
+}
+
+export async function readDevices(asker: Asker, target: Target, { ids, record }: KnownJob): Promise<JobDevices> {
+  if (isLarge(target)) return { gpuUtilization: null, energyJoules: null }
+  const [[gpu], [power]] = await Promise.all([
+    record.gpus
+      ? asker.rows<{ mean: number | null }>(
+          'GPUs of a job',
+          sql`SELECT avg(gpu_utilization) / ${GPU_SCALE} AS mean FROM node_points WHERE ${pointsOf(target, target)}`,
+        )
+      : [],
+    asker.rows<{ joules: number | null }>(
+      'energy of a job',
+      sql`SELECT sum(power_watts * (interval_ms / 1000)) / ${POWER_SCALE} AS joules FROM job_points
+          WHERE ${pointsOf(target, target, 'job')} AND instance IN ${ids}`,
+    ),
+  ])
+  return { gpuUtilization: gpu?.mean ?? null, energyJoules: power?.joules ?? null }
 }
 
 /** Share of each node's sampled time that waited for others. */

@@ -20,7 +20,12 @@ beforeAll(async () => {
   await place.sample(`\na\nm\n${50 * S}`, { ...job, node: 'node2', pid: 21, rank: 1 })
   await place.sample(`\na\nb\n${2 * S}`, { ...job, node: 'node1', pid: 30 })
   await place.write('jobs', [
-    { cluster: 'alpha', id: '7', record: JSON.stringify({ cluster: 'alpha', id: '7', state: 'running', startMs: T0 }) },
+    {
+      cluster: 'alpha',
+      id: '7',
+      updated_ms: T0,
+      record: JSON.stringify({ cluster: 'alpha', id: '7', state: 'running', startMs: T0 }),
+    },
   ])
 })
 

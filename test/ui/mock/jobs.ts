@@ -107,6 +107,8 @@ export function job({ world, path }: Asked): api.JobDetail | undefined {
     coreSecondsUsed: allocated === null || r.cpuEfficiency === null ? null : allocated * r.cpuEfficiency,
     memoryPeakBytes: allocated === null ? null : r.nodeCount * MEMORY * (r.memoryEfficiency ?? 0),
     sampledSeconds: allocated === null ? 0 : allocated * 0.84,
+    gpuUtilization: null,
+    energyJoules: null,
     findings: FINDINGS[found.app] ?? [],
   }
 }
