@@ -146,7 +146,7 @@ class Sweep implements Processes {
       // read as the heir of somebody, or gone
       if (process.readMs === tick.monotonicMs || this.table.find(process.pid) !== process) continue
       if (wake || (process.pid + this.sweeps) % every === 0) grown += this.readOne(process, tick)
-      else setGrowth(process, 0, 0)
+      else if (process.userGrown !== 0 || process.systemGrown !== 0) setGrowth(process, 0, 0)
       if (wake) process.seconds = seconds
     }
     return grown

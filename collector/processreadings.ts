@@ -2,7 +2,7 @@
 import { join } from 'node:path'
 import { listed, readText } from './hwmon.ts'
 import type { KernelFile } from './kernelfile.ts'
-import { type Details, openDetails } from './processdetails.ts'
+import { type Delays, type Details, openDetails } from './processdetails.ts'
 import type { EndedGroup, Settled } from './processendings.ts'
 import type { ProcessesOptions, ProcessReading } from './processes.ts'
 import type { Known } from './processtable.ts'
@@ -19,7 +19,11 @@ export const UNTOLD = {
 const ENDED = 'X'
 
 type Measured = Pick<Known, 'userGrown' | 'systemGrown' | 'seconds'>
-const coresOf = ({ userGrown, systemGrown, seconds }: Measured): number => (userGrown + systemGrown) / seconds
+/** Ticks a second. Most did nothing. */
+function hotness({ userGrown, systemGrown, seconds }: Measured): number {
+  const grown = userGrown + systemGrown
+  return grown > 0 ? grown / seconds : 0
+}
 
 export class ProcessReadings {
   private readonly options: ProcessesOptions
@@ -46,7 +50,7 @@ export class ProcessReadings {
   /** Who did nothing is not hot, who has no memory not large. */
   read(known: readonly Known[], ended: Omit<Settled, 'grown'>, tick: Tick, seconds: number): ProcessReading[] {
     const heirs = new Map(ended.last.map(({ process, heir }) => [process, heir]))
-    const hot = topOf([...known, ...heirs.keys(), ...ended.groups], this.options.topByCpu, coresOf)
+    const hot = topOf([...known, ...heirs.keys(), ...ended.groups], this.options.topByCpu, hotness)
     const large = topOf(known, this.options.topByMemory, p => p.memoryBytes)
     for (const process of known) process.shown = false
     const top = [...new Set([...hot, ...large])]
@@ -57,24 +61,42 @@ export class ProcessReadings {
     const delays = this.readDelays(living, tick, seconds)
     return top.map(one => {
       if (!('pid' in one)) return this.readingOfGroup(one, seconds)
-      return heirs.has(one) ? this.lastReadingOf(one, heirs.get(one)) : this.readingOf(one, delays, seconds)
+      return heirs.has(one) ? this.lastReadingOf(one, heirs.get(one)) : this.readingOf(one, delays.get(one), seconds)
     })
   }
 
-  private readingOf(process: Known, delays: ReadonlyMap<Known, object>, seconds: number): ProcessReading {
-    const { pid, startMs, parentPid, name } = process
+  /** Written out, since forty a tick put together by spreading cost as much as their reading. */
+  private readingOf(process: Known, delays: Delays | undefined, seconds: number): ProcessReading {
+    const { pid, startMs } = process
+    const shown = this.details.read(process, seconds)
+    const charge = this.options.charge(pid, startMs)
+    const gpu = this.options.gpuOf?.(pid)
     return {
-      ...UNTOLD,
-      ...{ pid, startMs, parentPid, name },
-      ...this.details.read(process, seconds),
-      ...{ rank: undefined, ...this.options.charge(pid, startMs) },
-      ...this.cpuOf(process),
-      ...delays.get(process),
-      ...this.options.gpuOf?.(pid),
+      pid,
+      startMs,
+      parentPid: process.parentPid,
+      name: process.name,
+      command: shown.command,
+      user: shown.user,
+      executable: shown.executable,
+      container: shown.container,
+      job: charge.job,
+      step: charge.step,
+      rank: charge.rank,
+      evidence: charge.evidence,
+      cpuUser: this.coresOf(process.userGrown, process.seconds),
+      cpuSystem: this.coresOf(process.systemGrown, process.seconds),
       memoryBytes: process.memoryBytes,
+      readBytes: shown.readBytes,
+      writeBytes: shown.writeBytes,
       threads: process.threads,
-      numaNode: this.numaNodes.get(process.cpu),
       state: String.fromCharCode(process.state),
+      cpuDelay: delays?.cpuDelay,
+      diskDelay: delays?.diskDelay,
+      numaNode: this.numaNodes.get(process.cpu),
+      gpuUtilization: gpu?.gpuUtilization,
+      gpuMemoryBytes: gpu?.gpuMemoryBytes,
+      ended: undefined,
     }
   }
 
@@ -87,7 +109,8 @@ export class ProcessReadings {
       ...{ pid, startMs, parentPid, name, command: '', user: '' },
       ...known,
       ...(known ? { rank: undefined, ...this.options.charge(pid, startMs) } : this.chargeOf(heir)),
-      ...this.cpuOf(process),
+      cpuUser: this.coresOf(process.userGrown, process.seconds),
+      cpuSystem: this.coresOf(process.systemGrown, process.seconds),
       memoryBytes: process.memoryBytes,
       state: ENDED,
     }
@@ -100,7 +123,8 @@ export class ProcessReadings {
       ...{ pid: groupPid(group), startMs: heir?.startMs ?? 0, parentPid: heir?.pid, name },
       ...{ command: '', user: uid === undefined ? '' : this.options.users.nameOf(uid) },
       ...this.chargeOf(heir),
-      ...this.cpuOf(group),
+      cpuUser: this.coresOf(group.userGrown, group.seconds),
+      cpuSystem: this.coresOf(group.systemGrown, group.seconds),
       readBytes: readBytes === undefined ? undefined : readBytes / seconds,
       writeBytes: writeBytes === undefined ? undefined : writeBytes / seconds,
       state: ENDED,
@@ -109,10 +133,8 @@ export class ProcessReadings {
   }
 
   /** Of one that was quiet and is read by turn: the mean over the time since it was last read. */
-  private cpuOf({ userGrown, systemGrown, seconds }: Measured): Pick<ProcessReading, 'cpuUser' | 'cpuSystem'> {
-    const cores = (ticks: number) =>
-      ticks >= 0 && seconds > 0 ? ticks / this.options.boot.ticksPerSecond / seconds : undefined
-    return { cpuUser: cores(userGrown), cpuSystem: cores(systemGrown) }
+  private coresOf(ticks: number, seconds: number): number | undefined {
+    return ticks >= 0 && seconds > 0 ? ticks / this.options.boot.ticksPerSecond / seconds : undefined
   }
 
   /** Those that are gone belong to whom the one belongs who waited for them. */
@@ -124,7 +146,7 @@ export class ProcessReadings {
   }
 
   /** What the threads of each waited for. Of a disk only where the kernel counts that. */
-  private readDelays(processes: readonly Known[], tick: Tick, seconds: number): Map<Known, object> {
+  private readDelays(processes: readonly Known[], tick: Tick, seconds: number): Map<Known, Delays> {
     const told = this.options.exits?.delays(Uint32Array.from(processes, ({ pid }) => pid))
     const isDiskTold = this.delays?.read(tick).trim() === '1'
     const secondsAt = (at: number) => {
