@@ -409,19 +409,20 @@ async function tellOfJob(args: string[], config: Config): Promise<void> {
 /** Opens everything a collector would, without sending, and tells what works, what not, and what to run. */
 async function doctor(config: Config, log: Logger): Promise<void> {
   const { startCollector } = await import('./collector/index.ts')
+  const { layoutDoctor } = await import('./collector/doctor.ts')
   const quiet = log.child({}, { level: 'silent' })
   const { path: _, ...spool } = config.collector.spool
   const settings = { ...collectorConfig(config), intervalMs: 1000, spool }
   const collector = await startCollector(settings, { log: quiet, send: async () => ({ ok: true }), env: process.env })
   await sleep(DOCTOR_LOOKS_MS)
-  const status = collector.status()
-  say(`node ${status.node}, cluster ${status.cluster}, ${status.processes} processes`)
-  for (const { name, state, why } of status.sources) say(`  ${name.padEnd(14)} ${state.padEnd(8)} ${why ?? ''}`)
+  for (const line of layoutDoctor(collector.status(), process.stdout.columns ?? DOCTOR_COLUMNS)) say(line)
   await collector.stop()
 }
 
 /** Two ticks of a second: the first reading of a counter only remembers it. */
 const DOCTOR_LOOKS_MS = 2500
+/** Where the output is no terminal. */
+const DOCTOR_COLUMNS = 120
 
 /** `jobsight job 4711` reports; `jobsight job start 4711` tells of a job. */
 const JOB_ACTIONS: ReadonlySet<string> = new Set(['start', 'update', 'stop'])

@@ -244,7 +244,7 @@ export class Host {
         processes: 'ok',
         pressure: pressure ? 'ok' : 'kernel without PSI: boot with psi=1',
         ...(devices ? DEVICE_SOURCES : {}),
-        ...(gpus > 0 ? { nvml: 'ok' } : {}),
+        ...(gpus > 0 ? { nvidia: 'ok' } : {}),
         stacks: 'simulated at 19 Hz',
       },
       updatedMs,

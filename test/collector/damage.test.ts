@@ -11,7 +11,7 @@ import { type Machine, makeMachine } from './machine.ts'
 
 /** Those that ask programs or the network, and those of hardware counters, have tests of their own. */
 const WITH_FILES = SOURCES.filter(
-  ({ name }) => !/^(filesystem|gpfs|nvidia-smi|nvml|memory controllers|counters|job bandwidth)$/.test(name),
+  ({ name }) => !/^(filesystem|gpfs|nvidia|memory controllers|counters|job bandwidth)$/.test(name),
 )
 
 interface World {
