@@ -1,19 +1,20 @@
 // What ingest costs and how small the store is: 1000 collectors, a request of one tick each, over HTTP.
 //
-//   npm run build && node test/bench/ingest.mjs [--nodes 1000] [--ticks 60] [--cores 0] [--known] [--direct]
+//   npm run build && node test/bench/ingest.mjs [--nodes 1000] [--ticks 60] [--cores 0] [--known] [--direct] [--alone]
 //
 // The values are node-metrics.c's (60 series a node: job phases, checkpoints, counters; always the same), sent as OTLP
 // protobuf by a second process. 58 of the 60 are in the catalogue; the others land as foreign series, --known leaves them out.
 // --cores N adds N cores with 8 modes each. CPU is that of the serving process alone, everything
 // included: HTTP, decoding, inserts, rollups, merges. --direct leaves HTTP out: the bodies go in by a call, and the CPU that
 // making them takes is not counted (merges that run meanwhile are not either). --ticks 360 is the hour that facts about other
-// stores are told of.
+// stores are told of. The same values go into VictoriaMetrics and Prometheus after that (rivals.mjs), unless --alone.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PbfWriter } from 'pbf'
+import { measureRivals, writeBody } from './rivals.mjs'
 
 const option = (name, value) => {
   const at = process.argv.indexOf(`--${name}`)
@@ -204,14 +205,32 @@ const firstTick = () => Math.floor(Date.now() / 3_600_000) * 3_600_000 - 2 * 3_6
 const bodiesOf = (values, tick, start) =>
   each(NODES, i => body(nodeName(i), values(tick, i), values(tick - 1, i), start + tick * TICK_MS))
 
+/** Counters as they count. */
+function writesOf(values, tick, start) {
+  const kept = SERIES.map((series, i) => ({ series, i })).filter(
+    ({ series }) => !KNOWN_ONLY || !series[0].startsWith('?'),
+  )
+  const series = kept.map(k => k.series)
+  return each(NODES, node => {
+    const all = values(tick, node)
+    return writeBody(
+      nodeName(node),
+      series,
+      kept.map(k => all[k.i]),
+      start + tick * TICK_MS,
+    )
+  })
+}
+
 /** All nodes' requests of a tick at once, like aligned collectors; the next tick when all are acknowledged. */
 async function send(url) {
+  const isWrite = url.endsWith('/write')
   const values = loadValues()
   const agent = new http.Agent({ keepAlive: true, maxSockets: NODES, maxFreeSockets: NODES })
   const start = firstTick()
   const bytes = { sent: 0 }
   for (let tick = 1; tick <= TICKS; tick++) {
-    const bodies = bodiesOf(values, tick, start)
+    const bodies = isWrite ? writesOf(values, tick, start) : bodiesOf(values, tick, start)
     await Promise.all(bodies.map(b => post(url, agent, b)))
     bytes.sent += bodies.reduce((sum, b) => sum + b.length, 0)
   }
@@ -224,7 +243,7 @@ const post = (url, agent, payload) =>
     const headers = { 'content-type': 'application/x-protobuf', 'content-length': payload.length }
     const request = http.request(url, { method: 'POST', agent, headers }, answer => {
       answer.resume()
-      answer.on('end', () => (answer.statusCode === 200 ? ok() : no(new Error(`status ${answer.statusCode}`))))
+      answer.on('end', () => (answer.statusCode < 300 ? ok() : no(new Error(`status ${answer.statusCode}`))))
     })
     request.on('error', no)
     request.end(payload)
@@ -284,6 +303,7 @@ async function serve() {
   await printSizes(store, values, ingest.counters().values)
   await store.close()
   rmSync(path, { recursive: true })
+  if (!process.argv.includes('--alone')) await measureRivals(values, runSender, say)
 }
 
 async function measureSender(app) {
