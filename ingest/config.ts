@@ -33,6 +33,13 @@ export const StoreConfig = Type.Object(
     user: Type.Optional(Type.String({ description: 'of the ClickHouse server' })),
     password: Type.Optional(Type.String({ description: 'of the ClickHouse server' })),
     retentionDays: Type.Optional(RetentionDays),
+    maxBytes: Type.Optional(
+      Type.Integer({
+        minimum: 1,
+        description:
+          'what it may hold on disk: said at four fifths of it, and a week before it is reached; nothing is deleted for it',
+      }),
+    ),
     memoryBytes: Type.Optional(
       Type.Integer({
         minimum: 256 << 20,

@@ -9,6 +9,7 @@ import type { FastifyPluginAsync } from 'fastify'
 import type { Logger } from 'pino'
 import { Arrivals } from './arrivals.ts'
 import { parseBatch } from './batches.ts'
+import { Budget } from './budget.ts'
 import type { Burst } from './burst.ts'
 import { BURST_COLUMNS, writeBurst } from './bursts.ts'
 import { INGEST_DEFAULTS, type IngestConfig } from './config.ts'
@@ -92,7 +93,9 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   const doorDeps = { ...deps, now, config, writer, retentionDays, intern: openIntern() }
   const metrics = new MetricsDoor({ ...doorDeps, places, latest, rollups })
   const doors = { metrics, profiles: new ProfilesDoor(doorDeps), jobs: new JobsDoor(doorDeps) }
+  const budget = new Budget(deps.store, deps.log)
   const keep = (): void => {
+    budget.look(now()).catch(error => deps.log.warn({ err: error }, 'ingest: how full the store is was not found out'))
     metrics.forget(now() - HEARD_MS)
     rollups.write(now()).catch(error => {
       deps.log.error({ err: error }, 'ingest: rollups not stored, mended at the next start')
@@ -146,6 +149,7 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
       duplicateBatches: arrivals.duplicates,
       ...control.counters(),
       queuedBytes: writer.queuedBytes,
+      storedBytes: budget.storedBytes,
       knownPlaces: places.size,
       refusedMalformed: refused.malformed,
       refusedTooLarge: refused.too_large,

@@ -33,6 +33,9 @@ export interface Store {
   readonly version: string
   /** How long it keeps what; older records are not worth sending. */
   readonly retentionDays?: Retention
+  /** What it may hold on disk, where that was said, and where that disk is, if it is ours. */
+  readonly maxBytes?: number
+  readonly dataPath?: string
   /** A directory of this process alone, where rows wait for the database; absent: nowhere to put them. */
   readonly journalPath?: string
   /** A RowBinary block into a table. Resolves when the database has it. A block with the same token goes in once. */
@@ -87,6 +90,8 @@ export async function openStore(config: StoreConfig, deps: { log: Logger }): Pro
     database,
     version: engine.version,
     retentionDays,
+    ...(config.maxBytes === undefined ? {} : { maxBytes: config.maxBytes }),
+    ...(config.path === undefined ? {} : { dataPath: config.path }),
     ...(engine.journalPath === undefined ? {} : { journalPath: engine.journalPath }),
     insert: (table, columns, rowBinary, rows, token) =>
       rows === 0 ? Promise.resolve() : engine.insert(table, columns, rowBinary, token),

@@ -15,7 +15,7 @@ export interface TelemetryOptions {
 }
 
 /** Among the counters, what rises and falls. */
-const LEVELS = new Set(['queuedBytes', 'knownStacks', 'knownPlaces'])
+const LEVELS = new Set(['queuedBytes', 'storedBytes', 'knownStacks', 'knownPlaces'])
 
 /** Each counter of ingest is one observable of that name; `jobsight.ingest.` stands before it. */
 export function startTelemetry(options: TelemetryOptions, ingest: Pick<Ingest, 'counters'>): { stop(): Promise<void> } {
