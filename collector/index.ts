@@ -103,6 +103,8 @@ class NodeCollector implements Collector {
   private ticks: Ticks | undefined
   private ticked = 0
   private readings = 0
+  private schedulerWord = ''
+  private tellInventory: () => void = () => {}
   private before: Tick | undefined
 
   constructor(config: CollectorConfig, deps: CollectorDeps) {
@@ -144,7 +146,7 @@ class NodeCollector implements Collector {
       },
     )
     this.read(this.tickAt(this.now()))
-    inventory.update = this.startInventory(boot)
+    this.tellInventory = inventory.update = this.startInventory(boot)
     this.ticks = startTicks(
       { intervalMs: this.config.intervalMs, leadMs: FIRST_TICK_AFTER_MS, now: this.now },
       timeMs => this.tick(timeMs),
@@ -257,7 +259,8 @@ class NodeCollector implements Collector {
 
   private sourceWords(): Record<string, string> {
     const sources = this.panel?.status() ?? []
-    return Object.fromEntries(sources.map(({ name, state, why }) => [name, state === 'works' ? 'ok' : (why ?? state)]))
+    const words = sources.map(({ name, state, why }) => [name, state === 'works' ? 'ok' : (why ?? state)])
+    return { ...Object.fromEntries(words), scheduler: this.polling?.word() ?? '' }
   }
 
   private tickAt(timeMs: number): Tick {
@@ -284,9 +287,17 @@ class NodeCollector implements Collector {
       const body = this.meter?.encode({ startMs, timeMs }, readings, processes)
       if (body) this.outbox.put('metrics', body)
       this.ticked++
+      this.noticeScheduler()
     } catch (error) {
       this.log.error({ err: error }, 'a tick went wrong, its readings are lost; please report this')
     }
+  }
+
+  /** That it does not answer, or does again, is told with what this node is. */
+  private noticeScheduler(): void {
+    const word = this.polling?.word() ?? ''
+    if (word !== this.schedulerWord) this.tellInventory()
+    this.schedulerWord = word
   }
 
   status(): CollectorStatus {

@@ -18,6 +18,8 @@ const ANSWER_WITHIN_MS = 60_000
 export interface Polling {
   /** The poller's, or why there is none. */
   status(): PollerStatus | { absent: string }
+  /** 'ok', 'unreadable: why', or why this collector does not ask. */
+  word(): string
   hint(rawId: string): JobHint | undefined
   stop(): Promise<void>
 }
@@ -55,6 +57,7 @@ export function startPolling(options: PollingOptions, deps: { log: Logger; send:
   let looking = look()
   return {
     status: () => poller?.status() ?? { absent },
+    word: () => wordOf(poller?.status() ?? { absent }),
     hint: rawId => poller?.hint(rawId),
     async stop() {
       clearInterval(timer)
@@ -62,6 +65,12 @@ export function startPolling(options: PollingOptions, deps: { log: Logger; send:
       await poller?.stop()
     },
   }
+}
+
+function wordOf(status: PollerStatus | { absent: string }): string {
+  if ('absent' in status) return status.absent
+  if (status.unreadable !== undefined) return `unreadable: ${status.unreadable.slice(0, 500)}`
+  return status.polledMs === undefined ? 'it is asked for the first time' : 'ok'
 }
 
 async function findPoller(

@@ -317,6 +317,12 @@ export const Jobs = Type.Object({
   jobs: Type.Array(JobRow),
   total: Type.Number(),
   next: Nullable(Type.String({ description: 'cursor of the next page' })),
+  schedulers: Type.Array(
+    Type.Object({
+      node: Type.String({ description: 'whose collector asks it' }),
+      unreadable: Nullable(Type.String({ description: 'why it is not known what runs and waits; null: it answers' })),
+    }),
+  ),
 })
 export type Jobs = Static<typeof Jobs>
 

@@ -6,6 +6,7 @@ import type { Desk } from './desk.ts'
 import { badRequest, hint, notFound } from './errors.ts'
 import { type KnownJob, knownJob } from './known.ts'
 import { ownJobs } from './reach.ts'
+import { readSchedulers } from './schedulers.ts'
 import { MAX_NAMES, resolveCluster, resolveScope, spanOf } from './scope.ts'
 import { and, type Sql, sql } from './sql.ts'
 import type { Usage } from './usage.ts'
@@ -45,6 +46,7 @@ export async function readJobs(desk: Desk, ask: JobsAsk): Promise<Jobs> {
     jobs: await jobRows(desk, cluster, shown.map(knownJob)),
     total: count?.jobs ?? 0,
     next: rows.length > limit && last ? cursorOf(last) : null,
+    schedulers: await readSchedulers(desk, cluster),
   }
 }
 

@@ -47,7 +47,8 @@ export async function resolveScope(asker: Asker, known: Known, scope: Scope): Pr
   const cluster = await resolveCluster(asker, known, scope.cluster)
   const namedNodes = scope.node === undefined ? undefined : await resolveNodes(asker, known, cluster, scope.node)
   const job = scope.job === undefined ? undefined : await resolveJob(asker, cluster, scope.job)
-  const burst = scope.burst ? await resolveBurst(asker, known, cluster, scope.burst) : undefined
+  const ownWindow = scope.burst && scope.from === undefined && scope.to === undefined
+  const burst = ownWindow ? await resolveBurst(asker, known, cluster, scope.burst ?? '') : undefined
   const window = windowOf(scope, burst ?? (job && spanOf(job, asker.nowMs)), asker.nowMs)
   const ownSpan = job !== undefined && scope.to === undefined
   const user = scope.user === undefined ? undefined : await resolveUser(asker, cluster, scope.user, window)

@@ -289,6 +289,26 @@ describe('the list of jobs', () => {
     await place.store.command("DELETE FROM jobs WHERE id = '300'")
   })
 
+  it('says why the scheduler cannot be read, and that who asks it is silent', async () => {
+    expect((await list()).schedulers).toEqual([])
+    const node = (name: string, scheduler: string) => ({
+      cluster: 'alpha',
+      node: name,
+      sender: 'collector',
+      record: JSON.stringify({ cluster: 'alpha', node: name, sources: { scheduler } }),
+      updated_ms: T0,
+    })
+    const why = '`squeue --json` ended with 1: Unable to contact slurm controller'
+    await place.write('nodes', [node('ctl', `unreadable: ${why}`), node('n1', 'no controller here'), node('old', 'ok')])
+    place.clock.now += MINUTE
+    expect((await list()).schedulers).toEqual([
+      { node: 'ctl', unreadable: why },
+      { node: 'old', unreadable: 'the collector on old, which asks it, is silent' },
+    ])
+    place.clock.now -= MINUTE
+    await place.store.command("DELETE FROM nodes WHERE node IN ('ctl', 'n1', 'old')")
+  })
+
   it('filters', async () => {
     const of = async (params: Record<string, string | number>) => ids(await list(params))
     expect(await of({ state: 'running,failed' })).toEqual(['200_2', '200_1', '101'])

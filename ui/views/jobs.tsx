@@ -44,6 +44,7 @@ export function JobsView({ page }: { page: Page }) {
       <Shown answer={answer}>
         {found => (
           <>
+            <Unreadable found={found} />
             {rows.length === 0 ? (
               <NoJobs filtered={tokens.length > 0} more={found.next !== null} />
             ) : (
@@ -54,6 +55,17 @@ export function JobsView({ page }: { page: Page }) {
         )}
       </Shown>
     </Panel>
+  )
+}
+
+/** The list is as old as the last answer of the scheduler: never "no jobs". */
+function Unreadable({ found }: { found: Jobs }) {
+  const told = found.schedulers.filter(s => s.unreadable !== null)
+  if (told.length === 0) return null
+  return (
+    <p class="notice" role="status">
+      {t('jobs.unreadable', { why: told.map(s => s.unreadable).join('; ') })}
+    </p>
   )
 }
 

@@ -213,6 +213,10 @@ export const VIEWS = {
   'categories.over': ['Sampled time', '采样时间'],
   'categories.title': ['What the CPU time was', 'CPU 时间构成'],
 
+  'jobs.unreadable': [
+    'The scheduler cannot be read, so this is what it said last: {why}',
+    '无法读取调度器，以下为其最后的状态：{why}',
+  ],
   'jobs.total': ['{count} jobs', '{count} 个作业'],
   'jobs.filter': ['user:ann state:failed nodes:>8 since:7d', 'user:ann state:failed nodes:>8 since:7d'],
   'jobs.state': ['State', '状态'],

@@ -52,6 +52,7 @@ export function jobs({ world, query }: Asked): api.Jobs {
     jobs: found.slice(first, first + limit).map(j => row(world, j)),
     total: found.length,
     next: first + limit < found.length ? String(first + limit) : null,
+    schedulers: [],
   }
 }
 

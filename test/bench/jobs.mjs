@@ -1,0 +1,120 @@
+/**
+ * What the list of jobs costs in a store of a million: wall time (p50, p95) and CPU of each question, asked of the API in this
+ * process with the store embedded. Jobs are made inside ClickHouse: one every 2.6 s for 30 days, each on 1 to 8 of --nodes
+ * nodes; the newest --used of them have an hour of what they used, a row a minute and node, and 200 functions an hour.
+ *
+ *   npm run build && node test/bench/jobs.mjs [--jobs 1000000] [--used 5000] [--nodes 1000] [--runs 20]
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { availableParallelism, loadavg, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
+import fastify from 'fastify'
+import { pino } from 'pino'
+
+const { values: given } = parseArgs({
+  options: {
+    jobs: { type: 'string', default: '1000000' },
+    used: { type: 'string', default: '5000' },
+    nodes: { type: 'string', default: '1000' },
+    runs: { type: 'string', default: '20' },
+    dist: { type: 'string', default: resolve(import.meta.dirname, '../../dist') },
+  },
+})
+const [jobs, used, nodes, runs] = [given.jobs, given.used, given.nodes, given.runs].map(Number)
+const load = path => import(pathToFileURL(join(given.dist, path)).href)
+const { openStore } = await load('ingest/store.js')
+const { openIngest } = await load('ingest/index.js')
+const { query } = await load('query/index.js')
+
+const path = mkdtempSync(join(tmpdir(), 'jobsight-jobs-'))
+const log = pino({ level: 'warn' })
+const store = await openStore({ path, memoryBytes: 4 * 2 ** 30 }, { log })
+const end = Math.floor(Date.now() / 3_600_000) * 3_600_000
+const every = Math.floor((30 * 86_400_000) / jobs)
+const submit = n => `(${end - 2 * 3_600_000} - (${jobs - 1} - ${n}) * ${every})`
+
+const nodesOf = n =>
+  `arrayMap(i -> concat('node', leftPad(toString((${n} * 8 + i) % ${nodes}), 4, '0')), range(1 + ${n} % 8))`
+await store.command(`INSERT INTO jobs SELECT 'bench' AS cluster, toString(1000000 + number) AS id, id AS raw_id, '' AS array_id,
+  concat('run_', toString(number % 977)) AS name, concat('user', toString(cityHash64(number) % 400)) AS user,
+  concat('account', toString(cityHash64(number) % 40)) AS account, ['short', 'long', 'gpu', 'debug'][1 + number % 4] AS queue,
+  if(number % 10 < 8, 'completed', ['failed', 'timeout', 'cancelled', 'failed'][1 + number % 4]) AS state,
+  ${submit('number')} AS submit_ms, submit_ms + 60000 AS start_ms, start_ms + 3600000 AS end_ms, 1 + number % 8 AS node_count,
+  64 * node_count AS cores, 0 AS gpus, ${nodesOf('number')} AS nodes,
+  concat('{"cluster":"bench","id":"', id, '","scheduler":"slurm","state":"', state, '","name":"', name, '","user":"', user,
+    '","submitMs":', toString(submit_ms), ',"startMs":', toString(start_ms), ',"endMs":', toString(end_ms), ',"nodeCount":',
+    toString(node_count), ',"cores":', toString(cores), ',"memoryBytes":', toString(node_count * 274877906944), ',"allocations":[',
+    arrayStringConcat(arrayMap(n -> concat('{"node":"', n, '","cores":64}'), nodes), ','), '],"updatedMs":', toString(end_ms), '}') AS record,
+  end_ms AS updated_ms FROM numbers(${jobs})`)
+await store.command(`INSERT INTO job_usage (cluster, job, minute, node, cpu_seconds, system_seconds, memory_bytes, seen, sampled_ns)
+  SELECT 'bench', toString(1000000 + n), toDateTime(intDiv(${submit('n')}, 1000) + 60 + 60 * m, 'UTC'), node, 3000, 60, 200000000000, 120, 3000000000000
+  FROM (SELECT ${jobs - used} + intDiv(number, 60) AS n, 1 + number % 60 AS m, arrayJoin(${nodesOf('n')}) AS node FROM numbers(${used * 60}))`)
+await store.command(`INSERT INTO frames (frame_id, function_id, function, module, kind, seen)
+  SELECT number, number, concat('solver::function_', toString(number)), 'app', 'native', today() FROM numbers(2000)`)
+await store.command(`INSERT INTO job_functions (cluster, job, hour, function_id, self)
+  SELECT 'bench', toString(1000000 + n), toStartOfHour(toDateTime(intDiv(${submit('n')}, 1000), 'UTC')), f, 1000000000 * (1 + cityHash64(n, f) % 1000)
+  FROM (SELECT ${jobs - used} + intDiv(number, 200) AS n, number % 2000 AS f FROM numbers(${used * 200}))`)
+
+const ingest = await openIngest({ store, log, defaultCluster: 'bench' })
+console.log(
+  `${jobs.toLocaleString('en')} jobs, ${availableParallelism()} cores, load ${loadavg()
+    .map(l => l.toFixed(1))
+    .join(' ')}`,
+)
+const at = (list, share) => list[Math.min(list.length - 1, Math.floor(list.length * share))] ?? 0
+const line = (what, cells) => console.log(`${what.padEnd(44)} ${cells.map(cell => String(cell).padStart(9)).join(' ')}`)
+
+async function openApp() {
+  const app = fastify()
+  await app.register(query, { store, ingest, log })
+  await app.ready()
+  return app
+}
+
+async function ask(app, url) {
+  const answer = await app.inject(url)
+  if (answer.statusCode !== 200) throw new Error(`${url}: ${answer.statusCode} ${answer.body.slice(0, 500)}`)
+  return answer.json()
+}
+
+/** `cold`: a server that has just been started asks it, so nothing is kept. */
+async function measure(what, url, cold = false) {
+  const wall = []
+  let cpu = 0
+  let app = await openApp()
+  for (let i = 0; i < runs; i++) {
+    if (cold) {
+      await app.close()
+      app = await openApp()
+    }
+    const [started, before] = [process.hrtime.bigint(), process.cpuUsage()]
+    await ask(app, url(i))
+    wall.push(Number(process.hrtime.bigint() - started) / 1e6)
+    const { user, system } = process.cpuUsage(before)
+    cpu += (user + system) / 1000
+  }
+  await app.close()
+  wall.sort((a, b) => a - b)
+  line(what, [at(wall, 0.5).toFixed(0), at(wall, 0.95).toFixed(0), (cpu / runs).toFixed(0)])
+}
+
+line('', ['p50 ms', 'p95 ms', 'CPU ms'])
+await measure('first page of 50, cold', () => '/api/v1/jobs', true)
+await measure('first page of 50, again', () => '/api/v1/jobs')
+const first = await openApp()
+const { next } = await ask(first, '/api/v1/jobs?limit=1000')
+await first.close()
+await measure('page 21 of 50, by its cursor, cold', () => `/api/v1/jobs?cursor=${next}`, true)
+await measure('of one user', i => `/api/v1/jobs?user=user${i * 7}`)
+await measure('failed, of one queue', i => `/api/v1/jobs?state=failed&queue=${['short', 'gpu'][i % 2]}`)
+await measure('by name, run_97*', i => `/api/v1/jobs?name=run_9${i % 10}*`)
+await measure('that ran on a node', i => `/api/v1/jobs?node=node${String(i * 31).padStart(4, '0')}`)
+const span = i => `from=${end - (i + 2) * 86_400_000}&to=${end - (i + 1) * 86_400_000}`
+await measure('of one day, 8 nodes and more', i => `/api/v1/jobs?minNodes=8&${span(i)}`)
+await measure('one job by its id', i => `/api/v1/jobs/${1_000_000 + jobs - 1 - i * 11}`)
+
+await ingest.close()
+await store.close()
+rmSync(path, { recursive: true, force: true })
