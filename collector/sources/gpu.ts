@@ -7,17 +7,21 @@
  *                              /mem_info_vram_used      bytes
  *                              /hwmon/hwmon4/power1_average   microwatts; temp2_label 'junction', temp2_input thousandths
  *                              /ras/umc_err_count       ue: 0  ce: 3
+ *                              /gpu_metrics             a table: gpumetrics.ts
  *   Intel (xe, i915)           /hwmon/hwmon5/energy1_input    microjoules
  *                              /tile0/gt0/gtidle/idle_residency_ms    time in which the GPU did nothing
  *
  * Most of these ask the card's firmware. One that hangs takes a second and more for each: a card that was so slow is left
  * out for some minutes, so that the ticks of all others are not held up.
  */
+import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { Rates } from '../counter.ts'
 import { listed, parseNumber, readText } from '../hwmon.ts'
 import { type KernelFiles, SourceError, whole } from '../kernelfile.ts'
-import type { Absent, Reading, Roots, Source, SourceOptions, Tick } from '../source.ts'
+import type { Absent, GpuUse, Reading, Roots, Source, SourceOptions, Tick } from '../source.ts'
+import { GpuClients } from './gpuclients.ts'
+import { type GpuMetrics, parseGpuMetrics } from './gpumetrics.ts'
 
 /** A file that is a value of a column, or a counter of which the column is the rate. */
 interface Field {
@@ -34,6 +38,8 @@ export interface Card {
   fields: readonly Field[]
   /** Where its memory errors are counted. */
   errorsPath: string | undefined
+  /** On disk: its bytes are no text. */
+  metricsPath: string | undefined
   /** 'suspended': asking would wake it. */
   statusPath: string
 }
@@ -109,7 +115,12 @@ function readCard(roots: Roots, files: KernelFiles, entry: string): Card | undef
   const errors = `${device}/ras/umc_err_count`
   const statusPath = `${device}/power/runtime_status`
   const errorsPath = files.find(errors) ? errors : undefined
-  return fields.size > 0 ? { instance, fields: [...fields.values()], errorsPath, statusPath } : undefined
+  const metricsPath = join(roots.sys, 'class/drm', entry, 'device/gpu_metrics')
+  const metrics = driver === 'amdgpu' ? readMetrics(metricsPath) : undefined
+  // power of the energy that was used, where it is counted
+  if (metrics?.joules !== undefined) fields.delete('power_watts')
+  if (fields.size === 0) return undefined
+  return { instance, fields: [...fields.values()], errorsPath, statusPath, ...{ metricsPath: metrics && metricsPath } }
 }
 
 /** The hottest spot where the card tells it, else the edge; and the memory. */
@@ -125,6 +136,14 @@ function amdTemperatures(roots: Roots, entry: string, sensor: string): Names {
   ]
 }
 
+function readMetrics(path: string): GpuMetrics | undefined {
+  try {
+    return parseGpuMetrics(readFileSync(path))
+  } catch {
+    return undefined
+  }
+}
+
 /** `ue: 0\nce: 3\n` */
 export function parseErrors(text: string): { uncorrected: number; corrected: number } {
   const uncorrected = /^ue:\s*(\d+)/m.exec(text)?.[1]
@@ -138,7 +157,7 @@ export function parseErrors(text: string): { uncorrected: number; corrected: num
 export function openGpu(options: SourceOptions): Source | Absent {
   const cards = readCards(options)
   if (cards.length === 0) return { absent: 'no GPU of AMD or Intel with a driver (amdgpu, xe, i915)' }
-  return new Cards(options.files, cards)
+  return new Cards(options, cards)
 }
 
 const SLOW_MS = 250
@@ -148,16 +167,24 @@ class Cards implements Source {
   readonly name = 'gpu'
   private readonly files: KernelFiles
   private readonly cards: readonly Card[]
+  private readonly clients: GpuClients
+  private monotonicMs = 0
   private readonly rates = new Rates('gpu')
   /** instance -> why, and until when. */
   private readonly leftOut = new Map<string, { why: string; untilMs: number }>()
 
-  constructor(files: KernelFiles, cards: readonly Card[]) {
+  constructor({ files, roots }: SourceOptions, cards: readonly Card[]) {
     this.files = files
     this.cards = cards
+    this.clients = new GpuClients(roots)
+  }
+
+  gpuOf(pid: number): GpuUse | undefined {
+    return this.clients.read(pid, this.monotonicMs)
   }
 
   read(tick: Tick): Reading[] {
+    this.monotonicMs = tick.monotonicMs
     const readings: Reading[] = []
     const counters = new Map<string, Map<string, number>>()
     const problems: string[] = []
@@ -188,7 +215,7 @@ class Cards implements Source {
 
   /** Why it cannot be read; what of it can be is kept. */
   private readCard(
-    { instance, fields, errorsPath, statusPath }: Card,
+    { instance, fields, errorsPath, metricsPath, statusPath }: Card,
     tick: Tick,
     readings: Reading[],
     counters: Map<string, Map<string, number>>,
@@ -204,7 +231,7 @@ class Cards implements Source {
       }
       const errors = errorsPath === undefined ? undefined : parseErrors(this.text(errorsPath, tick))
       if (errors) counted.set('ecc_uncorrected', errors.uncorrected).set('ecc_corrected', errors.corrected)
-      return undefined
+      return metricsPath === undefined ? undefined : addMetrics(instance, metricsPath, readings, counted)
     } catch (error) {
       return `${instance}: ${error instanceof Error ? error.message : String(error)}`
     }
@@ -222,6 +249,23 @@ class Cards implements Source {
     if (!file) throw new SourceError(`/${path} is gone`)
     return file.read(tick)
   }
+}
+
+/** What the table tells; why not, where it cannot be read as at the start. */
+function addMetrics(
+  instance: string,
+  path: string,
+  readings: Reading[],
+  counted: Map<string, number>,
+): string | undefined {
+  const metrics = readMetrics(path)
+  if (!metrics) return `${instance}: ${path} cannot be read any more`
+  const { throttled, joules, linkReadBytes, linkWrittenBytes } = metrics
+  if (throttled !== undefined) readings.push({ entity: 'gpu', column: 'throttled', instance, value: throttled })
+  if (joules !== undefined) counted.set('power_watts', joules)
+  if (linkReadBytes !== undefined) counted.set('link_receive_bytes', linkReadBytes)
+  if (linkWrittenBytes !== undefined) counted.set('link_transmit_bytes', linkWrittenBytes)
+  return undefined
 }
 
 const IDLE = 'idle'

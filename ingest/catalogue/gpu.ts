@@ -17,7 +17,12 @@ const io = (link: 'pcie' | 'link', direction: 'receive' | 'transmit', meaning: s
     'gpu',
     link === 'pcie' ? 'hw.gpu.io' : 'jobsight.gpu.link.io',
     { 'network.io.direction': direction },
-    { column: `${link}_${direction}_bytes`, unit: 'bytes/s', meaning, source: 'NVIDIA: NVML' },
+    {
+      column: `${link}_${direction}_bytes`,
+      unit: 'bytes/s',
+      meaning,
+      source: link === 'link' ? 'NVIDIA: NVML; AMD: gpu_metrics since 1.4' : 'NVIDIA: NVML',
+    },
   )
 
 const errors = (type: 'corrected' | 'uncorrected'): Metric =>
@@ -118,8 +123,8 @@ export const GPU_METRICS: readonly Metric[] = [
   }),
   io('pcie', 'receive', 'bytes into the GPU over PCIe a second'),
   io('pcie', 'transmit', 'bytes out of the GPU over PCIe a second'),
-  io('link', 'receive', 'bytes into the GPU over NVLink a second'),
-  io('link', 'transmit', 'bytes out of the GPU over NVLink a second'),
+  io('link', 'receive', 'bytes into the GPU over NVLink or XGMI a second'),
+  io('link', 'transmit', 'bytes out of the GPU over NVLink or XGMI a second'),
   errors('corrected'),
   errors('uncorrected'),
   plain(
