@@ -29,6 +29,7 @@ export interface Scope {
   job?: string | undefined
   node?: string | undefined
   pid?: number | undefined
+  rank?: number | undefined
   start?: number | undefined
   from?: number | undefined
   to?: number | undefined
@@ -73,6 +74,8 @@ export const ask = {
       { cluster: s.cluster, from: s.from, to: s.to, metric, buckets },
       'ask.jobNodes',
     ),
+  jobRanks: (s: Scope, id: string) =>
+    question<api.JobRanks>(`jobs/${part(id)}/ranks`, { cluster: s.cluster, from: s.from, to: s.to }, 'ask.ranks'),
   bands: (s: Scope) => question<api.JobBands>('bands', scoped(s), 'ask.bands'),
   bursts: (s: Scope, limit: number) =>
     question<api.Bursts>('bursts', { ...scoped(s), from: undefined, to: undefined, limit }, 'ask.bursts'),

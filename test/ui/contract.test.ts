@@ -29,6 +29,7 @@ const QUESTIONS: [string, Question<unknown>, TSchema, TSchema][] = [
   ['jobs', ask.jobs('mock', { user: 'ann', state: 'running,queued', minNodes: 8, limit: 50 }), asks.JobsAsk, api.Jobs],
   ['job', ask.job('mock', '1003'), asks.OfCluster, api.JobDetail],
   ['jobNodes', ask.jobNodes(scope, '1003', 'cpu_busy', 250), asks.JobNodesAsk, api.JobNodes],
+  ['jobRanks', ask.jobRanks(scope, '1003'), asks.JobRanksAsk, api.JobRanks],
   ['bands', ask.bands(onNode), asks.BandsAsk, api.JobBands],
   ['bursts', ask.bursts(process, 8), asks.BurstsAsk, api.Bursts],
   ['burst', ask.burst('mock', 'm1-0badcafe'), asks.OfCluster, api.Burst],

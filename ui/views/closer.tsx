@@ -31,7 +31,7 @@ export function CloserButton({ scope }: { scope: Scope }) {
 function CloserSheet({ scope, close }: { scope: Scope; close: () => void }) {
   const [hz, setHz] = useState(499)
   const [seconds, setSeconds] = useState(30)
-  const [rank, setRank] = useState<number | undefined>(undefined)
+  const [rank, setRank] = useState(scope.rank)
   const [asking, setAsking] = useState(false)
   const [refusal, setRefusal] = useState('')
   const start = async () => {

@@ -25,7 +25,7 @@ export function Functions({ scope, tree, transformed }: Props) {
   const here = useStore(place)
   const sort = here.query.fsort === 'total' ? 'total' : 'self'
   const find = here.query.find ?? ''
-  const key = [scope.cluster, scope.job, scope.node, scope.pid].join('|')
+  const key = [scope.cluster, scope.job, scope.node, scope.pid, scope.rank, scope.burst].join('|')
   const answer = useAnswer(transformed ? undefined : ask.functions(scope, sort, find, LIMIT), key)
   const own = useMemo(() => (transformed ? rowsOf(tree, find, sort) : undefined), [tree, transformed, find, sort])
   if (own) return <FunctionTable rows={own} sort={sort} other={undefined} />

@@ -10,6 +10,7 @@ import { StateWord } from './jobs.tsx'
 import { JobUsed } from './jobused.tsx'
 import { Panel } from './panel.tsx'
 import { ProcessTable } from './processes.tsx'
+import { Ranks } from './ranks.tsx'
 import { bucketsFor, linkTo, type Page, scopeOf } from './scope.ts'
 import { TimeStack } from './stack.tsx'
 import { Stacks } from './stacks.tsx'
@@ -24,7 +25,8 @@ export function JobView({ page }: { page: Page }) {
 function Job({ page, data }: { page: Page; data: JobDetail }) {
   const { id } = data.job
   const only = page.place.query.nodes
-  const scope = scopeOf(page, page.calm, { job: id, node: only })
+  const rank = rankOf(page)
+  const scope = scopeOf(page, page.calm, { job: id, node: only, rank })
   const categories = useAnswer(page.calm && ask.categories(scope, bucketsFor(0.8)), id)
   return (
     <>
@@ -39,18 +41,23 @@ function Job({ page, data }: { page: Page; data: JobDetail }) {
           <Findings page={page} data={data} />
           {categories.data && <Spent page={page} answer={categories} spent={categories.data} />}
           <Compare page={page} id={id} />
-          <Stacks
-            scope={scope}
-            title={only ? t('stacks.onNodes', { nodes: only }) : t('stacks.job')}
-            name={`job-${id}`}
-            height={460}
-          />
+          <Ranks page={page} id={id} />
+          <Stacks scope={scope} title={stacksTitle(only, rank)} name={`job-${id}`} height={460} />
           <ProcessTable page={page} scope={scope} showNode limit={40} />
         </div>
       )}
     </>
   )
 }
+
+/** The rank that the stacks and processes of the page are kept to. */
+function rankOf(page: Page): number | undefined {
+  const { rank } = page.place.query
+  return rank !== undefined && /^\d+$/.test(rank) ? Number(rank) : undefined
+}
+
+const stacksTitle = (only: string | undefined, rank: number | undefined): string =>
+  rank !== undefined ? t('ranks.stacks', { rank }) : only ? t('stacks.onNodes', { nodes: only }) : t('stacks.job')
 
 /** What the CPU time was, in all and over time. */
 function Spent({ page, answer, spent }: { page: Page; answer: Answer<Categories>; spent: Categories }) {

@@ -38,7 +38,7 @@ export function Stacks(props: StacksProps) {
   const way = wayOf(here)
   const { burst, tick } = useBurst(props.scope.cluster, here.query.burst)
   const scope = scopeShown(props.scope, here.query.burst)
-  const key = [scope.cluster, scope.job, scope.node, scope.pid, scope.burst].join('|')
+  const key = [scope.cluster, scope.job, scope.node, scope.pid, scope.rank, scope.burst].join('|')
   const isAsked = scope.from !== undefined || scope.burst !== undefined
   const answer = useAnswer(isAsked ? ask.flame(scope, 'topdown') : undefined, key, tick)
   const tree = useMemo(() => answer.data && parseTree(answer.data), [answer.data])

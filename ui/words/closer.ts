@@ -1,5 +1,15 @@
-/** Words of closer looks (bursts): [English, 中文]. */
+/** Words of ranks and of closer looks (bursts): [English, 中文]. */
 export const CLOSER = {
+  'ask.ranks': ['asking for the ranks …', '正在查询各 rank …'],
+  'ranks.title': ['Ranks', 'MPI rank'],
+  'ranks.order': ['those that worked least first', '工作量最少者在前'],
+  'ranks.seconds': ['CPU time', 'CPU 时间'],
+  'ranks.waits': ['waited', '等待'],
+  'ranks.top': ['top function', '热点函数'],
+  'ranks.only': ['Stacks of this rank alone; again for all', '仅看此 rank 的调用栈；再次点击恢复'],
+  'ranks.more': ['and {count} more; the table and the API have all', '另有 {count} 个；表格与 API 含全部'],
+  'ranks.stacks': ['Stacks of rank {rank}', 'rank {rank} 的调用栈'],
+
   'ask.bursts': ['asking for closer looks…', '正在查询高频采样…'],
   'burst.open': ['look closer', '高频采样'],
   'burst.why': [

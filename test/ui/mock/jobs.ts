@@ -174,6 +174,26 @@ export function bands(asked: Asked): api.JobBands {
   }
 }
 
+export function jobRanks({ world }: Asked): api.JobRanks {
+  const ranks = Array.from({ length: 8 }, (_, rank) => ({
+    rank,
+    node: `n0${1 + (rank >> 1)}`,
+    processes: 1,
+    seconds: 3600 - 40 * rank,
+    samples: 68_400,
+    waitShare: rank === 5 ? 0.05 : 0.4,
+    topFunction: rank === 5 ? 'assemble_stiffness' : 'opal_progress',
+    topShare: 0.4,
+  }))
+  return {
+    cluster: 'mock',
+    from: world.end - 3_600_000,
+    to: world.end,
+    ranks,
+    unranked: { seconds: 1, processes: 2 },
+  }
+}
+
 export function burst({ world, path }: Asked): api.Burst {
   const from = world.end - 600_000
   const part = { node: 'n07', state: 'done' as const, samples: 14_950, lost: 0 }

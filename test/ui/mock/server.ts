@@ -31,7 +31,13 @@ const ROUTES: Record<string, Answerer> = {
   functions: times.functions,
   categories: times.categories,
   jobs: a =>
-    a.path[2] === 'nodes' ? jobAnswers.jobNodes(a) : a.path.length > 1 ? jobAnswers.job(a) : jobAnswers.jobs(a),
+    a.path[2] === 'nodes'
+      ? jobAnswers.jobNodes(a)
+      : a.path[2] === 'ranks'
+        ? jobAnswers.jobRanks(a)
+        : a.path.length > 1
+          ? jobAnswers.job(a)
+          : jobAnswers.jobs(a),
   bands: jobAnswers.bands,
   bursts: a => (a.path.length > 1 ? jobAnswers.burst(a) : { cluster: 'mock', bursts: [jobAnswers.burst(a)] }),
   search: jobAnswers.search,
