@@ -455,7 +455,7 @@ export const BurstAsk = Type.Object(
       Type.Number({ minimum: BURST_LIMITS.minSeconds, maximum: BURST_LIMITS.maxSeconds, default: 30 }),
     ),
   },
-  { additionalProperties: false },
+  { additionalProperties: false, examples: [{ job: '4711', rank: 3, hz: 997, seconds: 30 }] },
 )
 export type BurstAsk = Static<typeof BurstAsk>
 

@@ -80,11 +80,13 @@ export const CategoriesAsk = ask({
 })
 export const JobsAsk = ask({
   cluster,
-  state: Type.Optional(Type.String({ description: 'running,queued' })),
-  user: Type.Optional(Type.String({ description: 'ann,bob' })),
+  state: Type.Optional(Type.String({ description: 'in any of these states', examples: ['running,queued'] })),
+  user: Type.Optional(Type.String({ description: 'of any of these users', examples: ['ann,bob'] })),
   queue: Type.Optional(Type.String({ description: 'big,small: in any of them' })),
   account: Type.Optional(Type.String()),
-  name: Type.Optional(Type.String({ description: 'part of the name; with * or ? the whole of it: relax_*' })),
+  name: Type.Optional(
+    Type.String({ description: 'part of the name; with * or ? the whole of it', examples: ['relax_*'] }),
+  ),
   node: Type.Optional(Type.String({ description: 'ran there; with commas: on any of them' })),
   from: Type.Optional(Type.Number({ minimum: 0, maximum: 4e12, description: 'still there after this' })),
   to: Type.Optional(Type.Number({ minimum: 0, maximum: 4e12, description: 'submitted before this' })),
@@ -124,9 +126,14 @@ export const SearchAsk = ask({
 })
 const { job, node, pid, start } = scope
 export const BurstsAsk = ask({ cluster, job, node, pid, start, from, to, limit: limit(20) })
-export const BurstId = Type.Object({ id: Type.String() })
+export const BurstId = Type.Object({ id: Type.String({ examples: ['mwzm4av8-d6ff4674'] }) })
 export const NodeName = Type.Object({ node: Type.String() })
-export const JobId = Type.Object({ id: Type.String() })
+export const JobId = Type.Object({
+  id: Type.String({
+    description: 'as users type it, or as control groups are named',
+    examples: ['4711', '4711_3', '76[1].pbs01'],
+  }),
+})
 
 export type NodesAsk = Static<typeof NodesAsk>
 export type HeatmapAsk = Static<typeof HeatmapAsk>

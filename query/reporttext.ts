@@ -145,8 +145,9 @@ function categories({ categories: spent }: JobReport, paint: Paint): string[] {
 }
 
 function functions({ functions: table }: JobReport, paint: Paint): string[] {
-  if (table === undefined || table.functions.length === 0) return []
-  const rows = table.functions.map(({ function: name, module, selfShare, totalShare }) => {
+  const own = table?.functions.filter(f => f.self > 0) ?? []
+  if (own.length === 0) return []
+  const rows = own.map(({ function: name, module, selfShare, totalShare }) => {
     const place = cut(shown(module), 20)
     return `  ${percent(selfShare)} ${percent(totalShare)}  ${cut(shown(name), WIDTH - 18 - width(place) - 2)}  ${paint.dim(place)}`
   })
