@@ -6,6 +6,7 @@ import { formatTime } from '../format.ts'
 import { t } from '../words.ts'
 import { CategoryBar, CategoryChart } from './categories.tsx'
 import { Compare } from './compare.tsx'
+import { JobGroups } from './jobgroups.tsx'
 import { StateWord } from './jobs.tsx'
 import { JobUsed } from './jobused.tsx'
 import { Panel } from './panel.tsx'
@@ -42,6 +43,7 @@ function Job({ page, data }: { page: Page; data: JobDetail }) {
           {categories.data && <Spent page={page} answer={categories} spent={categories.data} />}
           <Compare page={page} id={id} />
           <Ranks page={page} id={id} />
+          <JobGroups page={page} data={data} />
           <Stacks scope={scope} title={stacksTitle(only, rank)} name={`job-${id}`} height={460} />
           <ProcessTable page={page} scope={scope} showNode limit={40} />
         </div>
