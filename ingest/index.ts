@@ -140,7 +140,11 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
     onWritten: listener => metrics.onWritten(listener),
     latest,
     control,
-    keepBurst: burst => writer.append('bursts', BURST_COLUMNS, rows => writeBurst(rows, burst)),
+    keepBurst: async burst => {
+      await writer.append('bursts', BURST_COLUMNS, rows => writeBurst(rows, burst))
+      // Who started it asks for it at once.
+      await writer.flush()
+    },
     counters: () => ({
       ...doors.metrics.counters(),
       ...doors.profiles.counters(),

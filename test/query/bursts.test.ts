@@ -45,6 +45,7 @@ beforeAll(async () => {
   const nodes = ['n1', 'n2', 'n3', 'n4'].map(node => ({ node, updatedMs: now - MINUTE }))
   const receipt = await ingest.receive('jobs', Buffer.from(JSON.stringify({ jobs, nodes })))
   expect(receipt).toMatchObject({ status: 200, rejected: 0 })
+  await ingest.flush()
   await place.write('processes', [RANK('n1', 100, 0), RANK('n2', 200, 1)])
 })
 
