@@ -190,36 +190,75 @@ export function matchFrame(frame: Pick<Frame, 'function' | 'module' | 'kind'>): 
 
 /** The first rule that a stack matches. `matches`: matchFrame() of each frame, leaf first. */
 export function ruleOf(matches: readonly number[]): Rule | undefined {
-  const user = matches.findIndex(bits => (bits & WRAPPER) === 0)
-  const any = (frames: readonly number[]) => frames.reduce((bits, match) => bits | match, 0)
-  const seen: Record<Where, number> = {
-    any: any(matches),
-    inner: any(user < 0 ? matches : matches.slice(0, user + 1)),
-    user: matches[user] ?? 0,
-    leaf: matches[0] ?? 0,
-  }
-  return RULES.find((rule, at) => (seen[rule.where] & (1 << at)) !== 0)
+  return firstRule(
+    look(
+      matches,
+      matches.map((_, at) => at),
+    ),
+  )
 }
 
 export function categoryOf(matches: readonly number[]): Category {
-  if (matches.every(bits => bits === NAMELESS)) return 'unknown'
-  return ruleOf(matches)?.category ?? 'compute'
+  return categoryBy(
+    look(
+      matches,
+      matches.map((_, at) => at),
+    ),
+  )
+}
+
+/** What each `where` sees of a stack, and whether any frame of it is known. */
+type Seen = Record<Where, number> & { known: boolean }
+
+/** `frames`: which of `matches` the stack is made of, leaf first. */
+function look(matches: ArrayLike<number>, frames: ArrayLike<number>): Seen {
+  const seen: Seen = { any: 0, inner: 0, user: 0, leaf: matches[frames[0] ?? -1] ?? 0, known: false }
+  let outside = false
+  for (let at = 0; at < frames.length; at++) {
+    const bits = matches[frames[at] ?? -1] ?? 0
+    seen.any |= bits
+    if (bits !== NAMELESS) seen.known = true
+    if (outside) continue
+    seen.inner |= bits
+    outside = (bits & WRAPPER) === 0
+    if (outside) seen.user = bits
+  }
+  return seen
+}
+
+function firstRule(seen: Seen): Rule | undefined {
+  return RULES.find((rule, at) => (seen[rule.where] & (1 << at)) !== 0)
+}
+
+function categoryBy(seen: Seen): Category {
+  return seen.known ? (firstRule(seen)?.category ?? 'compute') : 'unknown'
 }
 
 /** Category of each stack of a window. */
 export function classifyStacks(window: StackWindow): Category[] {
-  const { frames, strings, stacks } = window
-  const matches = Array.from(frames.function, (name, at) =>
-    matchFrame({
+  const { stacks } = window
+  const matches = matchFrames(window)
+  const categories: Category[] = []
+  for (let stack = 0; stack + 1 < stacks.offsets.length; stack++)
+    categories.push(categoryBy(look(matches, stacks.frames.subarray(stacks.offsets[stack], stacks.offsets[stack + 1]))))
+  return categories
+}
+
+/** Most frames of a window were in the one before: what the rules said of them is kept. */
+const MOST_KNOWN = 1 << 15
+const known = new Map<string, number>()
+
+function matchFrames({ frames, strings }: StackWindow): Int32Array {
+  if (known.size > MOST_KNOWN) known.clear()
+  return Int32Array.from(frames.function, (name, at) => {
+    const frame = {
       function: strings[name] ?? '',
       module: strings[frames.module[at] ?? 0] ?? '',
       kind: FRAME_KINDS[frames.kind[at] ?? 0] ?? 'native',
-    }),
-  )
-  const categories: Category[] = []
-  for (let stack = 0; stack + 1 < stacks.offsets.length; stack++) {
-    const indices = stacks.frames.subarray(stacks.offsets[stack], stacks.offsets[stack + 1])
-    categories.push(categoryOf(Array.from(indices, frame => matches[frame] ?? 0)))
-  }
-  return categories
+    }
+    const key = `${frame.kind}\0${frame.module}\0${frame.function}`
+    const bits = known.get(key) ?? matchFrame(frame)
+    known.set(key, bits)
+    return bits
+  })
 }

@@ -53,13 +53,14 @@ export class Dictionary {
     const module = this.string(text.module)
     const mapping = text.module === '' ? 0 : this.index(this.mappings, `${module}`, module, 10)
     const attribute = this.attribute('profile.frame.type', text.frameType)
-    const location = { mapping, function: functionIndex, line: text.line, attribute }
-    return this.index(this.locations, `${mapping} ${functionIndex} ${text.line} ${attribute}`, location, 30)
+    this.bytes += 30
+    return this.locations.push({ mapping, function: functionIndex, line: text.line, attribute })
   }
 
-  /** Locations leaf first. */
+  /** Locations leaf first. A window has each stack and each frame once: no look whether they are known. */
   stack(locations: number[]): number {
-    return this.index(this.stacks, locations.join(' '), locations, 4 * locations.length + 10)
+    this.bytes += 4 * locations.length + 10
+    return this.stacks.push(locations)
   }
 
   /** mapping_table 1, location_table 2, function_table 3, link_table 4, string_table 5, attribute_table 6, stack_table 7. */
@@ -91,6 +92,10 @@ class Table<T> {
 
   add(key: string, value: T): number {
     this.at.set(key, this.values.length)
+    return this.push(value)
+  }
+
+  push(value: T): number {
     return this.values.push(value) - 1
   }
 }
