@@ -59,17 +59,22 @@ pub struct Events {
 /// A sample without its stack copy is below this.
 const SAMPLE_HEAD_BYTES: usize = 1536;
 const SMALLEST_RING: usize = 64 << 10;
-const LARGEST_RING: usize = 16 << 20;
+const LARGEST_RING: usize = 32 << 20;
 /// All rings of a session together; beyond, the drain thread is woken more often.
 const ALL_RINGS: usize = 96 << 20;
 /// Processes with more events than this (threads x CPUs) are watched by events of the node, filtered by pid.
 const MOST_THREAD_EVENTS: usize = 1024;
 const IOC_SET_OUTPUT: libc::c_ulong = 0x2405;
 
-/// Two seconds of samples, within bounds: the drain thread may be that late before the kernel drops any.
+/// Ten seconds of samples, within bounds: the drain thread may be that late before the kernel drops any. It is late where
+/// it asks for the memory of a process that holds its own maps locked and waits for a CPU.
 fn ring_bytes(wanted: &Wanted, cpus: usize) -> usize {
     let second = wanted.hz as usize * (wanted.stack_bytes as usize + SAMPLE_HEAD_BYTES);
-    (2 * second).next_power_of_two().min(ALL_RINGS / cpus.max(1)).clamp(SMALLEST_RING, LARGEST_RING).next_power_of_two()
+    (10 * second)
+        .next_power_of_two()
+        .min(ALL_RINGS / cpus.max(1))
+        .clamp(SMALLEST_RING, LARGEST_RING)
+        .next_power_of_two()
 }
 
 fn attributes(wanted: &Wanted, hardware: bool, extras: u64) -> Attr {
@@ -274,10 +279,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn rings_hold_two_seconds_within_bounds() {
+    fn rings_hold_ten_seconds_within_bounds() {
         let wanted =
             |hz, stack_bytes| Wanted { hz, stack_bytes, include_idle: false, side_band: true, target: Target::Node };
-        assert_eq!(ring_bytes(&wanted(19, 16 << 10), 2), 1 << 20);
+        assert_eq!(ring_bytes(&wanted(19, 16 << 10), 2), 4 << 20);
         assert_eq!(ring_bytes(&wanted(2000, 65_528), 2), LARGEST_RING);
         assert_eq!(ring_bytes(&wanted(19, 16 << 10), 512), 256 << 10);
     }

@@ -7,7 +7,7 @@ use std::collections::VecDeque;
 use std::io;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::rc::Rc;
-use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
 
@@ -25,6 +25,8 @@ pub struct Names {
     jobs: Sender<Job>,
     /// Windows that were sent and have no names yet.
     waiting: Arc<AtomicUsize>,
+    /// The thread's id, once it runs.
+    thread: Arc<AtomicU32>,
 }
 
 /// Finished windows, until somebody drains them.
@@ -38,16 +40,22 @@ pub struct Mailbox {
 const MOST_WITHOUT_NAMES: usize = 4;
 /// Windows nobody drained beyond these bytes are dropped, oldest first, and told as lost in the next.
 const MOST_WAITING_BYTES: usize = 16 << 20;
-/// Behind everything a user runs, yet not starved on a node that is full.
+/// Behind everything a user runs; on a node with many more tasks than CPUs that is close to never, so that windows wait:
+/// then among all others, until none waits.
 const NICENESS: i32 = 10;
+const NICENESS_LATE: i32 = 0;
 
 impl Names {
     /// Starts the symbol thread, which ends when nobody can send any more.
     pub fn start(mailbox: Arc<Mutex<Mailbox>>) -> io::Result<Names> {
         let (jobs, received) = channel();
-        let names = Names { jobs, waiting: Arc::default() };
-        let waiting = names.waiting.clone();
-        std::thread::Builder::new().name("jobsight-names".into()).spawn(move || run(&received, &waiting, &mailbox))?;
+        let names = Names { jobs, waiting: Arc::default(), thread: Arc::default() };
+        let (waiting, thread) = (names.waiting.clone(), names.thread.clone());
+        std::thread::Builder::new().name("jobsight-names".into()).spawn(move || {
+            // SAFETY: no arguments.
+            thread.store(unsafe { libc::gettid() } as u32, Ordering::Relaxed);
+            run(&received, &waiting, &mailbox);
+        })?;
         Ok(names)
     }
 
@@ -57,7 +65,10 @@ impl Names {
     }
 
     pub fn send(&self, job: Job) {
-        self.waiting.fetch_add(1, Ordering::Relaxed);
+        if self.waiting.fetch_add(1, Ordering::Relaxed) > 0 {
+            // Also in the middle of a window: the first one, with all files new, is the longest.
+            set_niceness(self.thread.load(Ordering::Relaxed), NICENESS_LATE);
+        }
         // The thread catches its panics and ends after us.
         let _ = self.jobs.send(job);
     }
@@ -82,11 +93,18 @@ impl Mailbox {
     }
 }
 
+/// Of one of our threads; 0 is the calling one. Without CAP_SYS_NICE there is no way back up, which costs nothing but time.
+fn set_niceness(thread: u32, niceness: i32) {
+    // SAFETY: takes numbers only.
+    unsafe { libc::setpriority(libc::PRIO_PROCESS, thread, niceness) };
+}
+
 fn run(jobs: &Receiver<Job>, waiting: &AtomicUsize, mailbox: &Mutex<Mailbox>) {
-    // SAFETY: changes only this thread. It may fail, which costs nothing but priority.
-    unsafe { libc::setpriority(libc::PRIO_PROCESS, libc::gettid() as libc::id_t, NICENESS) };
     let mut resolver = Resolver::default();
     while let Ok(Job { burst, hz, epoch_ns, window }) = jobs.recv() {
+        if waiting.load(Ordering::Relaxed) <= 1 {
+            set_niceness(0, NICENESS);
+        }
         let started = clock_ns(libc::CLOCK_THREAD_CPUTIME_ID);
         let counters = window.counters;
         let attempt = catch_unwind(AssertUnwindSafe(|| name_window(&mut resolver, window, epoch_ns)));
