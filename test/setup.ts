@@ -11,6 +11,7 @@ const PACKAGES: Record<string, string> = {
   chromium: '/usr/bin/chromium',
   gcc: '/usr/bin/gcc',
   'g++': '/usr/bin/g++',
+  gfortran: '/usr/bin/gfortran',
   'libc6-dev': '/usr/include/stdio.h',
   iproute2: '/usr/bin/nstat',
   'linux-perf': '/usr/bin/perf',

@@ -1,16 +1,8 @@
 import { mkdirSync, readFileSync, rmdirSync } from 'node:fs'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { BurstOptions } from '../../collector/sampler.ts'
-import {
-  drawn,
-  openWorkshop,
-  type SampledStack,
-  sample,
-  sampleWhile,
-  start,
-  startBurst,
-  whyAbsent,
-} from './sampling.ts'
+import { drawn } from './judging.ts'
+import { openWorkshop, type SampledStack, sample, sampleWhile, start, startBurst, whyAbsent } from './sampling.ts'
 
 /** Closer looks beside the continuous profile, on the real kernel. */
 const absent = await whyAbsent()

@@ -1,16 +1,6 @@
-import { execFileSync, spawnSync } from 'node:child_process'
 import { afterAll, describe, expect, it } from 'vitest'
-import {
-  type CallGraph,
-  drawn,
-  judge,
-  openWorkshop,
-  type Sampled,
-  type SampledStack,
-  sample,
-  shares,
-  whyAbsent,
-} from './sampling.ts'
+import { type CallGraph, drawn, expectRight, judge, named, PLAIN, shares } from './judging.ts'
+import { openWorkshop, type SampledStack, sample, whyAbsent } from './sampling.ts'
 
 /**
  * Every stack of programs whose call graph is known, on the real kernel: right means complete from main to the leaf, every
@@ -20,27 +10,7 @@ const absent = await whyAbsent()
 const workshop = openWorkshop()
 afterAll(() => workshop.close())
 
-const FLAT: CallGraph = {
-  main: ['work', 'running'],
-  work: ['f60', 'f30', 'f10'],
-  f60: [],
-  f30: [],
-  f10: [],
-  running: ['*'],
-}
-const PLAIN = ['-fomit-frame-pointer']
 const SECONDS = '1.2'
-
-function named(sampled: Sampled, name: string): SampledStack[] {
-  return sampled.stacks.filter(stack => stack.process === name)
-}
-
-function expectRight(stacks: readonly SampledStack[], graph: CallGraph, roots = ['main'], least = 0.95) {
-  const judged = judge(stacks, graph, roots)
-  expect(judged.samples).toBeGreaterThan(200)
-  expect(judged.right / judged.samples, judged.wrong.slice(0, 10).join('\n')).toBeGreaterThanOrEqual(least)
-  return judged
-}
 
 /** Stacks may be cut, but then they say so, and the rest of them is right. */
 function expectNoneWrong(stacks: readonly SampledStack[], graph: CallGraph) {
@@ -58,25 +28,6 @@ function expectNoneWrong(stacks: readonly SampledStack[], graph: CallGraph) {
 if (absent) it(`stacks of real programs: ${absent}`, context => context.skip(absent))
 
 describe.skipIf(absent)('a stack is right', () => {
-  for (const [how, flags] of [
-    ['without frame pointers', PLAIN],
-    ['with frame pointers', ['-fno-omit-frame-pointer', '-mno-omit-leaf-frame-pointer']],
-  ] as const) {
-    it(`of a flat program ${how}, with its 60/30/10 split`, async () => {
-      const sampled = await sample([workshop.compile('flat.c', 'flat', ...flags), SECONDS])
-      const { leaves, samples } = expectRight(named(sampled, 'flat'), FLAT)
-      const { f60 = 0, f30 = 0, f10 = 0 } = shares(leaves)
-      // Six standard errors of a share of so many samples.
-      const tolerance = 6 * 100 * Math.sqrt(0.25 / samples)
-      for (const [share, truth] of [
-        [f60, 60],
-        [f30, 30],
-        [f10, 10],
-      ] as const)
-        expect(Math.abs(share - truth)).toBeLessThan(tolerance)
-    })
-  }
-
   it('of a stripped program: complete, and named by its offset', async () => {
     const program = workshop.compile('flat.c', 'stripped', ...PLAIN, '-s')
     const stacks = named(await sample([program, SECONDS]), 'stripped')
@@ -256,143 +207,6 @@ describe.skipIf(absent)('a stack is right', () => {
     const leaf = stacks.flatMap(stack => stack.frames).find(frame => frame.function === 'i60')
     expect(leaf).toMatchObject({ file: expect.stringMatching(/inlined\.c$/), line: 3 })
   })
-})
-
-describe.skipIf(absent)('a process is known', () => {
-  const STORM: CallGraph = { main: ['child', '*'], child: ['burn', 'running'], burn: [], running: ['*'] }
-
-  it('when it lives ten milliseconds', async () => {
-    const sampled = await sample([workshop.compile('storm.c', 'storm', ...PLAIN), '120'])
-    expectRight(named(sampled, 'storm'), STORM)
-    const children = new Set(named(sampled, 'storm').map(stack => stack.pid))
-    expect(children.size).toBeGreaterThan(100)
-  })
-
-  it('when it lives ten milliseconds and was just executed', async () => {
-    const sampled = await sample([workshop.compile('storm.c', 'storm2', ...PLAIN), '120', 'exec'])
-    expectRight(named(sampled, 'storm2'), STORM, ['main'], 0.9)
-  })
-
-  it('by its start, as the process table computes it', async () => {
-    const before = Date.now()
-    const sampled = await sample([workshop.compile('flat.c', 'started', ...PLAIN), '0.3'])
-    const starts = new Set(named(sampled, 'started').map(stack => stack.startMs))
-    expect(starts.size).toBe(1)
-    // btime is in whole seconds.
-    const [start = 0] = starts
-    expect(Math.abs(start - before)).toBeLessThan(3000)
-  })
-
-  it('by the names of its threads', async () => {
-    const program = workshop.compile('threads.c', 'threads', ...PLAIN, '-lpthread')
-    const stacks = named(await sample([program, SECONDS]), 'threads')
-    for (const [leaf, thread] of [
-      ['solve', 'solver'],
-      ['output', 'writer'],
-    ] as const) {
-      const of = stacks.filter(stack => stack.frames.at(-1)?.function === leaf)
-      expect(new Set(of.map(stack => stack.thread))).toEqual(new Set([thread]))
-    }
-  })
-
-  it('by what it became: a shell that executes a program', async () => {
-    const program = workshop.compile('flat.c', 'became', ...PLAIN)
-    const sampled = await sample(['/bin/sh', '-c', `exec ${program} ${SECONDS}`])
-    expectRight(named(sampled, 'became'), FLAT)
-  })
-
-  it('when its file was deleted and replaced while it runs', async () => {
-    const program = workshop.compile('flat.c', 'deleted', ...PLAIN)
-    const sampled = await sample([
-      '/bin/sh',
-      '-c',
-      `${program} ${SECONDS} & sleep 0.05; rm ${program}; echo x > ${program}; wait`,
-    ])
-    expectRight(named(sampled, 'deleted'), FLAT)
-  })
-
-  it('in another mount namespace, where its path is another file', async context => {
-    try {
-      execFileSync('unshare', ['-m', 'true'])
-    } catch {
-      context.skip('no right to unshare(1) a mount namespace')
-    }
-    const program = workshop.compile('flat.c', 'contained', ...PLAIN)
-    const hidden = workshop.path('hidden')
-    execFileSync('mkdir', ['-p', hidden])
-    const inside = `mount -t tmpfs none ${hidden} && cp ${program} ${hidden}/contained && exec ${hidden}/contained ${SECONDS}`
-    const sampled = await sample(['unshare', '-m', '/bin/sh', '-c', inside])
-    expectRight(named(sampled, 'contained'), FLAT)
-  })
-})
-
-describe.skipIf(absent)('code made at run time is named', () => {
-  it('of Node with --perf-basic-prof', async () => {
-    const flags = ['--perf-basic-prof', '--interpreted-frames-native-stack', '--no-turbo-inlining']
-    const sampled = await sample([process.execPath, ...flags, workshop.source('flat.js'), '2'])
-    const stacks = sampled.stacks.filter(s => s.pid === sampled.pid && s.frames.some(f => f.function === 'work'))
-    const leaves: Record<string, number> = {}
-    for (const stack of stacks) {
-      const leaf = stack.frames.findLast(f => f.kind === 'javascript')
-      if (leaf) leaves[leaf.function] = (leaves[leaf.function] ?? 0) + stack.count
-      expect(leaf?.file).toMatch(/flat\.js$/)
-    }
-    expect(shares(leaves).f60).toBeGreaterThan(40)
-    execFileSync('rm', ['-f', `/tmp/perf-${sampled.pid}.map`])
-  })
-})
-
-/** The interpreters of this machine whose frames can be read, by version. */
-function pythons(): [string, string][] {
-  const known = ['/usr/bin/python3', 'python3', 'python3.11', 'python3.12', 'python3.13']
-  const found = new Map<string, string>()
-  for (const name of known) {
-    const asked = spawnSync(name, ['-c', 'import sys; print("%d.%d" % sys.version_info[:2], sys.executable)'], {
-      encoding: 'utf8',
-    })
-    const [version = '', path = ''] = asked.status === 0 ? asked.stdout.trim().split(' ') : []
-    if (['3.11', '3.12', '3.13'].includes(version) && !found.has(version)) found.set(version, path)
-  }
-  return [...found]
-}
-
-describe.skipIf(absent)('Python functions are in their stacks', () => {
-  const FUNCTIONS = ['<module>', 'main', 'Model.work', 'f60', 'f30', 'f10']
-  const found = pythons()
-
-  if (found.length === 0)
-    it('of CPython', context =>
-      context.skip('no CPython of 3.11 to 3.13 among python3, python3.11, python3.12, python3.13'))
-
-  for (const [version, path] of found) {
-    it(`of CPython ${version}`, async () => {
-      const sampled = await sample([path, workshop.source('flat.py'), '1.5'], { hz: 199 })
-      const stacks = sampled.stacks.filter(stack => stack.pid === sampled.pid)
-      const chains: Record<string, number> = {}
-      const leaves: Record<string, number> = {}
-      for (const stack of stacks) {
-        const own = stack.frames.filter(frame => frame.file.endsWith('flat.py'))
-        if (own.length === 0) continue
-        const chain = own.map(frame => frame.function)
-        // What is below a function of Python is native.
-        const right = chain.every(
-          (name, depth) => name === FUNCTIONS[Math.min(depth, 3)] || (depth === 3 && FUNCTIONS.includes(name, 3)),
-        )
-        const key = right ? 'right' : chain.join(' > ')
-        chains[key] = (chains[key] ?? 0) + stack.count
-        const leaf = own.at(-1)
-        leaves[leaf?.function ?? ''] = (leaves[leaf?.function ?? ''] ?? 0) + stack.count
-        expect(leaf).toMatchObject({ kind: 'python', module: 'flat.py' })
-        if (leaf?.function === 'f30') expect([10, 11, 12]).toContain(leaf.line)
-      }
-      expect(chains.right, JSON.stringify(chains)).toBeGreaterThan(100)
-      expect(shares(chains).right, JSON.stringify(chains)).toBeGreaterThan(95)
-      const { f60 = 0, f30 = 0, f10 = 0 } = shares(leaves)
-      expect(Math.abs(f60 - 60), JSON.stringify(leaves)).toBeLessThan(15)
-      expect(Math.abs(f30 - 30), JSON.stringify(leaves)).toBeLessThan(15)
-      expect(f10).toBeGreaterThan(0)
-    })
-  }
 })
 
 describe.skipIf(absent)('time', () => {

@@ -1,0 +1,57 @@
+! 60 / 30 / 10 % of the time in three procedures of a module.
+module kernels
+  implicit none
+  real(8), volatile :: sink
+contains
+  subroutine f60(n)
+    integer, intent(in) :: n
+    integer :: i
+    real(8) :: s
+    s = 0
+    do i = 1, n * 6
+      s = s + i * 0.5d0
+    end do
+    sink = s
+  end subroutine
+  subroutine f30(n)
+    integer, intent(in) :: n
+    integer :: i
+    real(8) :: s
+    s = 0
+    do i = 1, n * 3
+      s = s + i * 0.25d0
+    end do
+    sink = s
+  end subroutine
+  subroutine f10(n)
+    integer, intent(in) :: n
+    integer :: i
+    real(8) :: s
+    s = 0
+    do i = 1, n
+      s = s + i * 0.125d0
+    end do
+    sink = s
+  end subroutine
+  subroutine work(n)
+    integer, intent(in) :: n
+    call f60(n)
+    call f30(n)
+    call f10(n)
+    sink = sink + 1
+  end subroutine
+end module
+
+program flat
+  use kernels
+  implicit none
+  character(32) :: text
+  real(8) :: limit, now
+  call get_command_argument(1, text)
+  read (text, *) limit
+  now = 0
+  do while (now < limit)
+    call work(20000)
+    call cpu_time(now)
+  end do
+end program

@@ -1,0 +1,12 @@
+// The split of flat.c by two OpenMP threads at once.
+#define main flat_main
+#include "flat.c"
+#undef main
+int main(int argc, char **argv) {
+  (void)argc;
+  while (running(argv[1])) {
+#pragma omp parallel num_threads(2)
+    work(20000);
+  }
+  return 0;
+}
