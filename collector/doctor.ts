@@ -21,12 +21,16 @@ const SPACE = 2
 /** Narrower, and words stand one below the other. */
 const LEAST_WORDS = 24
 
-function rowsOf({ sources, scheduler }: Pick<CollectorStatus, 'sources' | 'scheduler'>): Row[] {
+type Told = Pick<CollectorStatus, 'node' | 'cluster' | 'processes' | 'sources' | 'sampling' | 'scheduler'>
+
+function rowsOf({ sources, sampling, scheduler }: Told): Row[] {
   const rows = sources.map(({ name, state, why, errors }) => ({
     name,
     state,
     words: state === 'failing' ? `${why ?? ''} (${errors} times so far)` : (why ?? ''),
   }))
+  const stacks = rows.find(({ name, state }) => name === 'stacks' && state === 'works')
+  if (stacks) stacks.words = sampling.join('; ')
   return [...rows, schedulerRow(scheduler)].sort((a, b) => ORDER.indexOf(a.state) - ORDER.indexOf(b.state))
 }
 
@@ -53,10 +57,7 @@ function wrapped(words: string, width: number): string[] {
 }
 
 /** `width`: columns of the terminal. */
-export function layoutDoctor(
-  status: Pick<CollectorStatus, 'node' | 'cluster' | 'processes' | 'sources' | 'scheduler'>,
-  width: number,
-): string[] {
+export function layoutDoctor(status: Told, width: number): string[] {
   const rows = rowsOf(status)
   const widest = (of: (row: Row) => string) => Math.max(...[HEAD, ...rows].map(row => of(row).length)) + SPACE
   const [nameWidth, stateWidth] = [widest(row => row.name), widest(row => row.state)]

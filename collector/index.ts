@@ -25,6 +25,7 @@ import { openPanel, type Panel, type SourceStatus } from './panel.ts'
 import { type Polling, startPolling } from './polling.ts'
 import { type Charge, openProcesses, type Processes } from './processes.ts'
 import { openPortableProcesses } from './processesportable.ts'
+import { adviseSampling, readSamplingHost } from './samplingadvice.ts'
 import { shortName } from './schedulers/contract.ts'
 import { PORTABLE_SOURCES, type Reading, SOURCES, type Tick } from './source.ts'
 import { type Stacks, samplersOf, startStacks } from './stacks.ts'
@@ -55,6 +56,8 @@ export interface CollectorStatus {
   ticks: number
   skippedTicks: number
   sources: SourceStatus[]
+  /** How stacks are sampled, and what would mend what is missing in them. */
+  sampling: string[]
   /** Processes of the last sweep. */
   processes: number
   scheduler: ReturnType<Polling['status']>
@@ -257,6 +260,11 @@ class NodeCollector implements Collector {
     return () => inventory.update()
   }
 
+  private sampling(): string[] {
+    if (!this.stacks) return []
+    return adviseSampling(this.stacks.status(), this.stacks.refused, readSamplingHost(this.config.roots.proc))
+  }
+
   private sourceWords(): Record<string, string> {
     const sources = this.panel?.status() ?? []
     const words = sources.map(({ name, state, why }) => [name, state === 'works' ? 'ok' : (why ?? state)])
@@ -309,6 +317,7 @@ class NodeCollector implements Collector {
       ticks: this.ticked,
       skippedTicks: this.ticks?.skipped ?? 0,
       sources: this.panel?.status() ?? [],
+      sampling: this.sampling(),
       processes: this.processes?.count ?? 0,
       scheduler: this.polling?.status() ?? { absent: 'not started' },
       control: this.control?.status() ?? { absent: 'not asked for' },

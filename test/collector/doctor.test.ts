@@ -16,7 +16,9 @@ const STATUS = {
     source('bandwidth', 'absent', 'not mounted: mount -t resctrl resctrl /sys/fs/resctrl'),
     source('disk', 'failing', 'EIO: i/o error, read', 3),
     source('cgroup', 'works', 'no job has a control group now'),
+    source('stacks', 'works'),
   ],
+  sampling: ['by the addon at 19 Hz', 'no names of x'],
 }
 
 it('is a table: what fails, then what is absent and what to do, then what works', () => {
@@ -31,8 +33,9 @@ scheduler  absent   no controller of a scheduler runs on
                     this machine
 cpu        works
 cgroup     works    no job has a control group now
+stacks     works    by the addon at 19 Hz; no names of x
 
-2 work, 2 are absent, 1 fail
+3 work, 2 are absent, 1 fail
 `)
 })
 
