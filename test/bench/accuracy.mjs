@@ -5,7 +5,8 @@
  * Each program runs once, under all three at the same time and rate: two perf record -p of the program (--call-graph fp,
  * --call-graph dwarf,16384), and the addon over the whole node.
  *
- *   split   where its leaf is, in % of samples       root    samples whose outermost frame is where programs or threads start
+ *   split   where its leaf is, in % of samples (of `inlined` no truth is known: its loops are compiled together)
+ *   root    samples whose outermost frame is where programs or threads start
  *   named   frames with a name, of the program's own and the kernel's; of interpreters all
  *
  * Needs root (or kernel.perf_event_paranoid <= 0), perf, gcc, gfortran and python3.
@@ -86,9 +87,9 @@ class Tally {
     return this.functions.find(([start]) => start <= address)?.[1] ?? name
   }
 
-  /** _start of a program without names. */
+  /** _start of a program without names; the loader's has none anywhere. */
   isStart(frame) {
-    return this.nameOf(frame) === '_start'
+    return this.nameOf(frame) === '_start' || /^ld-/.test(frame.module)
   }
 
   hasSymbols({ kind, module }) {

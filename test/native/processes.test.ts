@@ -81,20 +81,26 @@ describe.skipIf(absent)('a process is known', () => {
   })
 
   it('by its control group, as the kernel tells it with each sample, also when it is gone', async context => {
-    const path = `/jobsight-owner-${process.pid}`
-    const root = '/sys/fs/cgroup/unified'
-    try {
-      mkdirSync(`${root}${path}`)
-      readFileSync(`${root}${path}/cgroup.procs`)
-    } catch {
-      return context.skip(`no cgroups can be made in ${root}`)
-    }
+    const group = `/sys/fs/cgroup/unified/jobsight-owner-${process.pid}`
     const program = workshop.compile('storm.c', 'grouped', ...PLAIN)
-    const sampled = await sample(['/bin/sh', '-c', `echo $$ > ${root}${path}/cgroup.procs; exec ${program} 60`])
-    rmdirSync(`${root}${path}`)
-    const stacks = named(sampled, 'grouped')
-    expect(new Set(stacks.map(stack => stack.cgroup))).toEqual(new Set([path]))
-    expect(new Set(stacks.map(stack => stack.pid)).size).toBeGreaterThan(30)
+    let shell = 0
+    const { stacks } = await sampleWhile({}, async () => {
+      try {
+        mkdirSync(group)
+        readFileSync(`${group}/cgroup.procs`)
+      } catch {
+        return context.skip('no cgroups can be made in /sys/fs/cgroup/unified')
+      }
+      const storm = start(['/bin/sh', '-c', `echo $$ > ${group}/cgroup.procs; exec ${program} 60`])
+      shell = storm.pid
+      await storm.ended
+      rmdirSync(group)
+      return ['']
+    })
+    // The shell was elsewhere when it began.
+    const children = stacks.filter(stack => stack.process === 'grouped' && stack.pid !== shell)
+    expect(new Set(children.map(stack => stack.cgroup))).toEqual(new Set([`/jobsight-owner-${process.pid}`]))
+    expect(new Set(children.map(stack => stack.pid)).size).toBeGreaterThan(30)
   })
 
   it('and harms nobody when it is stopped, killed or replaced in the middle of its samples', async () => {
