@@ -6,6 +6,7 @@
  * History is made as fast as it is taken, many ticks a request; with `follow` it goes on in real time. All of it is marked
  * jobsight.simulated. demoStory() tells what was planted and where, so that a test (or a guide) can look for it.
  */
+import { setMaxListeners } from 'node:events'
 import { setTimeout as sleep } from 'node:timers/promises'
 import type { Logger } from 'pino'
 import type { Send } from './outbox.ts'
@@ -123,6 +124,8 @@ export function startSimulation(
   deps: { send: Send; log: Logger; now?: () => number },
 ): Simulation {
   const ending = new AbortController()
+  // Each request that waits to be sent again listens.
+  setMaxListeners(0, ending.signal)
   const { send, log, now } = deps
   const { signal } = ending
   const run = openRun(options)

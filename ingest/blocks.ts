@@ -5,21 +5,19 @@ import type { Process } from './records.ts'
 import type { RowWriter } from './rowbinary.ts'
 import type { KnownFrame, KnownStack } from './stackbook.ts'
 import { storedColumns } from './stored.ts'
-import { perEntity, pointColumns } from './tables/points.ts'
-
-export const POINT_COLUMNS = perEntity(entity => pointColumns(entity).map(c => c.name))
+import { perEntity } from './tables/points.ts'
 
 const STORED = perEntity(storedColumns)
 
 /** The answer is how many values there are; one too large for its column is left out. */
-export function writePoint(writer: RowWriter, row: Row, arena: readonly number[]): number {
+export function writePoint(writer: RowWriter, row: Row, arena: readonly number[], used: readonly number[]): number {
   const { entity, cluster, node, instance } = row.place
   writer.string(cluster)
   writer.string(node)
   if (entity !== 'node') writer.string(instance)
   writer.dateTime(row.timeMs)
   writer.u32(Math.min(0xffff_ffff, Math.max(0, row.intervalMs)))
-  const values = writer.nullableInts(arena, row.offset, STORED[entity])
+  const values = writer.nullableInts(arena, row.offset, STORED[entity], used)
   writer.endRow()
   return values
 }

@@ -32,6 +32,7 @@ import { Rollups } from './rollups.ts'
 import { requireRules } from './rule.ts'
 import type { Store } from './store.ts'
 import { DEFAULT_RETENTION } from './tables/migrate.ts'
+import { UsedColumns } from './used.ts'
 import { openWriter, type Writer } from './writer.ts'
 
 export type { EntityPoint, Latest } from './latest.ts'
@@ -87,11 +88,12 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   await mendRollups(deps.store, now(), deps.log)
   await restoreLatest(deps.store, latest, now(), deps.log)
   const writer = openWriter(config, inserter, journal)
-  const rollups = new Rollups(writer)
+  const used = new UsedColumns()
+  const rollups = new Rollups(writer, used)
   const control = openControl(deps.defaultCluster, deps.log)
   const retentionDays = deps.store.retentionDays ?? DEFAULT_RETENTION
   const doorDeps = { ...deps, now, config, writer, retentionDays, intern: openIntern() }
-  const metrics = new MetricsDoor({ ...doorDeps, places, latest, rollups })
+  const metrics = new MetricsDoor({ ...doorDeps, places, latest, rollups, used })
   const doors = { metrics, profiles: new ProfilesDoor(doorDeps), jobs: new JobsDoor(doorDeps) }
   const budget = new Budget(deps.store, deps.log)
   const keep = (): void => {
@@ -164,9 +166,7 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
     flush: () => writer.flush(),
     async close() {
       clearInterval(timer)
-      const written = rollups.write(now(), true)
-      await writer.close()
-      await written
+      await Promise.all([rollups.write(now(), true), writer.close()])
     },
   }
 }

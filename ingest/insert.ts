@@ -1,7 +1,7 @@
 /** Blocks into the store, tried again where they fail; and the segments of a journal, each once. */
 import type { Logger } from 'pino'
 import { isMisfit, StoreError } from './errors.ts'
-import type { Block, Journal } from './journal.ts'
+import { type Block, blockKey, type Journal } from './journal.ts'
 import type { Store } from './store.ts'
 
 export interface WriterCounters {
@@ -47,7 +47,11 @@ export class Inserter {
 
   /** Rows that were acknowledged: tried until the database takes them, unless they do not fit it or this process ends. */
   async segment(journal: Journal, name: string, blocks: readonly Block[]): Promise<void> {
-    const errors = await Promise.all(blocks.map(block => this.#insert(block, name, Number.POSITIVE_INFINITY)))
+    const errors = await Promise.all(
+      blocks.map(block =>
+        this.#insert(block, `${name} ${blockKey(block.table, block.columns)}`, Number.POSITIVE_INFINITY),
+      ),
+    )
     const rows = blocks.reduce((sum, block, i) => sum + (errors[i] === undefined ? 0 : block.rows), 0)
     try {
       if (rows === 0) journal.done(name)

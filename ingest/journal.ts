@@ -6,7 +6,7 @@
  *   journal/0001764284400123-9f3a01c2.refused   the database does not take them; renamed to .rows it is tried again
  *   journal/batches.log                         batches of segments that are gone, a line a segment
  *
- *   frame   u32 length, u32 CRC-32 of: u32 length, JSON {batches, blocks: [[table, rows, bytes, columns?] …]}, bytes of the blocks
+ *   frame   u32 length, u32 CRC-32 of: u32 length, JSON {batches, blocks: [[key, rows, bytes, columns?] …]}, bytes of the blocks
  *
  * A frame is whole or it is not there: a request's rows are stored all or none. The name of a segment is unique for ever and
  * goes with each insert as its token, by which the database stores a segment's block once even when it is inserted twice.
@@ -41,6 +41,18 @@ export interface Block {
   bytes: Uint8Array
 }
 
+/** Rows with the same columns of the same table are one block of their segment. */
+export function blockKey(table: string, columns: readonly string[]): string {
+  let hash = HASHES.get(columns)
+  if (hash === undefined) {
+    hash = crc32(columns.join()).toString(16)
+    HASHES.set(columns, hash)
+  }
+  return `${table} ${hash}`
+}
+
+const HASHES = new WeakMap<readonly string[], string>()
+
 export interface Journal {
   /** Batches whose rows it has had. */
   readonly known: KnownBatches
@@ -50,7 +62,7 @@ export interface Journal {
   append(blocks: readonly Block[], batches: readonly Batch[]): void
   /** Ends the segment; the answer is its name. */
   turn(): string
-  /** The blocks of a segment, one a table. */
+  /** The blocks of a segment. */
   read(segment: string): Block[]
   /** The database has its rows. */
   done(segment: string): void
@@ -78,7 +90,7 @@ class SegmentFiles implements Journal {
   #segment = ''
   #file = -1
   #length = 0
-  /** Tables whose columns this segment has told. */
+  /** Keys of blocks whose columns this segment has told. */
   readonly #told = new Set<string>()
 
   constructor(path: string, log: Logger) {
@@ -108,7 +120,7 @@ class SegmentFiles implements Journal {
       const reason = error instanceof Error ? error.message : String(error)
       throw new StoreError('journal', `the journal in ${this.#path} takes nothing: ${reason}`, { cause: error })
     }
-    for (const { table } of blocks) this.#told.add(table)
+    for (const { table, columns } of blocks) this.#told.add(blockKey(table, columns))
     for (const batch of batches) this.known.add(batch)
     this.#batches.get(this.#segment)?.push(...batches)
   }
@@ -122,21 +134,17 @@ class SegmentFiles implements Journal {
 
   read(segment: string): Block[] {
     const file = this.#rowsFile(segment)
-    const blocks = new Map<string, { columns: readonly string[]; rows: number; parts: Uint8Array[] }>()
+    const blocks = new Map<string, { table: string; columns: readonly string[]; rows: number; parts: Uint8Array[] }>()
     for (const frame of readFrames(file, this.#log)) {
       for (const { table, columns, rows, bytes } of frame.blocks) {
-        const block = blocks.get(table) ?? { columns, rows: 0, parts: [] }
-        blocks.set(table, block)
+        const key = blockKey(table, columns)
+        const block = blocks.get(key) ?? { table, columns, rows: 0, parts: [] }
+        blocks.set(key, block)
         block.rows += rows
         block.parts.push(bytes)
       }
     }
-    return [...blocks].map(([table, { columns, rows, parts }]) => ({
-      table,
-      columns,
-      rows,
-      bytes: Buffer.concat(parts),
-    }))
+    return [...blocks.values()].map(({ parts, ...block }) => ({ ...block, bytes: Buffer.concat(parts) }))
   }
 
   done(segment: string): void {
@@ -206,7 +214,10 @@ class SegmentFiles implements Journal {
     const head = Buffer.from(
       JSON.stringify({
         batches: batches.map(b => [b.sender, b.number]),
-        blocks: blocks.map(b => [b.table, b.rows, b.bytes.length, ...(told.has(b.table) ? [] : [b.columns])]),
+        blocks: blocks.map(b => {
+          const key = blockKey(b.table, b.columns)
+          return [key, b.rows, b.bytes.length, ...(told.has(key) ? [] : [b.columns])]
+        }),
       }),
     )
     const start = Buffer.alloc(12)
@@ -254,9 +265,10 @@ function parseFrame(payload: Buffer, columns: Map<string, readonly string[]>): F
   const head = JSON.parse(payload.toString('utf8', 4, headEnd)) as FrameHead
   const blocks: Block[] = []
   let at = headEnd
-  for (const [table, rows, length, told] of head.blocks) {
-    if (told !== undefined) columns.set(table, told)
-    blocks.push({ table, columns: columns.get(table) ?? [], rows, bytes: payload.subarray(at, at + length) })
+  for (const [key, rows, length, told] of head.blocks) {
+    if (told !== undefined) columns.set(key, told)
+    const table = key.slice(0, key.indexOf(' '))
+    blocks.push({ table, columns: columns.get(key) ?? [], rows, bytes: payload.subarray(at, at + length) })
     at += length
   }
   return { batches: head.batches.map(([sender, number]) => ({ sender, number })), blocks }

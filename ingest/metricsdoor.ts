@@ -1,6 +1,5 @@
 /** Metrics: a request -> points, processes and series for the writer. Remembers last values of counters and known series. */
 import {
-  POINT_COLUMNS,
   PROCESS_COLUMNS,
   SERIES_COLUMNS,
   SERIES_POINT_COLUMNS,
@@ -24,8 +23,9 @@ import type { Rollups } from './rollups.ts'
 import { SeriesIds } from './seriesids.ts'
 import { ENTITY_NAMES, pointsTable } from './tables/points.ts'
 import { Telling } from './telling.ts'
+import type { UsedColumns } from './used.ts'
 
-type MetricsDeps = DoorDeps & { places: Places; latest: LatestValues; rollups: Rollups }
+type MetricsDeps = DoorDeps & { places: Places; latest: LatestValues; rollups: Rollups; used: UsedColumns }
 
 export class MetricsDoor {
   readonly #deps: MetricsDeps
@@ -82,8 +82,12 @@ export class MetricsDoor {
     const stored: Promise<void>[] = []
     for (const entity of ENTITY_NAMES) {
       if (!rows.some(r => r.place.entity === entity)) continue
-      const write = writer.append(pointsTable(entity), POINT_COLUMNS[entity], to => {
-        for (const row of rows) if (row.place.entity === entity) this.#counts.values += writePoint(to, row, arena)
+      for (const row of rows) if (row.place.entity === entity) this.#deps.used.see(entity, arena, row.offset)
+      const { names, indices } = this.#deps.used.of(entity)
+      const write = writer.append(pointsTable(entity), names, to => {
+        for (const row of rows) {
+          if (row.place.entity === entity) this.#counts.values += writePoint(to, row, arena, indices)
+        }
       })
       stored.push(write)
     }

@@ -13,6 +13,7 @@ import { COLUMNS, type Entity } from './metrics.ts'
 import type { RowWriter } from './rowbinary.ts'
 import { storedColumns } from './stored.ts'
 import { ENTITY_NAMES, perEntity, ROLLUP_SECONDS, type Rollup, rollupColumns, rollupTable } from './tables/points.ts'
+import type { UsedColumns } from './used.ts'
 import type { Writer } from './writer.ts'
 
 /** One bucket of one place, or a part of it. */
@@ -29,7 +30,12 @@ export interface Part {
   closed: boolean
 }
 
-const COLUMN_NAMES = perEntity(entity => rollupColumns(entity).map(c => c.name))
+/** Names of the columns before the metrics'. */
+const KEYS = perEntity(entity =>
+  rollupColumns(entity)
+    .slice(0, -3 * COLUMNS[entity].length)
+    .map(c => c.name),
+)
 const STORED = perEntity(storedColumns)
 
 const SHORT_MS = 300_000
@@ -41,12 +47,14 @@ const HOUR_PART_MS = 300_000
 
 export class Rollups {
   readonly #writer: Writer
+  readonly #used: UsedColumns
   readonly #short = perEntity(() => new Map<string, Part>())
   readonly #hours = perEntity(() => new Map<string, Part>())
   #hoursWrittenMs = 0
 
-  constructor(writer: Writer) {
+  constructor(writer: Writer, used: UsedColumns) {
     this.#writer = writer
+    this.#used = used
   }
 
   /** Adds a point that the database has. */
@@ -109,12 +117,13 @@ export class Rollups {
     keys: readonly string[],
   ): Promise<void> | undefined {
     if (keys.length === 0) return undefined
-    return this.#writer.append(rollupTable(entity, rollup), COLUMN_NAMES[entity], to => {
+    const { indices } = this.#used.of(entity)
+    return this.#writer.append(rollupTable(entity, rollup), columnNames(entity, indices), to => {
       for (const key of keys) {
         const part = parts.get(key)
         if (part === undefined) continue
         part.closed = true
-        writePart(to, entity, part)
+        writePart(to, entity, part, indices)
         parts.delete(key)
       }
     })
@@ -148,14 +157,20 @@ function addTo(sums: number[], column: number, sum: number, count: number, max: 
   sums[at + 2] = before === 0 ? max : Math.max(sums[at + 2] ?? 0, max)
 }
 
-function writePart(to: RowWriter, entity: Entity, part: Part): void {
+const columnNames = (entity: Entity, indices: readonly number[]): string[] => [
+  ...KEYS[entity],
+  ...indices.flatMap(i => ['sum', 'count', 'max'].map(what => `${COLUMNS[entity][i]?.column}_${what}`)),
+]
+
+function writePart(to: RowWriter, entity: Entity, part: Part, indices: readonly number[]): void {
   to.string(part.cluster)
   to.string(part.node)
   if (entity !== 'node') to.string(part.instance)
   to.dateTime(part.timeMs)
   to.i64(part.rows)
   const { sums } = part
-  STORED[entity].wide.forEach((wide, i) => {
+  const { wide } = STORED[entity]
+  for (const i of indices) {
     const count = sums[3 * i + 1] ?? 0
     const none = count === 0 ? 1 : 0
     const max = sums[3 * i + 2] ?? 0
@@ -163,8 +178,8 @@ function writePart(to: RowWriter, entity: Entity, part: Part): void {
     if (none === 0) to.i64(sums[3 * i] ?? 0)
     to.i64(count)
     to.u8(none)
-    if (none === 0 && wide === 1) to.i64(max)
+    if (none === 0 && wide[i] === 1) to.i64(max)
     else if (none === 0) to.i32(max)
-  })
+  }
   to.endRow()
 }

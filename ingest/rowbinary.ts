@@ -156,14 +156,19 @@ export class RowWriter {
     if (value !== undefined) this.i64(value)
   }
 
-  /** A run of Nullable(Int32 | Int64) from values[offset]; NaN is NULL. The answer is how many are not. */
-  nullableInts(values: readonly number[], offset: number, { scales, most, wide }: StoredColumns): number {
-    this.#room(9 * scales.length)
+  /** Nullable(Int32 | Int64) of these columns, from values[offset + column]; NaN is NULL. The answer is how many are not. */
+  nullableInts(
+    values: readonly number[],
+    offset: number,
+    { scales, most, wide }: StoredColumns,
+    columns: readonly number[],
+  ): number {
+    this.#room(9 * columns.length)
     const bytes = this.#bytes
     const view = this.#view
     let at = this.#at
     let count = 0
-    for (let i = 0; i < scales.length; i++) {
+    for (const i of columns) {
       const stored = Math.round((values[offset + i] ?? Number.NaN) * (scales[i] ?? 1))
       // Also false for NaN.
       if (!(Math.abs(stored) <= (most[i] ?? 0))) {

@@ -1,6 +1,6 @@
 /**
- * Rows of many requests wait for each other and go to the store together, a block a table, since an insert costs the same
- * for one row and for a thousand. Who appended hears when the rows are safe:
+ * Rows of many requests wait for each other and go to the store together, a block a table (and set of columns), since an insert
+ * costs the same for one row and for a thousand. Who appended hears when the rows are safe:
  *
  *   append ─┐                        ┌─ resolve
  *   append ─┼─ group ─ journal ─ ok ─┼─ resolve     with a journal: once it has them, at the end of the event loop's turn
@@ -14,7 +14,7 @@
  */
 import type { Batch } from './batches.ts'
 import type { Inserter } from './insert.ts'
-import type { Block, Journal } from './journal.ts'
+import { type Block, blockKey, type Journal } from './journal.ts'
 import { type Latch, openLatch } from './latch.ts'
 import { RowWriter } from './rowbinary.ts'
 
@@ -49,6 +49,7 @@ const LONGEST_WAIT_MS = 10_000
 const SPARE = 32
 
 interface Open {
+  table: string
   columns: readonly string[]
   rows: RowWriter
   /** What of it the journal has. */
@@ -93,7 +94,8 @@ class SegmentWriter implements Writer {
   }
 
   append(table: string, columns: readonly string[], write: (rows: RowWriter) => void): Promise<void> {
-    const open = this.#segment.get(table) ?? this.#open(table, columns)
+    const key = blockKey(table, columns)
+    const open = this.#segment.get(key) ?? this.#open(key, table, columns)
     const { rows, latch } = open
     const before = rows.length
     try {
@@ -125,11 +127,11 @@ class SegmentWriter implements Writer {
     this.#journal?.close()
   }
 
-  #open(table: string, columns: readonly string[]): Open {
+  #open(key: string, table: string, columns: readonly string[]): Open {
     const latch = this.#journal === undefined ? openLatch() : undefined
     const rows = this.#spare.pop() ?? new RowWriter(64 << 10)
-    const open = { columns, rows, safeRows: 0, safeBytes: 0, latch }
-    this.#segment.set(table, open)
+    const open = { table, columns, rows, safeRows: 0, safeBytes: 0, latch }
+    this.#segment.set(key, open)
     return open
   }
 
@@ -164,7 +166,7 @@ class SegmentWriter implements Writer {
 
   #unsafe(): Block[] {
     const blocks: Block[] = []
-    for (const [table, { columns, rows, safeRows, safeBytes }] of this.#segment) {
+    for (const { table, columns, rows, safeRows, safeBytes } of this.#segment.values()) {
       if (rows.rows === safeRows) continue
       blocks.push({ table, columns, rows: rows.rows - safeRows, bytes: rows.bytes.subarray(safeBytes) })
     }
@@ -173,11 +175,11 @@ class SegmentWriter implements Writer {
 
   /** Rows that the journal did not take: they will be sent again. */
   #takeBack(): void {
-    for (const [table, { rows, safeRows, safeBytes }] of this.#segment) {
+    for (const [key, { rows, safeRows, safeBytes }] of this.#segment) {
       this.#inserter.counters.failedRows += rows.rows - safeRows
       this.#queuedBytes -= rows.length - safeBytes
       rows.cutTo(safeBytes, safeRows)
-      if (safeRows === 0) this.#segment.delete(table)
+      if (safeRows === 0) this.#segment.delete(key)
     }
   }
 
@@ -216,14 +218,13 @@ class SegmentWriter implements Writer {
   async #insert(segment: ReadonlyMap<string, Open>): Promise<void> {
     const from = performance.now()
     const bytes = [...segment.values()].reduce((sum, { rows }) => sum + rows.length, 0)
-    const blocks = [...segment].map(([table, { columns, rows }]) => ({
-      table,
-      columns,
+    const blocks = [...segment.values()].map(({ table, columns, rows, latch }) => ({
+      ...{ table, columns, latch },
       rows: rows.rows,
       bytes: rows.bytes,
     }))
     if (this.#journal !== undefined) await this.#inserter.segment(this.#journal, this.#journal.turn(), blocks)
-    else await Promise.all(blocks.map(block => this.#insertAlone(block, segment.get(block.table)?.latch)))
+    else await Promise.all(blocks.map(block => this.#insertAlone(block, block.latch)))
     const ms = Math.max(1, performance.now() - from)
     this.#queuedBytes -= bytes
     this.#bytesPerSecond = 0.8 * this.#bytesPerSecond + 0.2 * Math.max(64 << 10, (bytes * 1000) / ms)

@@ -95,17 +95,16 @@ await simulation.stop()
 const first = lines[0]
 const last = lines.at(-1)
 const cores = lines.reduce((sum, line) => sum + line.cores, 0) / lines.length
-const growth = lines.length > 1 ? (last.stored - first.stored) / (last.atMs - first.atMs) : 0
-const aDay = growth * 86_400_000
-console.log(
-  `mean ${cores.toFixed(2)} cores, at most ${(Math.max(...lines.map(l => l.resident)) / 2 ** 20).toFixed(0)} MiB resident`,
-)
-console.log(
-  `${(aDay / NODES / 2 ** 20).toFixed(1)} MiB a node and day before it is merged, ${(aDay / 2 ** 30).toFixed(1)} GiB for all`,
-)
-console.log(
-  `10,000 nodes by the same growth: ${((cores * 10_000) / NODES).toFixed(1)} cores, ${((aDay * 10_000) / NODES / 2 ** 30).toFixed(0)} GiB a day`,
-)
+const mostMiB = Math.max(...lines.map(l => l.resident)) / 2 ** 20
+console.log(`mean ${cores.toFixed(2)} cores, at most ${mostMiB.toFixed(0)} MiB resident`)
+const perNode = cores / NODES
+console.log(`10,000 nodes by the same share: ${(perNode * 10_000).toFixed(1)} cores`)
+if (MINUTES < 5) console.log('growth is told of five minutes and more: merges make less of it at first')
+else {
+  const aDay = ((last.stored - first.stored) / (last.atMs - first.atMs)) * 86_400_000
+  const gib = nodes => `${((aDay * nodes) / NODES / 2 ** 30).toFixed(1)} GiB`
+  console.log(`growth a day, not yet merged: ${gib(1)} a node, ${gib(NODES)} for all, ${gib(10_000)} for 10,000`)
+}
 server.kill('SIGTERM')
 await new Promise(done => server.on('exit', done))
 rmSync(path, { recursive: true, force: true })
