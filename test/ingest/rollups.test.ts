@@ -78,7 +78,7 @@ describe('rollups', () => {
       log: quiet,
       defaultCluster: 'c',
       now: () => nowMs,
-      config: { flushMs: 0 },
+      config: { flushMs: 60_000 },
     })
     for (let k = 1; k <= 400; k += 1) {
       nowMs = START + k * 10_000
