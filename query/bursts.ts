@@ -41,8 +41,6 @@ export interface RunningBursts {
   start(plan: BurstPlan): Promise<Burst>
   stop(id: string): Burst | undefined
   find(id: string): Burst | undefined
-  /** Those that have not ended. */
-  list(cluster: string): Burst[]
   onChange(listener: (burst: Burst) => void): () => void
   close(): void
 }
@@ -110,10 +108,6 @@ class Book implements RunningBursts {
 
   find(id: string): Burst | undefined {
     return this.#running.get(id)?.burst
-  }
-
-  list(cluster: string): Burst[] {
-    return [...this.#running.values()].map(running => running.burst).filter(burst => burst.cluster === cluster)
   }
 
   onChange = (listener: (burst: Burst) => void): (() => void) => {
