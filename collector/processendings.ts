@@ -13,6 +13,7 @@
  * ignores SIGCHLD) cutime tells nothing, and what the records say is taken as it is.
  */
 import type { ExitBatch, Exits } from './exits.ts'
+import { type Exit, Lineage } from './lineage.ts'
 import type { Known, ProcessTable } from './processtable.ts'
 
 /** Ended children of one heir under one name and user; charged like a process. */
@@ -60,7 +61,6 @@ interface WeighedGroup extends EndedGroup {
 type Accounts = Map<Known | undefined, Account>
 
 export const UNNAMED = '(ended)'
-const MAX_DEPTH = 64
 /** What cutime can be behind by: it is told in whole ticks, user and system apart. */
 const MOST_OWED_TICKS = 2
 
@@ -90,10 +90,10 @@ export class Endings {
   read(monotonicMs: number, seconds: number): Settled {
     const batch = this.exits?.drain()
     const settled: Settled = { groups: [], last: [], grown: this.findDead(batch, monotonicMs) }
-    const tree = new Tree(this.table, this.table.takeEnded(), batch)
+    const lineage = new Lineage(this.table, this.table.takeEnded(), batch)
     const accounts: Accounts = new Map()
-    for (const process of tree.dead.values()) this.addKnown(accounts, tree, process)
-    tree.eachUnknown(exit => addUnknown(accounts, tree, exit, seconds))
+    for (const process of lineage.dead.values()) this.addKnown(accounts, lineage, process)
+    lineage.eachUnknown(exit => addUnknown(accounts, lineage, exit, seconds))
     for (const process of this.table.all()) if (hasUnsettled(process)) accountOf(accounts, process)
     for (const [heir, account] of accounts) {
       settled.grown += heir ? readMore(this.table, heir, monotonicMs) : 0
@@ -130,10 +130,10 @@ export class Endings {
     return grown
   }
 
-  private addKnown(accounts: Accounts, tree: Tree, process: Known): void {
+  private addKnown(accounts: Accounts, lineage: Lineage, process: Known): void {
     const used = (process.userTicks + process.systemTicks) / this.ticksPerSecond
-    const weight = Math.max(0, (tree.secondsOf(process.pid) ?? 0) - used)
-    accountOf(accounts, tree.heirOf(process.parentPid)).dead.push({ process, weight })
+    const weight = Math.max(0, (lineage.secondsOf(process.pid) ?? 0) - used)
+    accountOf(accounts, lineage.heirOf(process.parentPid)).dead.push({ process, weight })
   }
 
   /** Divides what the heir was told. Ticks in all. */
@@ -202,8 +202,8 @@ function groupOf(account: Account, heir: Known | undefined, name: string, uid: n
   return group
 }
 
-function addUnknown(accounts: Accounts, tree: Tree, exit: Exit, seconds: number): void {
-  const heir = tree.heirOf(exit.parentPid)
+function addUnknown(accounts: Accounts, lineage: Lineage, exit: Exit, seconds: number): void {
+  const heir = lineage.heirOf(exit.parentPid)
   const group = groupOf(accountOf(accounts, heir), heir, exit.name, exit.uid, seconds)
   group.count += exit.count
   group.cpuSeconds += exit.cpuSeconds
@@ -245,78 +245,4 @@ function divide(parts: readonly Part[], userTicks: number, ticks: number): numbe
     part.charged.systemGrown += share * (ticks - userTicks)
   }
   return ticks
-}
-
-interface Exit {
-  pid: number
-  parentPid: number
-  uid: number
-  name: string
-  count: number
-  cpuSeconds: number
-  tickedSeconds: number
-  readBytes: number
-  writeBytes: number
-}
-
-/** Who is whose child, among the living and those that are gone since the last sweep. */
-class Tree {
-  readonly dead: ReadonlyMap<number, Known>
-  private readonly table: ProcessTable
-  private readonly batch: ExitBatch | undefined
-  private readonly placeOf = new Map<number, number>()
-  private readonly heirs = new Map<number, Known | undefined>()
-
-  constructor(table: ProcessTable, dead: readonly Known[], batch: ExitBatch | undefined) {
-    this.table = table
-    this.dead = new Map(dead.map(process => [process.pid, process]))
-    this.batch = batch
-    batch?.pid.forEach((pid, at) => {
-      if (pid > 0) this.placeOf.set(pid, at)
-    })
-  }
-
-  /** The nearest that lives, from `pid` up. */
-  heirOf(pid: number, depth = 0): Known | undefined {
-    const living = this.table.find(pid)
-    if (living || depth > MAX_DEPTH) return living
-    if (this.heirs.has(pid)) return this.heirs.get(pid)
-    const at = this.placeOf.get(pid)
-    const parent = this.dead.get(pid)?.parentPid ?? (at === undefined ? undefined : this.batch?.parentPid[at])
-    const heir = parent === undefined ? undefined : this.heirOf(parent, depth + 1)
-    this.heirs.set(pid, heir)
-    return heir
-  }
-
-  /** CPU time of its life, by its record. */
-  secondsOf(pid: number): number | undefined {
-    const at = this.placeOf.get(pid)
-    if (at === undefined) return undefined
-    const { cpuSeconds, tickedSeconds } = this.exitAt(at)
-    return Math.max(cpuSeconds, tickedSeconds)
-  }
-
-  /** Records of those that no sweep has seen. One that still is in the table waits to be waited for. */
-  eachUnknown(visit: (exit: Exit) => void): void {
-    for (let at = 0; at < (this.batch?.pid.length ?? 0); at++) {
-      const exit = this.exitAt(at)
-      if (!this.dead.has(exit.pid) && !this.table.find(exit.pid)) visit(exit)
-    }
-  }
-
-  private exitAt(at: number): Exit {
-    const of = (column: Uint32Array | Float64Array | undefined) => column?.[at] ?? 0
-    const { batch } = this
-    return {
-      pid: of(batch?.pid),
-      parentPid: of(batch?.parentPid),
-      uid: of(batch?.uid),
-      name: batch?.names[of(batch.name)] ?? '',
-      count: of(batch?.count),
-      cpuSeconds: of(batch?.cpuNs) / 1e9,
-      tickedSeconds: of(batch?.tickedUs) / 1e6,
-      readBytes: of(batch?.readBytes),
-      writeBytes: of(batch?.writeBytes),
-    }
-  }
 }

@@ -11,6 +11,7 @@ mod addon;
 pub mod device;
 pub mod gpm;
 pub mod processes;
+mod values;
 
 use device::{Gpu, Keeper};
 use nvml_wrapper_sys::bindings::{NvmlLib, nvmlReturn_t};
