@@ -8,7 +8,7 @@
  *
  * Rollups are fed by ingest (rollups.ts), not by materialized views: a view adds its 200 columns to every insert, which
  * measured 110 ms of CPU for each block of points; a row each five minutes costs a fiftieth of that. A rollup of minutes with
- * minima was as large as the ticks themselves (1.57 bytes a value beside 1.40; this one 0.3), and a screen has no room for it:
+ * minima was as large as the ticks themselves (1.57 bytes a value beside 1.40), and a screen has no room for it:
  * what is shown finer than five minutes is read from the ticks.
  *
  * A value is stored as round(value x scale): scaled integers with Delta and T64 before ZSTD measured smallest, 0.92 bytes
