@@ -71,7 +71,8 @@ async function startPcp(intervalMs, directory) {
   const pmcd = spawn(
     '/usr/lib/pcp/bin/pmcd',
     ['-f', '-A', '-U', 'root', '-p', port, '-l', at('pmcd.log'), '-s', at('socket')],
-    { ...quiet, env },
+    // its agents write their logs where it was started
+    { ...quiet, env, cwd: directory },
   )
   await pause(5000)
   spawnSync('/usr/lib/pcp/bin/pmlogconf', ['-c', '-h', '127.0.0.1', at('config')], { env, timeout: 60_000 })
