@@ -8,6 +8,7 @@ import { rm } from 'node:fs/promises'
 import { homedir, hostname } from 'node:os'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
+import { Server as TlsServer } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
@@ -19,6 +20,8 @@ import type { OpenWire } from './collector/line.ts'
 import type { Send } from './collector/outbox.ts'
 import { IngestConfig, StoreConfig } from './ingest/config.ts'
 import type { Ingest } from './ingest/index.ts'
+import { TlsConfig } from './ingest/tls.ts'
+import { AccessConfig } from './query/access/config.ts'
 
 const VERSION = '0.1.0'
 
@@ -43,6 +46,8 @@ const Config = Type.Object(
       },
       { additionalProperties: false, default: {} },
     ),
+    access: AccessConfig,
+    tls: TlsConfig,
     store: StoreConfig,
     ingest: IngestConfig,
     collector: CollectorConfig,
@@ -61,6 +66,9 @@ const USAGE = `jobsight: where the time went on a cluster: cluster -> job/node -
   jobsight job ID             what --endpoint knows of a job: use, what stands out, functions, nodes, ranks
   jobsight job start|update|stop ID [key=value ...]
                               tells --endpoint of a job, for schedulers without an adapter
+  jobsight user add|password|token|remove NAME [--role R] [--account A]
+                              who may sign in: admin, support, manager (of accounts), user
+  jobsight token CLUSTER      prints a token that collectors of this cluster send with
   jobsight doctor             what can be read on this machine, what not, why, and what to run
 
   --config FILE     YAML (default: ./jobsight.yaml, then /etc/jobsight.yaml)
@@ -69,6 +77,7 @@ const USAGE = `jobsight: where the time went on a cluster: cluster -> job/node -
   --data DIR        data directory of the embedded store    ($XDG_STATE_HOME/jobsight)
   --url URL         a ClickHouse server in place of the embedded store
   --endpoint URL    where collect, import and job send to   ($OTEL_EXPORTER_OTLP_ENDPOINT)
+  --token-file FILE what collect, import and job show to the server
   --interval MS     tick of the collector                   (10000)
   --node NAME       name of this node; import: node of the profile
   --set KEY=VALUE   any key of the YAML file: --set collector.stacks.hz=49
@@ -95,6 +104,9 @@ const OPTIONS = {
   seed: { type: 'string' },
   once: { type: 'boolean' },
   job: { type: 'string' },
+  'token-file': { type: 'string' },
+  role: { type: 'string', multiple: true },
+  account: { type: 'string', multiple: true },
   help: { type: 'boolean', short: 'h' },
 } as const
 
@@ -148,7 +160,7 @@ function readConfigFile(file: string | undefined): Tree {
 
 /** File, then environment, then flags; the last one that names a key wins. Errors name the key. */
 function loadConfig(flags: Flags, environment: NodeJS.ProcessEnv): Config {
-  const tree: Tree = { store: {}, ingest: {}, telemetry: {}, collector: {} }
+  const tree: Tree = { access: {}, tls: {}, store: {}, ingest: {}, telemetry: {}, collector: {} }
   for (const [key, value] of Object.entries(readConfigFile(flags.config))) tree[key] = value ?? {}
   for (const path of keysOf(Config)) {
     const value = environment[environmentName(path)]
@@ -163,6 +175,7 @@ function loadConfig(flags: Flags, environment: NodeJS.ProcessEnv): Config {
     [flags.url, ['store', 'url']],
     [flags.interval, ['collector', 'intervalMs']],
     [flags.node, ['collector', 'node']],
+    [flags['token-file'], ['collector', 'tokenFile']],
   ]
   for (const [value, path] of named) if (value !== undefined) setPath(tree, path, value)
   for (const assignment of flags.set ?? []) {
@@ -210,29 +223,38 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
   const { openIngest } = await import('./ingest/index.ts')
   const { query } = await import('./query/index.ts')
   const { webSocket } = await import('./ingest/controldoor.ts')
+  const { onlyLoopback } = await import('./ingest/crosssite.ts')
+  const { readTls, startRenewing } = await import('./ingest/tls.ts')
+  const at = config.listen.lastIndexOf(':')
+  const host = config.listen.slice(0, at).replace(/^\[|\]$/g, '')
+  const { access, senders, onlyHere, notices } = await openDoor(config, host, log)
+  const https = readTls(config.tls)
   const store = await openStore(
     { ...config.store, ...(config.store.url ? {} : { path: config.store.path ?? stateDir('jobsight') }) },
     { log },
   )
-  const ingest = await openIngest({ store, log, defaultCluster: config.cluster, config: config.ingest })
+  const ingest = await openIngest({ store, log, defaultCluster: config.cluster, config: config.ingest, senders })
   const telemetry = await openTelemetry(config, ingest)
   const app = fastify({
     loggerInstance: log.child({}, { level: config.log === 'debug' ? 'debug' : 'warn' }),
     forceCloseConnections: true,
+    // Whose word counts on where a request came from.
+    trustProxy: config.access.proxy?.trusted ?? false,
+    ...(https ? { https } : {}),
   })
+  if (onlyHere) app.addHook('onRequest', onlyLoopback)
   await app.register(webSocket)
   await app.register(ingest.plugin)
-  await app.register(query, { store, ingest, log, uiDir: fileURLToPath(new URL('./ui', import.meta.url)) })
-  const at = config.listen.lastIndexOf(':')
+  await app.register(query, { store, ingest, access, log, uiDir: fileURLToPath(new URL('./ui', import.meta.url)) })
   try {
-    const url = await app.listen({
-      host: config.listen.slice(0, at).replace(/^\[|\]$/g, ''),
-      port: Number(config.listen.slice(at + 1)),
-    })
+    const url = await app.listen({ host, port: Number(config.listen.slice(at + 1)) })
+    const stopRenewing = app.server instanceof TlsServer ? startRenewing(config.tls, app.server, log) : undefined
+    for (const notice of notices) log.warn(notice)
     return {
       ingest,
       url,
       close: async () => {
+        stopRenewing?.()
         await app.close()
         await telemetry?.stop()
         await ingest.close()
@@ -246,6 +268,42 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
       `cannot listen on ${config.listen}: ${error instanceof Error ? error.message : error}; choose another with --listen 127.0.0.1:PORT`,
     )
   }
+}
+
+const accessFile = (config: Config, name: string) => join(config.store.path ?? stateDir('jobsight'), 'access', name)
+const usersFile = (config: Config) => config.access.users ?? accessFile(config, 'users.yaml')
+const tokensFile = (config: Config) => config.access.collectors ?? accessFile(config, 'tokens.yaml')
+
+/** Who may use this server at all. */
+async function openDoor(config: Config, host: string, log: Logger) {
+  const { openDoorkeeper } = await import('./query/access/open.ts')
+  const options = {
+    access: config.access,
+    host,
+    usersFile: usersFile(config),
+    keyFile: accessFile(config, 'session.key'),
+    tokensFile: tokensFile(config),
+    certificates: config.tls.clientCa !== undefined,
+    defaultCluster: config.cluster,
+  }
+  return openDoorkeeper(options, log)
+}
+
+async function changeUsers(args: string[], config: Config, flags: Flags): Promise<void> {
+  const { readPassword, runUserCommand } = await import('./query/access/usercommand.ts')
+  const grants = { roles: flags.role ?? [], accounts: flags.account ?? [] }
+  say(await runUserCommand(args, usersFile(config), grants, () => readPassword(process.stdin, process.stderr)))
+}
+
+async function makeToken([cluster]: string[], config: Config): Promise<void> {
+  if (cluster === undefined) throw new UsageError('token needs the name of a cluster: jobsight token hpc1 > token')
+  const { addToken } = await import('./ingest/senders.ts')
+  say(addToken(tokensFile(config), cluster))
+}
+
+async function credentialsOf(config: Config) {
+  const { openCredentials } = await import('./collector/credentials.ts')
+  return openCredentials(config.collector)
 }
 
 async function openTelemetry(config: Config, ingest: Ingest): Promise<{ stop: Stop } | undefined> {
@@ -316,10 +374,11 @@ async function collect(config: Config, log: Logger): Promise<Stop> {
   const { httpSend } = await import('./collector/outbox.ts')
   const { webSocketWire } = await import('./collector/line.ts')
   const { startCollector } = await import('./collector/index.ts')
+  const credentials = await credentialsOf(config)
   const collector = await startCollector(collectorConfig(config), {
     log,
-    send: httpSend(endpointOf(config), log),
-    openWire: webSocketWire(endpointOf(config)),
+    send: httpSend(endpointOf(config), log, credentials),
+    openWire: webSocketWire(endpointOf(config), credentials),
     env: process.env,
   })
   say(`collecting every ${config.collector.intervalMs} ms for ${endpointOf(config)}`)
@@ -370,11 +429,14 @@ async function importFiles(files: string[], config: Config, flags: Flags, log: L
   const endpoint = endpointOf(config)
   const node = config.collector.node ?? hostname()
   const job = flags.job === undefined ? {} : { job: flags.job }
+  const { waitingFor } = await import('./collector/credentials.ts')
+  const credentials = await credentialsOf(config)
   const options = {
     endpoint,
     cluster: config.cluster,
     node,
-    send: httpSend(endpoint, log, { prefer: 'wait' }),
+    send: httpSend(endpoint, log, waitingFor(credentials)),
+    headers: credentials.headers(),
     fetch,
     ...job,
   }
@@ -382,9 +444,9 @@ async function importFiles(files: string[], config: Config, flags: Flags, log: L
 }
 
 const reachOf =
-  (endpoint: string): typeof fetch =>
-  (...request) =>
-    fetch(...request).catch(error => {
+  (endpoint: string, headers: Record<string, string> = {}): typeof fetch =>
+  (url, init) =>
+    fetch(url, { ...init, headers: { ...headers, ...init?.headers } }).catch(error => {
       throw new UsageError(`cannot reach ${endpoint} (${error.cause ?? error}); name the server with --endpoint`)
     })
 
@@ -392,7 +454,8 @@ async function reportJob(id: string, config: Config, flags: Flags): Promise<void
   const { readJobReport } = await import('./query/report.ts')
   const { layoutReport } = await import('./query/reporttext.ts')
   const endpoint = endpointOf(config)
-  const report = await readJobReport(id, { endpoint, cluster: flags.cluster, fetch: reachOf(endpoint) })
+  const headers = (await credentialsOf(config)).headers()
+  const report = await readJobReport(id, { endpoint, cluster: flags.cluster, fetch: reachOf(endpoint, headers) })
   const colours = process.stdout.isTTY === true && !process.env.NO_COLOR
   for (const line of layoutReport(report, { colours, nowMs: Date.now() })) say(line)
 }
@@ -401,7 +464,8 @@ async function tellOfJob(args: string[], config: Config): Promise<void> {
   const { tellJob } = await import('./collector/schedulers/manual.ts')
   const node = config.collector.node ?? hostname()
   const endpoint = endpointOf(config)
-  const told = { cluster: config.cluster, node, nowMs: Date.now(), endpoint, fetch: reachOf(endpoint) }
+  const headers = (await credentialsOf(config)).headers()
+  const told = { cluster: config.cluster, node, nowMs: Date.now(), endpoint, headers, fetch: reachOf(endpoint) }
   const job = await tellJob(args, told)
   say(`job ${job.id} of ${job.cluster}: ${job.state}`)
 }
@@ -476,6 +540,10 @@ async function main(): Promise<void> {
       if (rest.length === 1 && rest[0] !== undefined && !JOB_ACTIONS.has(rest[0]))
         return reportJob(rest[0], config, flags)
       return tellOfJob(rest, config)
+    case 'user':
+      return changeUsers(rest, config, flags)
+    case 'token':
+      return makeToken(rest, config)
     case 'doctor':
       return doctor(config, log)
     default:

@@ -87,11 +87,31 @@ const SchedulerConfig = Type.Object(
 )
 export type SchedulerConfig = Static<typeof SchedulerConfig>
 
+const TlsConfig = Type.Object(
+  {
+    ca: Type.Optional(
+      Type.String({ description: 'PEM file: who signed the server, if no authority that is known anyway' }),
+    ),
+    cert: Type.Optional(
+      Type.String({ description: 'PEM file: the certificate of this node, where the server wants one' }),
+    ),
+    key: Type.Optional(Type.String({ description: 'PEM file: its key' })),
+  },
+  closed,
+)
+export type TlsConfig = Static<typeof TlsConfig>
+
 export const CollectorConfig = Type.Object(
   {
     cluster: Type.Optional(
       Type.String({ minLength: 1, maxLength: 255, description: "absent: the receiver's own default" }),
     ),
+    tokenFile: Type.Optional(
+      Type.String({
+        description: 'file with the token that the server wants, as jobsight token CLUSTER prints it there',
+      }),
+    ),
+    tls: TlsConfig,
     node: Type.Optional(Type.String({ minLength: 1, maxLength: 255, description: 'absent: the short host name' })),
     intervalMs: Type.Integer({
       minimum: 1000,

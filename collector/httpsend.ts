@@ -10,6 +10,7 @@ import { promisify } from 'node:util'
 import { constants, gzip, gzipSync } from 'node:zlib'
 import { PbfReader } from 'pbf'
 import type { Logger } from 'pino'
+import { type Credentials, NO_CREDENTIALS } from './credentials.ts'
 import type { Door, Send, Sent } from './outbox.ts'
 
 const FAST = { level: constants.Z_BEST_SPEED }
@@ -32,10 +33,10 @@ interface Answer {
 }
 
 /** `endpoint` as OTEL_EXPORTER_OTLP_ENDPOINT has it: http://host:4318, a path in it is kept. */
-export function httpSend(endpoint: string, log: Logger, headers: Readonly<Record<string, string>> = {}): Send {
+export function httpSend(endpoint: string, log: Logger, credentials: Credentials = NO_CREDENTIALS): Send {
   const base = new URL(endpoint.endsWith('/') ? endpoint : `${endpoint}/`)
   const secure = base.protocol === 'https:'
-  const agent = secure ? new https.Agent({ keepAlive: true }) : new http.Agent({ keepAlive: true })
+  const agent = secure ? new https.Agent({ keepAlive: true, ...credentials.tls }) : new http.Agent({ keepAlive: true })
   return async (door, body, batch) => {
     const url = new URL(PATHS[door], base)
     const packed = await compress(body)
@@ -44,7 +45,7 @@ export function httpSend(endpoint: string, log: Logger, headers: Readonly<Record
       agent,
       timeout: TIMEOUT_MS,
       headers: {
-        ...headers,
+        ...credentials.headers(),
         'content-type': door === 'jobs' ? 'application/json' : 'application/x-protobuf',
         'content-encoding': 'gzip',
         'content-length': packed.length,
@@ -112,6 +113,12 @@ export function parseAnswer(door: Door, url: URL, answer: Answer, nowMs: number)
     const location = answer.headers.location ?? 'elsewhere'
     return { ok: false, permanent: false, message: `${message}; it points to ${location}: set that as endpoint` }
   }
+  if (status === 401 && text.trim() === '')
+    return {
+      ok: false,
+      permanent: false,
+      message: `${message}; give it a token: --token-file FILE (collector.tokenFile)`,
+    }
   if (!RETRY.has(status)) return { ok: false, permanent: true, message }
   const retryAfterMs = parseRetryAfter(answer.headers['retry-after'], nowMs)
   return { ok: false, permanent: false, message, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }

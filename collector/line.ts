@@ -4,6 +4,7 @@
  */
 import { WebSocket } from 'ws'
 import type { FromCollector } from '../ingest/records.ts'
+import { type Credentials, NO_CREDENTIALS } from './credentials.ts'
 
 export interface Wire {
   send(frame: FromCollector): void
@@ -23,13 +24,19 @@ const SILENT_MS = 60_000
 const OPEN_WITHIN_MS = 15_000
 const MAX_FRAME_BYTES = 64 << 10
 
-/** `endpoint` as OTEL_EXPORTER_OTLP_ENDPOINT has it; headers as for all that is sent there. */
-export function webSocketWire(endpoint: string, headers: Readonly<Record<string, string>> = {}): OpenWire {
+/** `endpoint` as OTEL_EXPORTER_OTLP_ENDPOINT has it; credentials as for all that is sent there. */
+export function webSocketWire(endpoint: string, credentials: Credentials = NO_CREDENTIALS): OpenWire {
   const url = new URL('v1/control', endpoint.endsWith('/') ? endpoint : `${endpoint}/`)
   url.protocol = url.protocol === 'https:' ? 'wss:' : 'ws:'
   return events =>
     new Promise((resolve, reject) => {
-      const socket = new WebSocket(url, { headers, handshakeTimeout: OPEN_WITHIN_MS, maxPayload: MAX_FRAME_BYTES })
+      const headers = credentials.headers()
+      const socket = new WebSocket(url, {
+        ...credentials.tls,
+        headers,
+        handshakeTimeout: OPEN_WITHIN_MS,
+        maxPayload: MAX_FRAME_BYTES,
+      })
       let open = false
       let why = 'the server closed it'
       const silence = setTimeout(() => socket.terminate(), SILENT_MS)

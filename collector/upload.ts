@@ -11,6 +11,8 @@ export interface UploadOptions {
   node: string
   job?: string
   send: Send
+  /** For what is asked beside: who one is. */
+  headers: Record<string, string>
   fetch: typeof globalThis.fetch
 }
 
@@ -34,7 +36,9 @@ export async function uploadProfile(file: string, options: UploadOptions): Promi
 /** A job that no scheduler told of becomes one of the file's own time, so that it can be asked for. */
 async function makeJobKnown(id: string, read: ProfileSummary, options: UploadOptions): Promise<void> {
   const { endpoint, cluster, node } = options
-  const known = await options.fetch(`${endpoint}/api/v1/jobs/${encodeURIComponent(id)}?cluster=${cluster}`)
+  const known = await options.fetch(`${endpoint}/api/v1/jobs/${encodeURIComponent(id)}?cluster=${cluster}`, {
+    headers: options.headers,
+  })
   if (known.ok) return
   const span = [`start=${read.startMs / 1000}`, `end=${read.endMs / 1000}`]
   await tellJob(['stop', id, `nodes=${node}`, ...span], {
@@ -42,6 +46,7 @@ async function makeJobKnown(id: string, read: ProfileSummary, options: UploadOpt
     cluster,
     node,
     nowMs: Date.now(),
+    headers: options.headers,
     fetch: options.fetch,
   })
 }

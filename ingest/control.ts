@@ -5,11 +5,14 @@
 import type { Logger } from 'pino'
 import { Compile } from 'typebox/compile'
 import { type BurstNews, type BurstOrder, type ControlHello, FromCollector, type ToCollector } from './burst.ts'
+import type { Sender } from './senders.ts'
 
 /** A collector as the switchboard reaches it. */
 export interface Line {
   send(frame: ToCollector): void
   close(reason: string): void
+  /** Whose line it is; absent: anyone's, for any cluster. */
+  readonly sender?: Sender | undefined
 }
 
 /** The switchboard as a line reaches it. */
@@ -63,13 +66,24 @@ class Switchboard implements Control {
         if (told === undefined || 'hello' in told === (at !== undefined)) {
           this.#refusedFrames++
           line.close('say hello once, then news of bursts')
-        } else if ('hello' in told) at = this.#enter(line, told.hello)
+        } else if ('hello' in told) at = this.#speaksFor(line, told.hello) ? this.#enter(line, told.hello) : undefined
         else if (at) for (const listener of this.#listeners) listener(at.cluster, at.node, told)
       },
       gone: () => {
         if (at && this.#open.get(at.key)?.line === line) this.#open.delete(at.key)
       },
     }
+  }
+
+  #speaksFor(line: Line, { cluster = this.#defaultCluster, node }: ControlHello): boolean {
+    if (line.sender === undefined || line.sender.cluster === cluster) return true
+    this.#refusedFrames++
+    this.#log.warn(
+      { node, cluster, sender: line.sender.cluster },
+      'control: a node says hello for another cluster than its token is of',
+    )
+    line.close(`the sender speaks for cluster ${line.sender.cluster}, not for ${cluster}`)
+    return false
   }
 
   /** A node that comes again (its old line may not know yet that it is dead) takes the place of itself. */

@@ -40,12 +40,13 @@ export async function addControlDoor(app: FastifyInstance, control: Control): Pr
     for (const socket of alive.keys()) socket.close(1001, 'the server is stopping')
   })
   const route = { websocket: true, config: { access: 'collector' }, schema: { hide: true } as object } as const
-  app.get(CONTROL_PATH, route, socket => {
+  app.get(CONTROL_PATH, route, (socket, { sender }) => {
     if (alive.size >= MAX_LINES) return socket.close(1013, 'too many lines: try again later')
     alive.set(socket, true)
     const end = control.join({
       send: frame => socket.send(JSON.stringify(frame)),
       close: reason => socket.close(1008, reason),
+      sender,
     })
     socket.on('pong', () => alive.set(socket, true))
     socket.on('message', text => hear(end, text))

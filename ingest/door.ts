@@ -4,6 +4,8 @@ import type { IngestConfig } from './config.ts'
 import type { Receipt } from './index.ts'
 import type { Intern } from './otlp/intern.ts'
 import { Reader } from './otlp/reader.ts'
+import type { Sending } from './sendergate.ts'
+import type { Sender } from './senders.ts'
 import type { Retention } from './tables/migrate.ts'
 import type { Writer } from './writer.ts'
 
@@ -15,17 +17,20 @@ export interface DoorDeps {
   retentionDays: Retention
   writer: Writer
   intern: Intern
+  /** Who sent what is being taken in. */
+  sending: Sending
 }
 
 const DAY_MS = 86_400_000
 
-/** Records outside of this are refused: older ones the store would drop at once, later ones have a wrong clock. */
+/** Records outside of this are refused: older ones the store would drop at once, later ones have a wrong clock; a sender's cluster. */
 export function timeLimits(
   deps: DoorDeps,
   kept: 'points' | 'samples',
-): { nowMs: number; fromMs: number; toMs: number } {
+): { nowMs: number; fromMs: number; toMs: number; sender: Sender | undefined } {
   const nowMs = deps.now()
-  return { nowMs, fromMs: nowMs - deps.retentionDays[kept] * DAY_MS, toMs: nowMs + deps.config.futureMs }
+  const sender = deps.sending.getStore()
+  return { nowMs, fromMs: nowMs - deps.retentionDays[kept] * DAY_MS, toMs: nowMs + deps.config.futureMs, sender }
 }
 
 /** 200, with what was refused; a message without refusals is a warning. */

@@ -13,6 +13,7 @@ import { cut, type Origin, type ProcessIdentity, parseIdentity } from './origin.
 import type { Place, Places } from './place.ts'
 import type { Rates } from './rates.ts'
 import type { Process } from './records.ts'
+import { requireCluster, type Sender } from './senders.ts'
 import { fillTotals } from './totals.ts'
 
 export interface Row {
@@ -61,6 +62,8 @@ export interface Limits {
   /** Times before and after these are refused. */
   fromMs: number
   toMs: number
+  /** Of everything; undefined: anyone, for any cluster. */
+  sender: Sender | undefined
 }
 
 /** What a process has, not what it does: a sum of it is what it has now. */
@@ -101,6 +104,7 @@ export class Gather {
 
   /** One number of one metric. Times in ms; startMs is 0 where it is not given. */
   add(origin: Origin, shape: Shape, target: Target, startMs: number, timeMs: number, given: number): void {
+    requireCluster(this.#limits.sender, origin.cluster)
     if (target.kind === 'none') this.#ignored++
     else if (!Number.isFinite(given)) this.reject(`${shape.name}: the value is not a finite number`)
     else if (!(timeMs >= this.#limits.fromMs && timeMs <= this.#limits.toMs)) this.#rejectTime(shape, timeMs)

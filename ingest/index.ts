@@ -5,6 +5,7 @@
  *   receive ─ inflate ─ decode ─ rows ─ writer ─ receipt
  *                  400/413/415          429, 503 └─ latest, onWritten
  */
+import { AsyncLocalStorage } from 'node:async_hooks'
 import type { FastifyPluginAsync } from 'fastify'
 import type { Logger } from 'pino'
 import { Arrivals } from './arrivals.ts'
@@ -29,7 +30,8 @@ import { Places } from './place.ts'
 import { ProfilesDoor } from './profilesdoor.ts'
 import { restoreLatest } from './restore.ts'
 import { Rollups } from './rollups.ts'
-import { requireRules } from './rule.ts'
+import { addSenderGate, type Sending } from './sendergate.ts'
+import { ANY_SENDER, type Senders } from './senders.ts'
 import type { Store } from './store.ts'
 import { DEFAULT_RETENTION } from './tables/migrate.ts'
 import { UsedColumns } from './used.ts'
@@ -74,6 +76,8 @@ export interface IngestDeps {
   now?: () => number
   defaultCluster: string
   config?: IngestConfig
+  /** Who may send; absent: anyone, for any cluster. */
+  senders?: Senders
 }
 
 export async function openIngest(deps: IngestDeps): Promise<Ingest> {
@@ -92,7 +96,8 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   const rollups = new Rollups(writer, used)
   const control = openControl(deps.defaultCluster, deps.log)
   const retentionDays = deps.store.retentionDays ?? DEFAULT_RETENTION
-  const doorDeps = { ...deps, now, config, writer, retentionDays, intern: openIntern() }
+  const sending: Sending = new AsyncLocalStorage()
+  const doorDeps = { ...deps, sending, now, config, writer, retentionDays, intern: openIntern() }
   const metrics = new MetricsDoor({ ...doorDeps, places, latest, rollups, used })
   const doors = { metrics, profiles: new ProfilesDoor(doorDeps), jobs: new JobsDoor(doorDeps) }
   const budget = new Budget(deps.store, deps.log)
@@ -135,7 +140,7 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   return {
     receive: (door, body, contentType, batch) => take(door, body, contentType ?? first(door), '', parseBatch(batch)),
     plugin: async app => {
-      requireRules(app)
+      addSenderGate(app, deps.senders ?? ANY_SENDER, sending)
       await app.register(httpDoors(take, () => writer.flush(), config.maxBodyBytes))
       await app.register(async door => addControlDoor(door, control))
     },

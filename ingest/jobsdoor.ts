@@ -4,6 +4,7 @@ import { BodyError } from './errors.ts'
 import type { Receipt } from './index.ts'
 import { JOB_COLUMNS, NODE_COLUMNS, parseJobs, writeJob, writeNode } from './jobs.ts'
 import type { Encoding } from './otlp/body.ts'
+import { requireCluster } from './senders.ts'
 
 export class JobsDoor {
   readonly #deps: DoorDeps
@@ -21,6 +22,8 @@ export class JobsDoor {
     if (encoding !== 'json') throw new BodyError('unsupported', 'jobs are taken as application/json')
     const { writer, config, defaultCluster } = this.#deps
     const { jobs, nodes, rejected, reasons } = parseJobs(body, defaultCluster, this.#deps.now() + config.futureMs)
+    const sender = this.#deps.sending.getStore()
+    for (const { cluster } of [...jobs, ...nodes]) requireCluster(sender, cluster)
     const stored: Promise<void>[] = []
     if (jobs.length > 0) {
       const write = writer.append('jobs', JOB_COLUMNS, to => {

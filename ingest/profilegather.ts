@@ -7,6 +7,7 @@ import type { Attributes } from './match.ts'
 import { cut, type Origin, type ProcessIdentity, parseIdentity } from './origin.ts'
 import type { Dictionary } from './otlp/dictionary.ts'
 import { CATEGORIES, type StackSample } from './records.ts'
+import { requireCluster, type Sender } from './senders.ts'
 import type { KnownStack, StackBook } from './stackbook.ts'
 
 /** What a profile says of all its samples. */
@@ -78,6 +79,7 @@ const NANOSECONDS: Readonly<Record<string, number>> = {
 interface Limits {
   fromMs: number
   toMs: number
+  sender: Sender | undefined
 }
 
 export class ProfileGather {
@@ -107,6 +109,7 @@ export class ProfileGather {
     frames: StackFrames,
     samples: Iterable<SampleIn>,
   ): void {
+    requireCluster(this.#limits.sender, origin.cluster)
     const timeMs = Math.round((head.timeMs + head.durationMs) / 1000) * 1000
     if (!(timeMs >= this.#limits.fromMs && timeMs <= this.#limits.toMs)) {
       this.reject('the time of the profile is absent, older than what is kept, or ahead of the clock')

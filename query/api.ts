@@ -487,5 +487,16 @@ export type LivePoints = Static<typeof LivePoints>
 export const LiveBurst = Type.Object({ burst: Burst })
 export type LiveBurst = Static<typeof LiveBurst>
 
+/** GET /session: who is signed in. POST /session {user, password} signs in, DELETE /session out. */
+export const SessionAnswer = Type.Object({
+  user: Nullable(Type.String({ description: "null: nobody; '' where nobody needs to be" })),
+  roles: Type.Array(Type.String({ description: 'admin, support, manager, user' })),
+  accounts: Type.Array(Type.String({ description: 'that a manager answers for' })),
+  via: Nullable(Type.String({ description: 'open: everyone may see all; password, oidc, proxy, jwt, token' })),
+  until: Nullable(Type.Number({ description: 'when one has to sign in again' })),
+  ways: Type.Object({ password: Type.Boolean(), oidc: Type.Boolean() }),
+})
+export type SessionAnswer = Static<typeof SessionAnswer>
+
 export const ErrorAnswer = Type.Object({ error: Type.Object({ code: Type.String(), message: Type.String() }) })
 export type ErrorAnswer = Static<typeof ErrorAnswer>

@@ -2,12 +2,15 @@
  * The query service: a Fastify plugin with the API under /api/v1, its description at /api/v1/openapi.json, and the page.
  * Each route has the schema of what it may be asked (asks.ts) and what it answers (api.ts).
  */
+import cookie from '@fastify/cookie'
 import swagger from '@fastify/swagger'
 import type { FastifyPluginAsync } from 'fastify'
 import type { Logger } from 'pino'
 import type { Latest } from '../ingest/latest.ts'
 import type { Store } from '../ingest/store.ts'
 import { type Access, addGate, openToAll } from './access/gate.ts'
+import { addHeaders } from './access/headers.ts'
+import { addSessionRoutes } from './access/routes.ts'
 import { addAnswers } from './answers.ts'
 import { type BurstsDeps, openBursts } from './bursts.ts'
 import { addCompression } from './compress.ts'
@@ -30,7 +33,10 @@ export interface QueryOptions {
 export const query: FastifyPluginAsync<QueryOptions> = async (app, options) => {
   const now = options.now ?? Date.now
   addCompression(app)
-  addGate(app, options.access ?? openToAll)
+  const access = options.access ?? openToAll
+  await app.register(cookie)
+  addHeaders(app)
+  addGate(app, access)
   const { latest, control, keepBurst, onWritten } = options.ingest
   const bursts = openBursts({ control, keepBurst, log: options.log, now })
   app.addHook('onClose', async () => bursts.close())
@@ -49,6 +55,7 @@ export const query: FastifyPluginAsync<QueryOptions> = async (app, options) => {
         },
       })
       addRoutes(api, room)
+      addSessionRoutes(api, access)
       await addLive(api, room, onWritten, bursts.onChange)
       api.get('/openapi.json', { config: { access: 'reader' }, schema: { hide: true } }, () => api.swagger())
     },

@@ -104,7 +104,9 @@ function addJobRoutes(app: FastifyInstance, { desk }: Room): void {
   route.get('/bands', question('Jobs as bands over time', asks.BandsAsk, api.JobBands), r =>
     readBands(desk(r), r.query),
   )
-  route.get('/jobs/:id', about('One job', asks.JobId, asks.OfCluster, api.JobDetail), r =>
+  // Who tells of a job (a prolog) reads first what is known of it.
+  const told = { config: { access: ['rows', 'collector'] } as const }
+  route.get('/jobs/:id', { ...about('One job', asks.JobId, asks.OfCluster, api.JobDetail), ...told }, r =>
     readJob(desk(r), r.params.id, r.query.cluster),
   )
   route.get(

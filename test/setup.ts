@@ -14,6 +14,7 @@ const PACKAGES: Record<string, string> = {
   gfortran: '/usr/bin/gfortran',
   'libc6-dev': '/usr/include/stdio.h',
   iproute2: '/usr/bin/nstat',
+  openssl: '/usr/bin/openssl',
   'linux-perf': '/usr/bin/perf',
   procps: '/usr/bin/ps',
   python3: '/usr/bin/python3',

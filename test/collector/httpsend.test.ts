@@ -35,7 +35,7 @@ const answering = (status: number, headers: Record<string, string> = {}, body: s
 describe('httpSend', () => {
   it('posts gzip to the door, under the path of the endpoint, with the given headers', async () => {
     const { got, url } = await answering(200)
-    const send = httpSend(`${url}/otlp`, log, { authorization: 'Bearer x' })
+    const send = httpSend(`${url}/otlp`, log, { headers: () => ({ authorization: 'Bearer x' }), tls: {} })
     expect(await send('metrics', Buffer.from('m'))).toEqual({ ok: true })
     expect(await send('profiles', Buffer.from('p'))).toEqual({ ok: true })
     expect(await send('jobs', Buffer.from('{}'))).toEqual({ ok: true })
