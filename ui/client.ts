@@ -1,6 +1,7 @@
 /** Questions to /api/v1: typed by query/api.ts, aborted on leaving, with words for what is asked and for what went wrong. */
 import { useEffect, useState } from 'preact/hooks'
 import type * as api from '../query/api.ts'
+import { openStore, type Store } from './state.ts'
 import { type Key, t } from './words.ts'
 
 type Parameters = Readonly<Record<string, string | number | boolean | undefined>>
@@ -122,7 +123,10 @@ export const order = {
   stopBurst: (cluster: string, id: string) => request<api.Burst>(ask.burst(cluster, id).url, { method: 'DELETE' }),
 }
 
-async function request<T>(url: string, init: RequestInit): Promise<T> {
+/** The server knows nobody (any more) here: the page shows the way in, and nothing else. */
+export const signedOut: Store<boolean> = openStore(false)
+
+export async function request<T>(url: string, init: RequestInit): Promise<T> {
   let response: Response
   try {
     response = await fetch(new URL(url, document.baseURI), init)
@@ -130,6 +134,7 @@ async function request<T>(url: string, init: RequestInit): Promise<T> {
     if (init.signal?.aborted) throw cause
     throw new AskError('unreachable', 0, t('error.unreachable', { host: location.host }))
   }
+  if (response.status === 401) signedOut.set(true)
   if (!response.ok) throw parseError(response.status, await response.text())
   return parseAnswer<T>(await response.text())
 }
@@ -149,6 +154,9 @@ export interface Answer<T> {
 /** Newest answers, so that Back paints at once (and is then brought up to date). */
 const kept = new Map<string, unknown>()
 const KEPT_MAX = 60
+
+/** What one person was shown is not kept for the next. */
+export const forget = (): void => kept.clear()
 
 function recall<T>(q: Question<T> | undefined): T | undefined {
   return q === undefined ? undefined : (kept.get(q.url) as T | undefined)

@@ -7,11 +7,14 @@ import './styles/panels.css'
 import './styles/tables.css'
 import './styles/flame.css'
 import './styles/closer.css'
+import './styles/signin.css'
+import { readSession } from './session.ts'
 import { startClock } from './time.ts'
 import { App } from './views/app.tsx'
 
 startPrefs()
 startPlace(window)
 startClock()
+void readSession()
 const root = document.getElementById('page')
 if (root) render(<App />, root)

@@ -2,10 +2,11 @@
 import { language } from './prefs.ts'
 import { CLOSER } from './words/closer.ts'
 import { PAGE } from './words/page.ts'
+import { SIGN_IN } from './words/signin.ts'
 import { TERMS } from './words/terms.ts'
 import { VIEWS } from './words/views.ts'
 
-const WORDS = { ...PAGE, ...VIEWS, ...TERMS, ...CLOSER } as const
+const WORDS = { ...PAGE, ...VIEWS, ...TERMS, ...CLOSER, ...SIGN_IN } as const
 export type Key = keyof typeof WORDS
 
 export const known = (key: string): key is Key => key in WORDS

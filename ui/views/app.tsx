@@ -1,7 +1,9 @@
 /** The page: the bar on top, below it the view of the place. */
 import { useEffect, useState } from 'preact/hooks'
+import { signedOut } from '../client.ts'
 import { formatAgo } from '../format.ts'
 import { language } from '../prefs.ts'
+import { session } from '../session.ts'
 import { formatPlace, NOWHERE, place, useStore, viewOf } from '../state.ts'
 import { endsBefore, followed } from '../time.ts'
 import { t } from '../words.ts'
@@ -14,13 +16,22 @@ import { Keys, useKeys } from './keys.tsx'
 import { NodeView } from './node.tsx'
 import { ProcessView } from './process.tsx'
 import { type Page, usePage } from './scope.ts'
+import { NoRole, SignIn } from './signin.tsx'
 import { Asking, Empty, Failed } from './states.tsx'
 import { Tip } from './tip.tsx'
 
 export type Dialog = 'none' | 'jump' | 'keys'
 
+/** The page, or the way in where the server knows nobody here. */
 export function App() {
   useStore(language)
+  const who = useStore(session)
+  if (useStore(signedOut)) return <SignIn />
+  if (who?.user && who.roles.length === 0) return <NoRole who={who} />
+  return <Signed />
+}
+
+function Signed() {
   const { clusters, page } = usePage()
   const [dialog, setDialog] = useState<Dialog>('none')
   useKeys(page, dialog, setDialog)

@@ -11,6 +11,7 @@ import type { Dialog } from './app.tsx'
 import { Crumbs } from './crumbs.tsx'
 import { hearPoints, LIVE_METRICS, newest, newestBurst } from './live.ts'
 import { linkTo, type Page } from './scope.ts'
+import { WhoIsIn } from './signin.tsx'
 import { SpanControl } from './spancontrol.tsx'
 
 interface Props {
@@ -45,6 +46,7 @@ export function Bar({ page, clusters, open }: Props) {
         <span class="wide">{t('jump.short')}</span> <kbd>/</kbd>
       </button>
       <Preferences />
+      <WhoIsIn />
       <button
         type="button"
         class="button plain"
@@ -58,14 +60,14 @@ export function Bar({ page, clusters, open }: Props) {
   )
 }
 
-const Mark = () => (
+export const Mark = () => (
   <svg width="18" height="18" viewBox="0 0 16 16" aria-hidden="true">
     <rect width="16" height="16" rx="3.5" fill="#225ea8" />
     <path d="M3 3.2h10v2.6H3zM3 6.9h7v2.6H3zM3 10.6h3.6v2.4H3z" fill="#edf8b1" />
   </svg>
 )
 
-function Preferences() {
+export function Preferences() {
   useTheme()
   const other: Language = language.get() === 'en' ? 'zh' : 'en'
   return (

@@ -3,6 +3,7 @@ import { useEffect, useState } from 'preact/hooks'
 import type { Burst } from '../../query/api.ts'
 import { AskError, ask, order, type Scope, useAnswer } from '../client.ts'
 import { formatCount, formatTime } from '../format.ts'
+import { mayAct, session } from '../session.ts'
 import { formatPlace, go, place, placeWith, useStore } from '../state.ts'
 import { t } from '../words.ts'
 import { newestBurst } from './live.ts'
@@ -21,6 +22,7 @@ export const isOpen = (burst: Burst): boolean => burst.state === 'asked' || burs
 export const canLookCloser = (scope: Scope): boolean => scope.job !== undefined || scope.node !== undefined
 
 export function CloserButton({ scope }: { scope: Scope }) {
+  if (!mayAct(useStore(session))) return null
   return (
     <Popover label={t('burst.why')} class="button" face={t('burst.open')}>
       {close => <CloserSheet scope={scope} close={close} />}
