@@ -22,7 +22,9 @@ export async function readClusters(desk: Desk): Promise<Clusters> {
 
 async function readCluster(desk: Desk, cluster: string, heardMs: number): Promise<Cluster> {
   const { asker } = desk
-  const [newest, lastSeen, records, jobs] = await Promise.all([
+  // Whether it exists at all is nobody's secret.
+  const [all, newest, lastSeen, records, jobs] = await Promise.all([
+    desk.known.records(asker.unlimited(), cluster),
     readNewest(desk, cluster),
     desk.known.lastSeen(asker, cluster),
     desk.known.records(asker, cluster),
@@ -34,7 +36,7 @@ async function readCluster(desk: Desk, cluster: string, heardMs: number): Promis
   const sum = <T>(items: Iterable<T>, of: (item: T) => number | null | undefined) =>
     [...items].reduce((total, item) => total + (of(item) ?? 0), 0)
   const busyOf = (node: string) => values.get(node)?.values.get('cpu_busy') ?? 0
-  const told = [...records.values()]
+  const told = [...all.values()]
   return {
     cluster,
     simulated:

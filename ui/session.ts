@@ -52,6 +52,10 @@ export async function signOut(): Promise<void> {
 export const oidcUrl = (hash: string): string =>
   `${ROUTE}/oidc?place=${encodeURIComponent(hash.startsWith('#/') ? hash : '#/')}`
 
+/** Users and managers: of nodes they see what own jobs did there. */
+export const seesOwnOnly = (who: SessionAnswer | undefined): boolean =>
+  who !== undefined && !who.roles.some(role => role === 'admin' || role === 'support')
+
 /** Support sees and does not touch. */
 export const mayAct = (who: SessionAnswer | undefined): boolean =>
   who === undefined || who.roles.some(r => r !== 'support')

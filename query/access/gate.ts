@@ -25,8 +25,8 @@ const SAFE = new Set(['GET', 'HEAD', 'OPTIONS'])
  * What changes something, and the live line, only for our own page: cookies, addresses and proxies vouch for a browser
  * whoever told it what to send. A token is sent by nobody but who has it.
  */
-function refuseOtherSites({ method, headers, ws }: FastifyRequest, { publicUrl }: Access): void {
-  if (headers.authorization !== undefined || (SAFE.has(method) && !ws)) return
+function refuseOtherSites({ method, headers }: FastifyRequest, { publicUrl }: Access): void {
+  if (headers.authorization !== undefined || (SAFE.has(method) && headers.upgrade === undefined)) return
   const publicHost = publicUrl === undefined ? undefined : new URL(publicUrl).host
   if (isCrossSite(headers, publicHost) || (headers.cookie !== undefined && !saysSite(headers)))
     throw new QueryError(

@@ -1,8 +1,11 @@
 /** The cluster: is anything wrong, where is it hot, whose job is that, and what does it run. */
+
 import { useEffect, useMemo } from 'preact/hooks'
 import { ask, useAnswer } from '../client.ts'
 import { firstKnown } from '../layout/series.ts'
 import { DEFAULT_METRIC, fullOf } from '../metrics.ts'
+import { seesOwnOnly, session } from '../session.ts'
+import { useStore } from '../state.ts'
 import { t } from '../words.ts'
 import { ClusterLine } from './facts.tsx'
 import { Hottest } from './hottest.tsx'
@@ -71,9 +74,17 @@ function useCluster(page: Page) {
   return { heat, nodes, bands, common }
 }
 
-const NoNodes = () => (
-  <Empty title={t('cluster.noNodes')}>
-    <p>{t('app.noClusterHow')}</p>
-    <pre class="mono">{`jobsight collect --endpoint ${location.origin}`}</pre>
-  </Empty>
-)
+function NoNodes() {
+  if (seesOwnOnly(useStore(session)))
+    return (
+      <Empty title={t('cluster.noOwn')}>
+        <p>{t('cluster.noOwnHow')}</p>
+      </Empty>
+    )
+  return (
+    <Empty title={t('cluster.noNodes')}>
+      <p>{t('app.noClusterHow')}</p>
+      <pre class="mono">{`jobsight collect --endpoint ${location.origin}`}</pre>
+    </Empty>
+  )
+}

@@ -19,6 +19,11 @@ export const SIGN_IN = {
     '{user}, you are signed in, but have no role here: ask an administrator for `jobsight user add {user}`.',
     '{user}，您已登录，但没有任何角色：请联系管理员执行 `jobsight user add {user}`。',
   ],
+  'cluster.noOwn': ['None of your jobs runs now', '您当前没有正在运行的作业'],
+  'cluster.noOwnHow': [
+    'Your nodes appear here as soon as one does. What ran before is under Jobs.',
+    '作业运行后，其节点会显示在这里。以往的作业请查看“作业”。',
+  ],
   'who.label': ['Who is signed in', '当前用户'],
   'who.out': ['Sign out', '退出登录'],
   'who.until': ['signed in until {time}', '登录有效至 {time}'],

@@ -1,6 +1,9 @@
 /** Every route asked as everyone, on nodes that people share: nobody reads a word of somebody else's. */
+import { once } from 'node:events'
 import fastify, { type FastifyInstance, type RouteOptions } from 'fastify'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { WebSocket } from 'ws'
+import { COLUMNS } from '../../../ingest/metrics.ts'
 import { RULES, type Rule, requireRules, rulesOf } from '../../../ingest/rule.ts'
 import { type Access, notSignedIn } from '../../../query/access/gate.ts'
 import { allows, type Role, type Who } from '../../../query/access/who.ts'
@@ -294,6 +297,50 @@ describe('rows', () => {
       ),
     ).toEqual([{ id: '11' }, { id: '12' }])
     expect(await asker.unlimited().rows('all jobs', sql`SELECT id FROM jobs`)).toHaveLength(5)
+  })
+})
+
+describe('live', () => {
+  const sockets: WebSocket[] = []
+  afterAll(() => {
+    for (const socket of sockets) socket.terminate()
+  })
+  const point = (node: string, timeMs: number) => ({
+    entity: 'node' as const,
+    cluster: 'alpha',
+    node,
+    instance: '',
+    timeMs,
+    intervalMs: 10_000,
+    values: Float64Array.from(COLUMNS.node, () => 1),
+  })
+
+  it('tells of nodes while own jobs run there, and of no others; nobody else gets a line', async () => {
+    const url = (await place.app.listen({ port: 0, host: '127.0.0.1' })).replace('http', 'ws')
+    const heard = new Map<string, Set<string>>()
+    const join = async (who: string, headers: Record<string, string> = {}) => {
+      const socket = new WebSocket(`${url}/api/v1/live`, { headers: { 'x-test-who': who, ...headers } })
+      sockets.push(socket)
+      const nodes = new Set<string>()
+      heard.set(who, nodes)
+      socket.on('message', text => {
+        for (const node of JSON.parse(String(text)).nodes) nodes.add(node)
+      })
+      await once(socket, 'open')
+      socket.send(JSON.stringify({ cluster: 'alpha', metrics: ['cpu_busy'] }))
+    }
+    for (const who of ['ann', 'bob', 'paula', 'adam']) await join(who)
+    for (let i = 0; i < 500 && !(heard.get('bob')?.size && heard.get('paula')?.size && heard.get('adam')?.size); i++) {
+      place.written(['n1', 'n2', 'n3', 'n4', 'n5'].map(node => point(node, NOW)))
+      await new Promise(resolve => setTimeout(resolve, 20))
+    }
+    const nodesOf = (who: string) => [...(heard.get(who) ?? [])].sort()
+    expect(nodesOf('adam')).toEqual(['n1', 'n2', 'n3', 'n4', 'n5'])
+    expect(nodesOf('bob')).toEqual(['n1', 'n3'])
+    expect(nodesOf('paula')).toEqual(['n4'])
+    expect(nodesOf('ann')).toEqual([])
+    for (const who of ['mallory', 'nobody', 'scheduler']) await expect(join(who)).rejects.toThrow(/40[13]/)
+    await expect(join('ann', { origin: 'https://evil.example' })).rejects.toThrow('403')
   })
 })
 
