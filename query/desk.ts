@@ -1,4 +1,5 @@
 /** What every route works with: the store, the names in it, the newest values, and the profiles that were just read. */
+import { setMaxListeners } from 'node:events'
 import type { Latest } from '../ingest/latest.ts'
 import type { Store } from '../ingest/store.ts'
 import { reachOfWho, type Who } from './access/who.ts'
@@ -42,6 +43,9 @@ export interface Asking {
   readonly signal: AbortSignal | undefined
 }
 
+/** Questions of one request that wait at the same time, each for the reader's leave: a metric of every entity, and more. */
+const AT_ONCE = 100
+
 export interface Room {
   /** Everything that is asked here is kept to what the reader may see. */
   desk(asking: Asking): Desk
@@ -55,6 +59,7 @@ export function openRoom(store: Store, latest: Latest, bursts: RunningBursts, no
   const usage = openUsage(bodies)
   return {
     desk: ({ who, signal }) => {
+      if (signal) setMaxListeners(AT_ONCE, signal)
       const asker = openAsker(store, now(), signal, reachOfWho(who))
       const profile = (target: Target) => cachedProfile(profiles, bodies, asker, target)
       return { asker, known, latest, bodies, tops, usage, bursts, profile }

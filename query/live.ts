@@ -10,6 +10,7 @@ import type { RawData, WebSocket } from 'ws'
 import { webSocket } from '../ingest/controldoor.ts'
 import type { EntityPoint } from '../ingest/latest.ts'
 import { COLUMNS } from '../ingest/metrics.ts'
+import type { Who } from './access/who.ts'
 import { type Burst, LiveAsk, type LiveBurst, type LivePoints } from './api.ts'
 import type { Desk, Room } from './desk.ts'
 import { readOwnNow } from './newest.ts'
@@ -19,6 +20,8 @@ type OnBurst = (listener: (burst: Burst) => void) => () => void
 export type OnWritten = (listener: (points: readonly EntityPoint[]) => void) => () => void
 
 const MAX_READERS = 500
+/** Tabs that one person keeps open. */
+const MAX_OF_ONE = 50
 const MAX_WAITING = 1 << 20
 const PING_MS = 30_000
 
@@ -30,6 +33,7 @@ const LOOK_MS = 10_000
 
 /** One open socket and what it asked for. */
 class Reader {
+  readonly user: string
   readonly #socket: WebSocket
   readonly #desk: () => Desk
   readonly #untilMs: number
@@ -41,10 +45,11 @@ class Reader {
   #dropped = 0
   #alive = true
 
-  constructor(socket: WebSocket, desk: () => Desk, untilMs: number) {
+  constructor(socket: WebSocket, desk: () => Desk, who: Who | undefined) {
+    this.user = who?.user ?? ''
     this.#socket = socket
     this.#desk = desk
-    this.#untilMs = untilMs
+    this.#untilMs = who?.untilMs ?? Number.POSITIVE_INFINITY
     if (desk().asker.reach.only === undefined) this.#own = undefined
     socket.on('message', text => this.#hear(text))
     socket.on('pong', () => {
@@ -183,7 +188,10 @@ export async function addLive(app: FastifyInstance, room: Room, onWritten: OnWri
     (socket, { who }) => {
       if (readers.size >= MAX_READERS) return socket.close(1013, 'too many readers: try again later')
       const desk = () => room.desk({ who, signal: undefined })
-      const reader = new Reader(socket, desk, who?.untilMs ?? Number.POSITIVE_INFINITY)
+      const of = who?.user ?? ''
+      if (of !== '' && [...readers].filter(reader => reader.user === of).length >= MAX_OF_ONE)
+        return socket.close(1013, `${MAX_OF_ONE} pages of ${of} are open: close some`)
+      const reader = new Reader(socket, desk, who)
       readers.add(reader)
       socket.on('close', () => readers.delete(reader))
     },

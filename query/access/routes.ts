@@ -33,7 +33,6 @@ export function addSessionRoutes(api: FastifyInstance, access: Access): void {
   route.post('/session', { config, schema }, async (request, reply) => {
     const begun = await access.withPassword(request.body.user, request.body.password, request.ip)
     setSession(reply, begun, isSecure(request, access))
-    request.log.info({ user: request.body.user }, 'signed in')
     return reply.send(await answerFor(request, begun.cookie, access))
   })
   route.delete('/session', { config, schema: { summary: 'Sign out', ...answer } }, async (request, reply) => {

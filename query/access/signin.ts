@@ -39,6 +39,7 @@ export class SignIn implements Access {
   readonly #proxy: ReturnType<typeof openProxy> | undefined
   readonly #jwt: ReturnType<typeof openJwt> | undefined
   readonly #senders: Senders
+  readonly #log: Logger
 
   constructor(config: AccessConfig, { usersFile, keyFile, senders, log, now = Date.now }: SignInDeps) {
     const key = readKey(keyFile)
@@ -50,6 +51,7 @@ export class SignIn implements Access {
     this.#jwt = config.jwt && openJwt(config.jwt)
     this.oidc = config.oidc && openOidc(config.oidc, key, config.publicUrl)
     this.#senders = senders
+    this.#log = log
   }
 
   get ways(): Access['ways'] {
@@ -96,12 +98,17 @@ export class SignIn implements Access {
   async withPassword(user: string, password: string, address: string): Promise<{ cookie: string; untilMs: number }> {
     await this.#tries.take(user, address)
     const stored = this.#users.find(user)?.password
-    if (!(await checkPassword(password, stored))) throw notSignedIn('user or password is wrong')
+    if (!(await checkPassword(password, stored))) {
+      this.#log.warn({ user, address }, 'access: a wrong password')
+      throw notSignedIn('user or password is wrong')
+    }
     await this.#tries.give(user, address)
+    this.#log.info({ user, address }, 'access: signed in')
     return this.#sessions.begin({ user, groups: [], via: 'password' }, stored)
   }
 
   begin(claimed: Claimed): Promise<{ cookie: string; untilMs: number }> {
+    this.#log.info({ user: claimed.user, via: claimed.via }, 'access: signed in')
     return this.#sessions.begin(claimed)
   }
 

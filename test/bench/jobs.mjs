@@ -66,9 +66,15 @@ console.log(
 const at = (list, share) => list[Math.min(list.length - 1, Math.floor(list.length * share))] ?? 0
 const line = (what, cells) => console.log(`${what.padEnd(44)} ${cells.map(cell => String(cell).padStart(9)).join(' ')}`)
 
+/** Who asks: roles and accounts as the sign-in finds them. */
+const who = (user, roles, accounts = []) => ({ user, roles, accounts, via: 'password' })
+const admin = who('admin', ['admin'])
+let asking = admin
+const access = { ways: { password: true, oidc: false }, identify: async () => asking }
+
 async function openApp() {
   const app = fastify()
-  await app.register(query, { store, ingest, log })
+  await app.register(query, { store, ingest, access, log })
   await app.ready()
   return app
 }
@@ -114,6 +120,19 @@ await measure('that ran on a node', i => `/api/v1/jobs?node=node${String(i * 31)
 const span = i => `from=${end - (i + 2) * 86_400_000}&to=${end - (i + 1) * 86_400_000}`
 await measure('of one day, 8 nodes and more', i => `/api/v1/jobs?minNodes=8&${span(i)}`)
 await measure('one job by its id', i => `/api/v1/jobs/${1_000_000 + jobs - 1 - i * 11}`)
+
+// The same asked by who sees own rows only: 1 of 400 users, and a manager of 2 of 40 accounts.
+for (const [what, person] of [
+  ['administrator', admin],
+  ['a user', who('user7', ['user'])],
+  ['a manager', who('user8', ['manager'], ['account3', 'account9'])],
+]) {
+  asking = person
+  await measure(`${what}: first page of 50, cold`, () => '/api/v1/jobs', true)
+  await measure(`${what}: search run_97`, () => '/api/v1/search?q=run_97')
+  await measure(`${what}: what ran in a day, as bands`, i => `/api/v1/bands?${span(i)}`)
+  await measure(`${what}: functions of a day`, () => `/api/v1/functions?${span(-1)}`)
+}
 
 await ingest.close()
 await store.close()
