@@ -120,9 +120,11 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
     try {
       const given = parseContentType(type)
       const inflated = inflate(body, encoding, config.maxInflatedBytes)
-      const taken = doors[door].take(inflated instanceof Uint8Array ? inflated : await inflated, given)
-      // In the same turn as the rows.
-      if (batch !== undefined) writer.note(batch)
+      const bytes = inflated instanceof Uint8Array ? inflated : await inflated
+      const queued = writer.queuedBytes
+      const taken = doors[door].take(bytes, given)
+      // In the same turn as the rows. One that was refused has none: it comes again, and is not to be taken for known then.
+      if (batch !== undefined && writer.queuedBytes > queued) writer.note(batch)
       return await taken
     } catch (error) {
       if (error instanceof BodyError) {
