@@ -22,6 +22,7 @@ import { IngestConfig, StoreConfig } from './ingest/config.ts'
 import type { Ingest } from './ingest/index.ts'
 import { TlsConfig } from './ingest/tls.ts'
 import { AccessConfig } from './query/access/config.ts'
+import { AlertsConfig } from './query/alerts/config.ts'
 
 const VERSION = '0.1.0'
 
@@ -50,6 +51,7 @@ const Config = Type.Object(
     tls: TlsConfig,
     store: StoreConfig,
     ingest: IngestConfig,
+    alerts: AlertsConfig,
     collector: CollectorConfig,
   },
   { additionalProperties: false },
@@ -160,7 +162,7 @@ function readConfigFile(file: string | undefined): Tree {
 
 /** File, then environment, then flags; the last one that names a key wins. Errors name the key. */
 function loadConfig(flags: Flags, environment: NodeJS.ProcessEnv): Config {
-  const tree: Tree = { access: {}, tls: {}, store: {}, ingest: {}, telemetry: {}, collector: {} }
+  const tree: Tree = { access: {}, tls: {}, store: {}, ingest: {}, telemetry: {}, alerts: {}, collector: {} }
   for (const [key, value] of Object.entries(readConfigFile(flags.config))) tree[key] = value ?? {}
   for (const path of keysOf(Config)) {
     const value = environment[environmentName(path)]
@@ -245,7 +247,11 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
   if (onlyHere) app.addHook('onRequest', onlyLoopback)
   await app.register(webSocket)
   await app.register(ingest.plugin)
-  await app.register(query, { store, ingest, access, log, uiDir: fileURLToPath(new URL('./ui', import.meta.url)) })
+  await app.register(query, {
+    ...{ store, ingest, access, log },
+    alerts: alertsConfig(config),
+    uiDir: fileURLToPath(new URL('./ui', import.meta.url)),
+  })
   try {
     const url = await app.listen({ host, port: Number(config.listen.slice(at + 1)) })
     const stopRenewing = app.server instanceof TlsServer ? startRenewing(config.tls, app.server, log) : undefined
@@ -304,6 +310,12 @@ async function makeToken([cluster]: string[], config: Config): Promise<void> {
 async function credentialsOf(config: Config) {
   const { openCredentials } = await import('./collector/credentials.ts')
   return openCredentials(config.collector)
+}
+
+/** The file of rules that is named, else the one that lies there. */
+function alertsConfig({ alerts }: Config): AlertsConfig {
+  const file = alerts.file ?? ['jobsight-alerts.yaml', '/etc/jobsight-alerts.yaml'].find(existsSync)
+  return file === undefined ? alerts : { ...alerts, file }
 }
 
 async function openTelemetry(config: Config, ingest: Ingest): Promise<{ stop: Stop } | undefined> {

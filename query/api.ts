@@ -8,6 +8,7 @@ import { type Static, Type } from 'typebox'
 import { BURST_LIMITS, Burst, Job, Node } from '../ingest/records.ts'
 
 export { Burst } from '../ingest/records.ts'
+export * from './alerts/api.ts'
 
 const Nullable = <T extends Parameters<typeof Type.Union>[0][number]>(type: T) => Type.Union([type, Type.Null()])
 const Values = Type.Array(Nullable(Type.Number()))

@@ -4,17 +4,21 @@
  */
 import cookie from '@fastify/cookie'
 import swagger from '@fastify/swagger'
-import type { FastifyPluginAsync } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import type { Logger } from 'pino'
 import type { Latest } from '../ingest/latest.ts'
 import type { Store } from '../ingest/store.ts'
 import { type Access, addGate, openToAll } from './access/gate.ts'
 import { addHeaders } from './access/headers.ts'
 import { addSessionRoutes } from './access/routes.ts'
+import { EVERYONE } from './access/who.ts'
+import { ALERTS_DEFAULTS, type AlertsConfig } from './alerts/config.ts'
+import { addAlertRoutes } from './alerts/routes.ts'
+import { openAlerts, startAlerts } from './alerts/service.ts'
 import { addAnswers } from './answers.ts'
 import { type BurstsDeps, openBursts } from './bursts.ts'
 import { addCompression } from './compress.ts'
-import { openRoom } from './desk.ts'
+import { openRoom, type Room } from './desk.ts'
 import { addLive, type OnWritten } from './live.ts'
 import { addPage } from './page.ts'
 import { addRoutes } from './routes.ts'
@@ -26,6 +30,8 @@ export interface QueryOptions {
   now?: () => number
   /** Who is who; absent: everyone may see everything. */
   access?: Access
+  /** Absent: rules can be read and tried, nobody evaluates them. */
+  alerts?: AlertsConfig
   /** Where the built page is; absent: the API alone. */
   uiDir?: string
 }
@@ -56,10 +62,24 @@ export const query: FastifyPluginAsync<QueryOptions> = async (app, options) => {
       })
       addRoutes(api, room)
       addSessionRoutes(api, access)
+      addAlerts(api, room, options, now)
       await addLive(api, room, onWritten, bursts.onChange)
       api.get('/openapi.json', { config: { access: 'reader' }, schema: { hide: true } }, () => api.swagger())
     },
     { prefix: '/api/v1' },
   )
   if (options.uiDir !== undefined) await addPage(app, options.uiDir)
+}
+
+/** Rounds begin when the server is ready, and the last one is over before the store closes. */
+function addAlerts(api: FastifyInstance, room: Room, options: QueryOptions, now: () => number): void {
+  const config = options.alerts ?? { ...ALERTS_DEFAULTS, enabled: false }
+  const openDesk = () => room.desk({ who: EVERYONE, signal: undefined })
+  const alerts = openAlerts({ store: options.store, config, log: options.log, now, openDesk })
+  addAlertRoutes(api, room, alerts)
+  let stop = async () => {}
+  api.addHook('onReady', async () => {
+    stop = startAlerts(alerts)
+  })
+  api.addHook('onClose', () => stop())
 }

@@ -24,6 +24,7 @@ const PACKAGES: Record<string, string> = {
   slurmctld: '/usr/sbin/slurmctld',
   slurmd: '/usr/sbin/slurmd',
   'slurm-client': '/usr/bin/squeue',
+  'prometheus-alertmanager': '/usr/bin/prometheus-alertmanager',
 }
 
 export default function setup(): void {

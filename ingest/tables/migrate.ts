@@ -60,6 +60,7 @@ export const RETENTION_OF: Readonly<Record<string, keyof Retention>> = {
   job_functions: 'rollups',
   series: 'points',
   series_points: 'points',
+  alerts: 'jobs',
   ...Object.fromEntries(ENTITY_NAMES.map(e => [pointsTable(e), 'points'])),
   ...Object.fromEntries(ENTITY_NAMES.flatMap(e => ROLLUPS.map(r => [rollupTable(e, r), 'rollups']))),
 }

@@ -1,0 +1,221 @@
+/**
+ * A rule over the past: the same evaluate() over the same figures, step by step. Would it have fired, when, for whom?
+ *
+ * A metric is read in one go as minutes (five of them, or more, for long spans of many nodes): a window's mean is the mean of
+ * its minutes, its highest value the highest of theirs. Everything else is read as it would have been then, at most MAX_LOOKS times.
+ */
+import type { Metric } from '../../ingest/metrics.ts'
+import type { Desk } from '../desk.ts'
+import { badRequest } from '../errors.ts'
+import { type Row, readRows } from '../heatmap.ts'
+import { usualInstances } from '../points.ts'
+import { resolveScope } from '../scope.ts'
+import type { Grid } from '../window.ts'
+import { metricOf } from './check.ts'
+import { evaluate, isTrue, type Measured, NEVER, type RuleState, type Series, type Transition } from './evaluate.ts'
+import { measuresOf } from './measure.ts'
+import type { Raw } from './points.ts'
+import { readOn } from './reader.ts'
+import { gapOf } from './round.ts'
+import type { ReadyRule } from './rule.ts'
+import { layoutScene, readScene, type Scene } from './scene.ts'
+
+export interface Span {
+  from: number
+  to: number
+}
+
+/** One alert that would have fired. */
+export interface Episode {
+  key: string
+  series: Series
+  firedMs: number
+  /** undefined: it would fire still. */
+  resolvedMs: number | undefined
+}
+
+export interface Backtest {
+  stepMs: number
+  steps: number
+  episodes: Episode[]
+}
+
+const MINUTE = 60_000
+const MAX_STEPS = 3000
+const MAX_LOOKS = 240
+const MAX_SPAN = 32 * 86_400_000
+const MAX_EPISODES = 10_000
+
+export async function backtest(desk: Desk, cluster: string, rule: ReadyRule, span: Span): Promise<Backtest> {
+  if (span.to <= span.from) throw badRequest('to must be later than from')
+  if (span.to - span.from > MAX_SPAN) throw badRequest('at most 32 days can be looked at: choose a shorter span')
+  const now = new Set([
+    'silent_seconds',
+    'scheduler_down',
+    'scheduler_silent_seconds',
+    'nodes_silent',
+    'jobs_queued',
+    'jobs_running',
+  ])
+  if (rule.figure !== undefined && now.has(rule.figure))
+    throw badRequest(`the past of ${rule.figure} is not kept: this rule can only be watched live`)
+  if (rule.test === 'absent')
+    throw badRequest('the past of an absence cannot be replayed: this rule can only be watched live')
+  const scene = await readScene(desk, cluster, { atMs: span.to, sinceMs: span.from })
+  const metric = metricOf(rule.metric ?? '')
+  return metric ? overMetric(desk, scene, rule, metric, span) : overLooks(desk, scene, rule, span)
+}
+
+/** Jobs as they were at a moment of the span. */
+const sceneAt = (scene: Scene, atMs: number): Scene =>
+  layoutScene({ ...scene, atMs, jobs: scene.jobs.filter(job => job.startMs <= atMs) })
+
+class Replay {
+  readonly #rule: ReadyRule
+  readonly #stepMs: number
+  readonly #open = new Map<string, Episode>()
+  readonly episodes: Episode[] = []
+  state: RuleState = NEVER
+
+  constructor(rule: ReadyRule, stepMs: number) {
+    this.#rule = rule
+    this.#stepMs = stepMs
+  }
+
+  step(measured: Measured, atMs: number): void {
+    const options = {
+      gapMs: gapOf(this.#stepMs),
+      staleMs: Math.max(300_000, 2 * this.#rule.windowMs, 2 * this.#stepMs),
+    }
+    const done = evaluate(this.#rule, measured, this.state, atMs, options)
+    this.state = done.state
+    for (const transition of done.transitions) this.#note(transition)
+  }
+
+  #note({ key, to, atMs, series }: Transition): void {
+    if (to === 'firing' && this.episodes.length < MAX_EPISODES) {
+      const episode: Episode = { key, series, firedMs: atMs, resolvedMs: undefined }
+      this.#open.set(key, episode)
+      this.episodes.push(episode)
+    }
+    const open = this.#open.get(key)
+    if (to !== 'resolved' || !open) return
+    open.resolvedMs = atMs
+    open.series = series
+    this.#open.delete(key)
+  }
+}
+
+/** Rows of ticks that are read for one metric; what is longer is read from the rollup of five minutes. */
+const MAX_ROWS = 10_000_000
+const TICK = 10_000
+
+/** A step is a whole number of minutes that fits the span into MAX_STEPS: of ticks where they are few, else of the rollup. */
+function stepOf({ from, to }: Span, metric: Metric, nodes: number): Pick<Grid, 'bucketMs' | 'rollup'> {
+  const ticks = ((to - from) / TICK) * nodes * usualInstances(metric.entity)
+  const least = ticks > MAX_ROWS ? 5 * MINUTE : MINUTE
+  const bucketMs = Math.max(1, Math.ceil((to - from) / MAX_STEPS / least)) * least
+  return { bucketMs, rollup: ticks > MAX_ROWS ? '5m' : '' }
+}
+
+async function overMetric(desk: Desk, scene: Scene, rule: ReadyRule, metric: Metric, span: Span): Promise<Backtest> {
+  const { bucketMs: stepMs, rollup } = stepOf(span, metric, scene.heard.size)
+  const back = Math.max(1, Math.round(rule.windowMs / stepMs))
+  const from = Math.floor((span.from - back * stepMs) / stepMs) * stepMs
+  const count = Math.floor((span.to - from) / stepMs)
+  const grid: Grid = { from, to: from + count * stepMs, bucketMs: stepMs, count, rollup }
+  const target = await resolveScope(desk.asker, desk.known, { cluster: scene.cluster, from: grid.from, to: grid.to })
+  const overTime = rule.aggregate === 'min' ? 'avg' : rule.aggregate
+  const rows = await readRows(desk, target, { ...metric, overTime }, grid)
+  const windows = rows.map(row => windowsOf(rule, row, back, stepMs))
+  const replay = new Replay(rule, stepMs)
+  const jobs = needsJobs(rule)
+  const quiet = jobs ? undefined : sceneAt({ ...scene, jobs: [] }, span.to)
+  for (let i = back - 1; i < count; i++) {
+    const atMs = from + (i + 1) * stepMs
+    const raws = rawsAt(rows, windows, i, jobs ? undefined : rule, replay.state)
+    replay.step(measuresOf(rule, raws, quiet ?? sceneAt(scene, atMs)), atMs)
+  }
+  return { stepMs, steps: Math.max(0, count - back + 1), episodes: replay.episodes }
+}
+
+/** Whose jobs they are matters; else nobody need be asked at each step. */
+const needsJobs = ({ scope, test, where }: ReadyRule): boolean =>
+  scope !== 'node' || test === 'peers' || Object.keys(where ?? {}).some(key => key !== 'node' && key !== 'instance')
+
+/**
+ * Values at a step. Of a rule of nodes only those that are true, or may end what is pending or fires: the others change
+ * nothing, and they are nearly all.
+ */
+function rawsAt(
+  rows: readonly Row[],
+  windows: readonly Float64Array[],
+  i: number,
+  quiet: ReadyRule | undefined,
+  state: RuleState,
+): Raw[] {
+  const raws: Raw[] = []
+  const watched = new Set([...state.series.values()].map(({ labels }) => `${labels.node}\0${labels.instance ?? ''}`))
+  for (let r = 0; r < rows.length; r++) {
+    const row = rows[r]
+    const value = windows[r]?.[i] ?? Number.NaN
+    if (!row || Number.isNaN(value)) continue
+    if (quiet && !isTrue(quiet, value, false) && !watched.has(`${row.node}\0${row.instance}`)) continue
+    raws.push({ node: row.node, instance: row.instance, value })
+  }
+  return raws
+}
+
+/** Each step's window as one value, NaN where it is empty: sums, or the edges, of the cells that it covers. */
+function windowsOf(rule: ReadyRule, row: Row, back: number, stepMs: number): Float64Array {
+  const cells = row.values
+  const scale = rule.share && row.full ? 1 / row.full : 1
+  const out = new Float64Array(cells.length).fill(Number.NaN)
+  let [sum, known] = [0, 0]
+  for (let i = 0; i < cells.length; i++) {
+    const [enters, leaves] = [cells[i] ?? null, i >= back ? (cells[i - back] ?? null) : null]
+    if (enters !== null) [sum, known] = [sum + enters, known + 1]
+    if (leaves !== null) [sum, known] = [sum - leaves, known - 1]
+    if (known > 0) out[i] = scale * oneOf(rule, cells, Math.max(0, i - back + 1), i, sum / known, stepMs)
+  }
+  return out
+}
+
+function oneOf(
+  rule: ReadyRule,
+  cells: Row['values'],
+  first: number,
+  last: number,
+  mean: number,
+  stepMs: number,
+): number {
+  if (rule.test === 'change') return slope(cells, first, last, stepMs)
+  if (rule.aggregate === 'avg') return mean
+  const there: number[] = []
+  for (let i = first; i <= last; i++) {
+    const value = cells[i]
+    if (value !== null && value !== undefined) there.push(value)
+  }
+  if (rule.aggregate === 'last') return there.at(-1) ?? Number.NaN
+  return rule.aggregate === 'max' ? Math.max(...there) : Math.min(...there)
+}
+
+function slope(cells: Row['values'], first: number, last: number, stepMs: number): number {
+  let [a, b] = [first, last]
+  while (a < last && (cells[a] ?? null) === null) a++
+  while (b > first && (cells[b] ?? null) === null) b--
+  return a < b ? ((cells[b] ?? 0) - (cells[a] ?? 0)) / (((b - a) * stepMs) / 1000) : Number.NaN
+}
+
+async function overLooks(desk: Desk, scene: Scene, rule: ReadyRule, span: Span): Promise<Backtest> {
+  const stepMs = Math.max(15_000, Math.ceil((span.to - span.from) / MAX_LOOKS / 15_000) * 15_000)
+  const replay = new Replay(rule, stepMs)
+  let steps = 0
+  for (let atMs = Math.ceil(span.from / stepMs) * stepMs; atMs <= span.to; atMs += stepMs) {
+    const measured = (await readOn(desk, sceneAt(scene, atMs), [rule])).get(rule)
+    if (measured instanceof Error) throw measured
+    if (measured) replay.step(measured, atMs)
+    steps++
+  }
+  return { stepMs, steps, episodes: replay.episodes }
+}
