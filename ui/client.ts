@@ -81,6 +81,16 @@ export const ask = {
   bursts: (s: Scope, limit: number) =>
     question<api.Bursts>('bursts', { ...scoped(s), from: undefined, to: undefined, limit }, 'ask.bursts'),
   burst: (cluster: string, id: string) => question<api.Burst>(`bursts/${part(id)}`, { cluster }, 'ask.bursts'),
+  alerts: (cluster: string) => question<api.Alerts>('alerts', { cluster }, 'ask.alerts'),
+  alertHistory: (s: Scope, limit: number) =>
+    question<api.AlertHistory>(
+      'alerts/history',
+      { cluster: s.cluster, node: s.node, job: s.job, from: s.from, to: s.to, limit },
+      'ask.alerts',
+    ),
+  alertRules: () => question<api.AlertRules>('alerts/rules', {}, 'ask.alertRules'),
+  silences: () => question<api.Silences>('alerts/silences', {}, 'ask.silences'),
+  deliveries: () => question<api.Deliveries>('alerts/deliveries', {}, 'ask.deliveries'),
   search: (cluster: string, q: string) => question<api.Search>('search', { cluster, q }, 'ask.search'),
 }
 
@@ -114,14 +124,26 @@ const read = <T>(q: Question<T>, signal: AbortSignal): Promise<T> =>
 
 /** Something is to be done. Throws AskError with what to do where it is refused. */
 export const order = {
-  startBurst: (asked: api.BurstAsk) =>
-    request<api.Burst>('api/v1/bursts', {
-      method: 'POST',
-      headers: { 'content-type': 'application/json' },
-      body: JSON.stringify(asked),
-    }),
+  startBurst: (asked: api.BurstAsk) => request<api.Burst>('api/v1/bursts', withBody('POST', asked)),
   stopBurst: (cluster: string, id: string) => request<api.Burst>(ask.burst(cluster, id).url, { method: 'DELETE' }),
+  silence: (body: api.SilenceBody) => request<api.Silence>('api/v1/alerts/silences', withBody('POST', body)),
+  endSilence: (id: string) => request<api.Done>(`api/v1/alerts/silences/${part(id)}`, { method: 'DELETE' }),
+  acknowledge: (id: string, body: api.AckBody) =>
+    request<api.Done>(`api/v1/alerts/${part(id)}/ack`, withBody('POST', body)),
+  /** `rule` is what a person wrote: the server says what is wrong with it. */
+  saveRule: (name: string, rule: unknown) =>
+    request<api.Done>(`api/v1/alerts/rules/${part(name)}`, withBody('PUT', { rule })),
+  dropRule: (name: string) => request<api.Done>(`api/v1/alerts/rules/${part(name)}`, { method: 'DELETE' }),
+  testRule: (body: api.TestBody) => request<api.RuleTest>('api/v1/alerts/test', withBody('POST', body)),
+  sendAgain: (id: string) => request<api.Done>(`api/v1/alerts/deliveries/${part(id)}/again`, { method: 'POST' }),
+  dropDelivery: (id: string) => request<api.Done>(`api/v1/alerts/deliveries/${part(id)}`, { method: 'DELETE' }),
 }
+
+const withBody = (method: 'POST' | 'PUT', body: object): RequestInit => ({
+  method,
+  headers: { 'content-type': 'application/json' },
+  body: JSON.stringify(body),
+})
 
 /** The server knows nobody (any more) here: the page shows the way in, and nothing else. */
 export const signedOut: Store<boolean> = openStore(false)

@@ -13,6 +13,7 @@ const NAMES = [
   'soft',
   'dim',
   'accent',
+  'alert',
   'hatch',
   'grid',
   'user',

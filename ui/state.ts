@@ -13,6 +13,8 @@ export interface Place {
   readonly cluster: string
   /** The list of jobs, not one. */
   readonly jobs: boolean
+  /** What fires, the rules, who is told. */
+  readonly alerts: boolean
   readonly job: string
   readonly node: string
   readonly pid: number | undefined
@@ -20,11 +22,12 @@ export interface Place {
   readonly transforms: readonly string[]
   readonly query: Readonly<Record<string, string>>
 }
-export type View = 'cluster' | 'jobs' | 'job' | 'node' | 'process'
+export type View = 'cluster' | 'alerts' | 'jobs' | 'job' | 'node' | 'process'
 
 export const NOWHERE: Place = {
   cluster: '',
   jobs: false,
+  alerts: false,
   job: '',
   node: '',
   pid: undefined,
@@ -36,7 +39,7 @@ export function viewOf(place: Place): View {
   if (place.pid !== undefined) return 'process'
   if (place.node !== '') return 'node'
   if (place.job !== '') return 'job'
-  return place.jobs ? 'jobs' : 'cluster'
+  return place.alerts ? 'alerts' : place.jobs ? 'jobs' : 'cluster'
 }
 
 function decode(segment: string): string {
@@ -62,6 +65,7 @@ export function parsePlace(hash: string): Place {
   return {
     cluster,
     jobs: rest[0] === 'jobs',
+    alerts: rest[0] === 'alerts',
     job: after('job'),
     node: after('node'),
     pid: /^\d+$/.test(pid) ? Number(pid) : undefined,
@@ -72,6 +76,7 @@ export function parsePlace(hash: string): Place {
 
 export function formatPlace(place: Place): string {
   const parts = [place.cluster]
+  if (place.alerts) parts.push('alerts')
   if (place.jobs && place.job === '') parts.push('jobs')
   if (place.job !== '') parts.push('job', place.job)
   if (place.node !== '') parts.push('node', place.node)
@@ -86,7 +91,7 @@ export function formatPlace(place: Place): string {
 /** What stays when the scope changes: time and metric. The rest (brush, zoom, search) belongs to the page it was made on. */
 const KEPT = ['range', 'from', 'to', 'metric']
 
-type Scope = Partial<Pick<Place, 'cluster' | 'jobs' | 'job' | 'node' | 'pid'>>
+type Scope = Partial<Pick<Place, 'cluster' | 'jobs' | 'alerts' | 'job' | 'node' | 'pid'>>
 export type Query = Readonly<Record<string, string | undefined>>
 
 /** Another scope. Parts that are not given are empty, so that a place is never half of two. */
@@ -96,6 +101,7 @@ export function placeAt(from: Place, scope: Scope, query: Query = {}): Place {
     ...NOWHERE,
     cluster: scope.cluster ?? from.cluster,
     jobs: scope.jobs ?? false,
+    alerts: scope.alerts ?? false,
     job: scope.job ?? '',
     node: scope.node ?? '',
     pid: scope.pid,

@@ -34,6 +34,11 @@ const QUESTIONS: [string, Question<unknown>, TSchema, TSchema][] = [
   ['bursts', ask.bursts(process, 8), asks.BurstsAsk, api.Bursts],
   ['burst', ask.burst('mock', 'm1-0badcafe'), asks.OfCluster, api.Burst],
   ['flame of a burst', ask.flame({ cluster: 'mock', burst: 'm1-0badcafe' }, 'topdown'), asks.FlameAsk, api.Flame],
+  ['alerts', ask.alerts('mock'), api.AlertsAsk, api.Alerts],
+  ['alert history', ask.alertHistory(onNode, 60), api.HistoryAsk, api.AlertHistory],
+  ['alert rules', ask.alertRules(), asks.Nothing, api.AlertRules],
+  ['silences', ask.silences(), asks.Nothing, api.Silences],
+  ['deliveries', ask.deliveries(), asks.Nothing, api.Deliveries],
   ['search', ask.search('mock', 'n0'), asks.SearchAsk, api.Search],
 ]
 

@@ -7,6 +7,7 @@ import { session } from '../session.ts'
 import { formatPlace, NOWHERE, place, useStore, viewOf } from '../state.ts'
 import { endsBefore, followed } from '../time.ts'
 import { t } from '../words.ts'
+import { AlertsView } from './alerts.tsx'
 import { Bar } from './bar.tsx'
 import { ClusterView } from './cluster.tsx'
 import { JobView } from './job.tsx'
@@ -70,6 +71,8 @@ function View({ page }: { page: Page }) {
   switch (viewOf(page.place)) {
     case 'cluster':
       return <ClusterView key={page.cluster} page={page} />
+    case 'alerts':
+      return <AlertsView key={page.cluster} page={page} />
     case 'jobs':
       return <JobsView key={page.cluster} page={page} />
     case 'job':

@@ -7,6 +7,7 @@ import { type Language, language, shownTheme, theme, useTheme } from '../prefs.t
 import { useStore, viewOf } from '../state.ts'
 import { followed } from '../time.ts'
 import { t } from '../words.ts'
+import { AlertsLink } from './alertlink.tsx'
 import type { Dialog } from './app.tsx'
 import { Crumbs } from './crumbs.tsx'
 import { hearPoints, LIVE_METRICS, newest, newestBurst } from './live.ts'
@@ -34,6 +35,7 @@ export function Bar({ page, clusters, open }: Props) {
           {t('bar.jobs')}
         </a>
       )}
+      {page && <AlertsLink page={page} current={view === 'alerts'} />}
       {page?.facts.simulated && (
         <span class="badge simulated" title={t('bar.simulatedWhy')}>
           {t('bar.simulated')}

@@ -4,6 +4,8 @@ import { type Answer, ask, useAnswer } from '../client.ts'
 import { jobColour } from '../colour.ts'
 import { formatTime } from '../format.ts'
 import { t } from '../words.ts'
+import { AlertLanes } from './alertlanes.tsx'
+import { alertSheet } from './alerttable.tsx'
 import { CategoryBar, CategoryChart } from './categories.tsx'
 import { Compare } from './compare.tsx'
 import { JobGroups } from './jobgroups.tsx'
@@ -40,6 +42,7 @@ function Job({ page, data }: { page: Page; data: JobDetail }) {
         <div class="column">
           <JobUsed page={page} data={data} />
           <Findings page={page} data={data} />
+          <JobAlerts page={page} id={id} />
           {categories.data && <Spent page={page} answer={categories} spent={categories.data} />}
           <Compare page={page} id={id} />
           <Ranks page={page} id={id} />
@@ -60,6 +63,20 @@ function rankOf(page: Page): number | undefined {
 
 const stacksTitle = (only: string | undefined, rank: number | undefined): string =>
   rank !== undefined ? t('ranks.stacks', { rank }) : only ? t('stacks.onNodes', { nodes: only }) : t('stacks.job')
+
+/** What fired for the job and its nodes while it ran. */
+function JobAlerts({ page, id }: { page: Page; id: string }) {
+  const answer = useAnswer(page.span && ask.alertHistory(scopeOf(page, page.span, { job: id }), 100), id, page.tick)
+  const alerts = answer.data?.alerts ?? []
+  if (alerts.length === 0 || page.span === undefined) return null
+  return (
+    <Panel title={t('alert.lanes')} name={`${id}-alerts`} answers={[answer]} sheet={() => alertSheet(alerts)}>
+      <TimeStack span={page.span} gutter={168} stepMs={10_000} label={t('alert.lanes')}>
+        {frame => <AlertLanes frame={frame} history={answer.data} page={page} />}
+      </TimeStack>
+    </Panel>
+  )
+}
 
 /** What the CPU time was, in all and over time. */
 function Spent({ page, answer, spent }: { page: Page; answer: Answer<Categories>; spent: Categories }) {

@@ -14,6 +14,7 @@ const LIST: readonly [string, Key][] = [
   ['?', 'keys.list'],
   ['c', 'keys.cluster'],
   ['j', 'keys.jobs'],
+  ['a', 'keys.alerts'],
   ['u', 'keys.up'],
   ['1 … 8', 'keys.range'],
   ['−', 'keys.zoomOut'],
@@ -57,6 +58,7 @@ function scopeKey(key: string, page: Page): boolean {
   const { job, node, pid } = page.place
   if (key === 'c') goTo(page, {})
   else if (key === 'j') goTo(page, { jobs: true })
+  else if (key === 'a') goTo(page, { alerts: true })
   else if (key === 'u') goTo(page, pid !== undefined ? { job, node } : node !== '' ? { job } : {})
   else return false
   return true

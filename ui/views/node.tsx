@@ -1,12 +1,13 @@
 /** A node: what it is, whose jobs it runs, how full it is on one time axis; the brush asks what ran then. */
 import { group } from 'd3'
 import { useEffect, useMemo } from 'preact/hooks'
-import type { Catalogue, JobBands, NodeDetail, Series } from '../../query/api.ts'
+import type { AlertHistory, Catalogue, JobBands, NodeDetail, Series } from '../../query/api.ts'
 import { ask, useAnswer } from '../client.ts'
 import { instanceColour, palette } from '../colour.ts'
 import { firstKnown } from '../layout/series.ts'
 import { useTheme } from '../prefs.ts'
 import { t } from '../words.ts'
+import { AlertLanes } from './alertlanes.tsx'
 import { Chart, type Layer } from './chart.tsx'
 import { Cores } from './cores.tsx'
 import { JobLanes } from './joblanes.tsx'
@@ -66,6 +67,7 @@ function Saturation({ page, detail }: { page: Page; detail: NodeDetail | undefin
     `${node} ${panels.map(p => p.id)}`,
   )
   const bands = useAnswer(page.span && ask.bands(scope), node)
+  const alerts = useAnswer(page.span && ask.alertHistory(scope, 60), node)
   const measured = series.data
   useEffect(() => {
     if (!measured) return
@@ -89,7 +91,7 @@ function Saturation({ page, detail }: { page: Page; detail: NodeDetail | undefin
       }
       sheet={measured && (() => seriesSheet(measured))}
     >
-      <Charts page={page} detail={detail} panels={panels} series={measured} bands={bands.data} />
+      <Charts page={page} detail={detail} panels={panels} series={measured} bands={bands.data} alerts={alerts.data} />
     </Panel>
   )
 }
@@ -109,10 +111,11 @@ interface ChartsProps {
   panels: readonly NodePanel[]
   series: Series | undefined
   bands: JobBands | undefined
+  alerts: AlertHistory | undefined
 }
 
 function Charts(props: ChartsProps) {
-  const { page, panels, series, bands, detail } = props
+  const { page, panels, series, bands, detail, alerts } = props
   const overlay = useOverlay(page)
   if (!page.span) return null
   const isAbsent = (panel: NodePanel) => panel.device === true && !hasValues(panel, series?.series ?? [])
@@ -124,6 +127,7 @@ function Charts(props: ChartsProps) {
       {frame => (
         <>
           <JobLanes frame={frame} bands={bands} page={page} />
+          <AlertLanes frame={frame} history={alerts} page={page} />
           {shown.map(panel => (
             <PanelCharts key={panel.id} {...props} panel={panel} frame={frame} overlay={overlay} />
           ))}

@@ -6,6 +6,7 @@ import { existsSync, readFileSync, statSync } from 'node:fs'
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import { extname, join, normalize } from 'node:path'
 import { WebSocketServer } from 'ws'
+import * as alertAnswers from './alerts.ts'
 import * as answers from './answers.ts'
 import * as jobAnswers from './jobs.ts'
 import * as times from './time.ts'
@@ -48,6 +49,7 @@ const ROUTES: Record<string, Answerer> = {
           : jobAnswers.jobs(a),
   bands: jobAnswers.bands,
   bursts: a => (a.path.length > 1 ? jobAnswers.burst(a) : { cluster: 'mock', bursts: [jobAnswers.burst(a)] }),
+  alerts: alertAnswers.alerts,
   search: jobAnswers.search,
 }
 
