@@ -1,0 +1,155 @@
+/**
+ * What alerts cost: one evaluation of 200 rules over 1000 nodes with 250 jobs (limit: 1 s of CPU), and a rule tried on a day of
+ * 1000 nodes at 10 s (limit: 5 s). CPU is that of this process, the embedded store included. The rules are those that come with
+ * Jobsight and others over the metrics of nodes, so that every window, aggregate and kind of question is among them.
+ *
+ *   npm run build && node test/bench/alerts.mjs [--nodes 1000] [--rules 200] [--rounds 9]
+ */
+import { mkdtempSync, rmSync } from 'node:fs'
+import { loadavg, tmpdir } from 'node:os'
+import { join, resolve } from 'node:path'
+import { pathToFileURL } from 'node:url'
+import { parseArgs } from 'node:util'
+import { pino } from 'pino'
+
+const { values: given } = parseArgs({
+  options: {
+    nodes: { type: 'string', default: '1000' },
+    rules: { type: 'string', default: '200' },
+    rounds: { type: 'string', default: '9' },
+    dist: { type: 'string', default: resolve(import.meta.dirname, '../../dist') },
+  },
+})
+const load = path => import(pathToFileURL(join(given.dist, path)).href)
+const { openStore } = await load('ingest/store.js')
+const { LatestValues } = await load('ingest/latest.js')
+const { restoreLatest } = await load('ingest/restore.js')
+const { openControl } = await load('ingest/control.js')
+const { COLUMNS } = await load('ingest/metrics.js')
+const { openBursts } = await load('query/bursts.js')
+const { openRoom } = await load('query/desk.js')
+const { EVERYONE } = await load('query/access/who.js')
+const { openAlerts } = await load('query/alerts/service.js')
+const { backtest } = await load('query/alerts/backtest.js')
+const { readyRule } = await load('query/alerts/rule.js')
+
+const nodes = Number(given.nodes)
+const log = pino({ level: 'warn' })
+const path = mkdtempSync(join(tmpdir(), 'jobsight-bench-alerts-'))
+const store = await openStore({ path, memoryBytes: 6 * 2 ** 30 }, { log })
+const end = Math.floor(Date.now() / 10_000) * 10
+const DAY = 86_400
+
+/** A ratio that stays below 0.9 but for one node in a hundred, one hour in six. */
+const ratio =
+  i => `toInt32(10000 * (0.5 + 0.3 * sin(t / ${300 + 40 * i} + n) + 0.05 * (cityHash64(number, ${i}) % 1000) / 1000
+  + if(n % 100 = 7 AND intDiv(t, 3600) % 6 = 0, 0.4, 0)))`
+const columns = COLUMNS.node.filter(m => m.unit === 'ratio').slice(0, 24)
+const started = Date.now()
+await store.command(`INSERT INTO node_points (cluster, node, time, interval_ms, cpu_count, memory_total, memory_used, ${columns.map(c => c.column)})
+  SELECT 'bench', concat('n', toString(n)), toDateTime(t, 'UTC'), 10000, 64, 256000000000, 100000000000 + n * 1000000, ${columns.map((_, i) => ratio(i))}
+  FROM (SELECT number, number % ${nodes} AS n, ${end - DAY} + (intDiv(number, ${nodes}) + 1) * 10 AS t FROM numbers(${nodes * (DAY / 10)}))
+  SETTINGS max_partitions_per_insert_block = 0`)
+await store.command(`INSERT INTO processes (cluster, node, time, interval_ms, pid, start_ms, name, user, job, evidence, cpu_user, cpu_system, memory_bytes, state)
+  SELECT 'bench', concat('n', toString(n)), toDateTime(t, 'UTC'), 10000, p, 1000, 'app', 'ann', toString(intDiv(n, 4)), 'cgroup', 0.9, 0.05, 1000000000, 'R'
+  FROM (SELECT number, number % 20 AS p, intDiv(number, 20) % ${nodes} AS n, ${end - 2400} + (intDiv(number, ${20 * nodes}) + 1) * 10 AS t FROM numbers(${20 * nodes * 240}))`)
+const jobs = Array.from({ length: nodes / 4 }, (_, job) => {
+  const names = [0, 1, 2, 3].map(i => `n${job * 4 + i}`)
+  const startMs = (end - DAY) * 1000
+  const record = {
+    cluster: 'bench',
+    id: String(job),
+    scheduler: 'slurm',
+    state: 'running',
+    user: 'ann',
+    startMs,
+    cores: 256,
+    updatedMs: startMs,
+  }
+  record.allocations = names.map(node => ({ node, cores: 64 }))
+  return JSON.stringify({
+    ...{
+      cluster: 'bench',
+      id: record.id,
+      user: 'ann',
+      state: 'running',
+      submit_ms: startMs,
+      start_ms: startMs,
+      node_count: 4,
+      cores: 256,
+    },
+    ...{ nodes: names, record: JSON.stringify(record), updated_ms: startMs },
+  })
+})
+await store.command(`INSERT INTO jobs FORMAT JSONEachRow ${jobs.join(' ')}`)
+process.stdout.write(
+  `${nodes} nodes, a day at 10 s, made in ${((Date.now() - started) / 1000).toFixed(0)} s · load ${loadavg()[0]?.toFixed(1)}\n`,
+)
+
+const clock = { now: end * 1000 }
+const now = () => clock.now
+const latest = new LatestValues()
+await restoreLatest(store, latest, clock.now, log)
+const bursts = openBursts({ control: openControl('bench', log), keepBurst: async () => {}, log, now })
+const room = openRoom(store, latest, bursts, now)
+const openDesk = () => room.desk({ who: EVERYONE, signal: undefined })
+const config = { enabled: true, library: true, everyMs: 15_000, delayMs: 0 }
+const alerts = openAlerts({ store, config, log, now, openDesk })
+const WINDOWS = ['1m', '5m', '10m', '15m']
+for (let i = 0; alerts.rules.enabled().length < Number(given.rules); i++) {
+  const metric = columns[i % columns.length].column
+  const rule = {
+    name: `bench-${i}`,
+    scope: 'node',
+    metric,
+    window: WINDOWS[i % 4],
+    aggregate: ['avg', 'max', 'min', 'last'][(i >> 2) % 4],
+    above: 0.9 + (i % 9) / 100,
+  }
+  await alerts.rules.save(rule, '', clock.now)
+}
+const cpuOf = async work => {
+  const [cpu, wall] = [process.cpuUsage(), performance.now()]
+  const value = await work()
+  const used = process.cpuUsage(cpu)
+  return { cpu: (used.user + used.system) / 1e6, wall: (performance.now() - wall) / 1000, value }
+}
+const rounds = []
+clock.now -= Number(given.rounds) * 15_000
+for (let i = 0; i <= Number(given.rounds); i++) {
+  clock.now += 15_000
+  rounds.push(await cpuOf(() => alerts.evaluator.tick()))
+}
+// The first one reads everything cold.
+const [cold, ...warm] = rounds
+const middle = list => [...list].sort((a, b) => a - b)[list.length >> 1]
+const firing = alerts.evaluator.active().filter(a => a.series.phase === 'firing').length
+process.stdout.write(
+  `${alerts.rules.enabled().length} rules, ${firing} alerts fire: ${middle(warm.map(r => r.cpu)).toFixed(2)} CPU s a round (limit 1), ` +
+    `${middle(warm.map(r => r.wall)).toFixed(2)} s of wall time; every fourth round looks at stacks too: ${Math.max(...warm.map(r => r.cpu)).toFixed(2)} at most; the first ${cold.cpu.toFixed(2)}\n`,
+)
+if (alerts.evaluator.counters.failed > 0) throw new Error('a round failed')
+
+for (const rule of [
+  { name: 'hot', scope: 'node', metric: columns[0].column, window: '5m', above: 0.9, for: '5m' },
+  {
+    name: 'uneven',
+    scope: 'node',
+    metric: columns[1].column,
+    window: '10m',
+    test: 'peers',
+    above: 3.5,
+    apart: 0.2,
+    where: { minNodes: 3 },
+  },
+]) {
+  const span = { from: (end - DAY) * 1000, to: end * 1000 }
+  const tried = await cpuOf(() => backtest(openDesk(), 'bench', readyRule(rule), span))
+  const { steps, episodes } = tried.value
+  process.stdout.write(
+    `${rule.name} (${rule.test ?? 'value'}) on the day: ${steps} steps, would have fired ${episodes.length} times: ${tried.wall.toFixed(2)} s (limit 5), ${tried.cpu.toFixed(2)} CPU s\n`,
+  )
+}
+await alerts.evaluator.close()
+await store.close()
+rmSync(path, { recursive: true, force: true })
