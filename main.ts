@@ -34,10 +34,20 @@ const Config = Type.Object(
       pattern: ':\\d+$',
       description: 'address the page, the API and OTLP listen on',
     }),
+    grpc: Type.Optional(
+      Type.String({ pattern: ':\\d+$', description: 'address for OTLP/gRPC, such as 0.0.0.0:4317; absent: none' }),
+    ),
     endpoint: Type.Optional(
       Type.String({ pattern: '^https?://', description: 'where collect, import and job send to' }),
     ),
     log: Type.String({ default: 'info', description: 'debug, info, warn, error' }),
+    serve: Type.Object(
+      {
+        ingest: Type.Boolean({ default: true, description: 'take what collectors send' }),
+        query: Type.Boolean({ default: true, description: 'answer questions and show the page' }),
+      },
+      { additionalProperties: false, default: {} },
+    ),
     telemetry: Type.Object(
       {
         endpoint: Type.Optional(
@@ -162,7 +172,7 @@ function readConfigFile(file: string | undefined): Tree {
 
 /** File, then environment, then flags; the last one that names a key wins. Errors name the key. */
 function loadConfig(flags: Flags, environment: NodeJS.ProcessEnv): Config {
-  const tree: Tree = { access: {}, tls: {}, store: {}, ingest: {}, telemetry: {}, alerts: {}, collector: {} }
+  const tree: Tree = { access: {}, tls: {}, store: {}, ingest: {}, serve: {}, telemetry: {}, alerts: {}, collector: {} }
   for (const [key, value] of Object.entries(readConfigFile(flags.config))) tree[key] = value ?? {}
   for (const path of keysOf(Config)) {
     const value = environment[environmentName(path)]
@@ -246,13 +256,15 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
   })
   if (onlyHere) app.addHook('onRequest', onlyLoopback)
   await app.register(webSocket)
-  await app.register(ingest.plugin)
-  await app.register(query, {
+  if (config.serve.ingest) await app.register(ingest.plugin)
+  const answers = {
     ...{ store, ingest, access, log },
     alerts: alertsConfig(config),
     uiDir: fileURLToPath(new URL('./ui', import.meta.url)),
-  })
+  }
+  if (config.serve.query) await app.register(query, answers)
   try {
+    const grpc = await openGrpcDoor(config, ingest, onlyHere, log)
     const url = await app.listen({ host, port: Number(config.listen.slice(at + 1)) })
     const stopRenewing = app.server instanceof TlsServer ? startRenewing(config.tls, app.server, log) : undefined
     for (const notice of notices) log.warn(notice)
@@ -262,6 +274,7 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
       close: async () => {
         stopRenewing?.()
         await app.close()
+        await grpc?.close()
         await telemetry?.stop()
         await ingest.close()
         await store.close()
@@ -270,6 +283,7 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
   } catch (error) {
     await ingest.close()
     await store.close()
+    if (error instanceof Error && 'code' in error && error.code === 'config') throw error
     throw new UsageError(
       `cannot listen on ${config.listen}: ${error instanceof Error ? error.message : error}; choose another with --listen 127.0.0.1:PORT`,
     )
@@ -316,6 +330,23 @@ async function credentialsOf(config: Config) {
 function alertsConfig({ alerts }: Config): AlertsConfig {
   const file = alerts.file ?? ['jobsight-alerts.yaml', '/etc/jobsight-alerts.yaml'].find(existsSync)
   return file === undefined ? alerts : { ...alerts, file }
+}
+
+async function openGrpcDoor(
+  config: Config,
+  ingest: Ingest,
+  onlyHere: boolean,
+  log: Logger,
+): Promise<{ close: Stop } | undefined> {
+  if (config.grpc === undefined) return undefined
+  if (onlyHere && !/^(127\.|localhost:|\[::1\])/.test(config.grpc)) {
+    throw new UsageError(
+      `grpc ${config.grpc}: without tokens it may be on this machine only; run \`jobsight token CLUSTER\` first`,
+    )
+  }
+  const { openGrpc } = await import('./ingest/grpc.ts')
+  const { INGEST_DEFAULTS } = await import('./ingest/config.ts')
+  return openGrpc(ingest, { listen: config.grpc, ...INGEST_DEFAULTS, ...config.ingest }, log)
 }
 
 async function openTelemetry(config: Config, ingest: Ingest): Promise<{ stop: Stop } | undefined> {

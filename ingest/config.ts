@@ -29,6 +29,13 @@ export const StoreConfig = Type.Object(
           'data directory of the embedded store; with url: where rows wait that the server does not have yet',
       }),
     ),
+    cluster: Type.Optional(
+      Type.String({
+        pattern: '^[A-Za-z_][A-Za-z0-9_]*$',
+        description:
+          'with url: name of the ClickHouse cluster (system.clusters) that all tables are made on; absent: one server',
+      }),
+    ),
     database: Type.Optional(Type.String({ default: 'jobsight', pattern: '^[A-Za-z_][A-Za-z0-9_]*$' })),
     user: Type.Optional(Type.String({ description: 'of the ClickHouse server' })),
     password: Type.Optional(Type.String({ description: 'of the ClickHouse server' })),

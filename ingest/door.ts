@@ -41,10 +41,10 @@ export const accepted = (rejected: number, reasons: readonly string[]): Receipt 
 })
 
 /** What the protobuf library throws at nonsense (a read past the end, a number of 11 bytes) is the sender's error too. */
-export function decodeSafely(body: Uint8Array, intern: Intern, decode: (reader: Reader) => void): void {
-  const reader = new Reader(body, intern)
+export function decodeSafely<T>(body: Uint8Array, intern: Intern, decode: (reader: Reader) => T, wire = 'OTLP'): T {
+  const reader = new Reader(body, intern, wire)
   try {
-    decode(reader)
+    return decode(reader)
   } catch (error) {
     if (error instanceof RangeError || (error instanceof Error && /varint|Unimplemented type/.test(error.message))) {
       throw reader.error(error.message)

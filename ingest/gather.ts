@@ -7,64 +7,18 @@
  * All rows' values lie in one array, so a row is a place in it. Nothing is written before the whole request is decoded: a
  * body that turns out to be broken leaves nothing behind.
  */
+import type { Gathered, Limits, Row, SeriesValue, Shape } from './gathered.ts'
 import type { ProcessField, Target } from './match.ts'
 import type { Entity } from './metrics.ts'
 import { cut, type Origin, type ProcessIdentity, parseIdentity } from './origin.ts'
 import type { Place, Places } from './place.ts'
 import type { Rates } from './rates.ts'
 import type { Process } from './records.ts'
-import { requireCluster, type Sender } from './senders.ts'
+import { requireCluster } from './senders.ts'
+import type { SplitTicks } from './splitticks.ts'
 import { fillTotals } from './totals.ts'
 
-export interface Row {
-  place: Place
-  origin: Origin
-  timeMs: number
-  intervalMs: number
-  /** Values of the row are arena[offset .. offset + columns of the entity). */
-  offset: number
-}
-
-export interface SeriesValue {
-  origin: Origin
-  name: string
-  unit: string
-  kind: 'gauge' | 'rate'
-  /** Of the point, as its target gave it. */
-  attributes: ReadonlyMap<string, string>
-  key: string
-  timeMs: number
-  value: number
-}
-
-/** How a metric's numbers are meant. */
-export interface Shape {
-  name: string
-  unit: string
-  temporality: 'gauge' | 'delta' | 'cumulative'
-  /** Only grows: its value is a count, its meaning the rate. */
-  monotonic: boolean
-}
-
-export interface Gathered {
-  rows: readonly Row[]
-  arena: readonly number[]
-  processes: readonly Process[]
-  series: readonly SeriesValue[]
-  /** Points refused, and the first reasons. */
-  rejected: number
-  reasons: readonly string[]
-  /** Process metrics that no column is there for. */
-  ignored: number
-}
-
-export interface Limits {
-  /** Times before and after these are refused. */
-  fromMs: number
-  toMs: number
-  /** Of everything; undefined: anyone, for any cluster. */
-  sender: Sender | undefined
-}
+export type { Gathered, Row, SeriesValue, Shape } from './gathered.ts'
 
 /** What a process has, not what it does: a sum of it is what it has now. */
 const PROCESS_LEVELS: ReadonlySet<ProcessField> = new Set(['memoryBytes', 'threads', 'gpuMemoryBytes'])
@@ -78,6 +32,7 @@ export class Gather {
   readonly #places: Places
   readonly #rates: Rates
   readonly #limits: Limits
+  readonly #ticks: SplitTicks | undefined
   readonly #request = ++requests
   /** Rows of places that have several times in this request. */
   #more: Map<Place, Map<number, Row>> | undefined
@@ -89,10 +44,11 @@ export class Gather {
   #rejected = 0
   #ignored = 0
 
-  constructor(places: Places, rates: Rates, limits: Limits) {
+  constructor(places: Places, rates: Rates, limits: Limits, ticks?: SplitTicks) {
     this.#places = places
     this.#rates = rates
     this.#limits = limits
+    this.#ticks = ticks
   }
 
   reject(reason: string, points = 1): void {
@@ -100,6 +56,11 @@ export class Gather {
     this.#reasons ??= new Map()
     const known = this.#reasons.get(reason)
     if (known !== undefined || this.#reasons.size < 5) this.#reasons.set(reason, (known ?? 0) + points)
+  }
+
+  /** Points that mean nothing here, like texts. */
+  ignore(points = 1): void {
+    this.#ignored += points
   }
 
   /** One number of one metric. Times in ms; startMs is 0 where it is not given. */
@@ -121,15 +82,16 @@ export class Gather {
     timeMs: number,
     given: number,
   ): void {
-    const counts = shape.monotonic || shape.temporality === 'delta'
+    const counts = shape.asGiven !== true && (shape.monotonic || shape.temporality === 'delta')
     const value = counts ? this.#rate(origin, shape, target.key, startMs, timeMs, given) : given
     if (Number.isNaN(value)) return
-    const kind = counts ? 'rate' : 'gauge'
+    const kind = counts ? 'rate' : shape.monotonic ? 'counter' : 'gauge'
     const { name, unit } = shape
     this.#series.push({ origin, name, unit, kind, attributes: target.attributes, key: target.key, timeMs, value })
   }
 
   finish(): Gathered {
+    this.#ticks?.hold(this)
     fillTotals(this)
     return {
       rows: this.rows,

@@ -17,6 +17,10 @@ import { INGEST_DEFAULTS, type IngestConfig } from './config.ts'
 import { type Control, openControl } from './control.ts'
 import { addControlDoor } from './controldoor.ts'
 import { BodyError, StoreError } from './errors.ts'
+import { addExposition } from './exposition.ts'
+import { ForeignMetrics } from './foreign/doors.ts'
+import { foreignDoors } from './foreign/http.ts'
+import { ForeignProfiles } from './foreign/profiles.ts'
 import { httpDoors, type Take } from './http.ts'
 import { Inserter } from './insert.ts'
 import { JobsDoor } from './jobsdoor.ts'
@@ -56,6 +60,8 @@ export interface Ingest {
    * already (`batch` names it, see batches.ts) is acknowledged and left out.
    */
   receive(door: Door, body: Uint8Array, contentType?: string, batch?: string): Promise<Receipt>
+  /** What is sent meanwhile is of whoever this authorization is. Throws SenderError where it is nobody. */
+  as<T>(authorization: string | undefined, send: () => Promise<T>): Promise<T>
   readonly plugin: FastifyPluginAsync
   /** Points as the database got them, with their entity. */
   onWritten(listener: (points: readonly EntityPoint[]) => void): () => void
@@ -69,6 +75,13 @@ export interface Ingest {
   flush(): Promise<void>
   close(): Promise<void>
 }
+
+/** Takes a body in at a door: sheds load, inflates, and says what went wrong. `enter` gets the bytes as they were meant. */
+export type Admit = (
+  body: Uint8Array,
+  encoding: string,
+  enter: (inflated: Uint8Array) => Promise<Receipt>,
+) => Promise<Receipt>
 
 export interface IngestDeps {
   store: Store
@@ -89,7 +102,8 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   const path = config.flushMs > 0 ? deps.store.journalPath : undefined
   const journal = path === undefined ? undefined : openJournal(path, deps.log)
   if (journal !== undefined) await inserter.left(journal)
-  await mendRollups(deps.store, now(), deps.log)
+  // What others are still adding up would look like what is missing.
+  if (deps.store.shared !== true) await mendRollups(deps.store, now(), deps.log)
   await restoreLatest(deps.store, latest, now(), deps.log)
   const writer = openWriter(config, inserter, journal)
   const used = new UsedColumns()
@@ -101,8 +115,15 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   const metrics = new MetricsDoor({ ...doorDeps, places, latest, rollups, used })
   const doors = { metrics, profiles: new ProfilesDoor(doorDeps), jobs: new JobsDoor(doorDeps) }
   const budget = new Budget(deps.store, deps.log)
+  const foreign = {
+    metrics: new ForeignMetrics(doorDeps, metrics),
+    profiles: new ForeignProfiles(doorDeps, doors.profiles),
+  }
   const keep = (): void => {
     budget.look(now()).catch(error => deps.log.warn({ err: error }, 'ingest: how full the store is was not found out'))
+    metrics.settle(now() - SETTLED_MS).catch(error => {
+      deps.log.error({ err: error }, 'ingest: totals of nodes not stored')
+    })
     metrics.forget(now() - HEARD_MS)
     rollups.write(now()).catch(error => {
       deps.log.error({ err: error }, 'ingest: rollups not stored, mended at the next start')
@@ -110,22 +131,17 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   }
   const timer = setInterval(keep, KEEP_EVERY_MS)
   timer.unref()
+  const follower = deps.store.shared === true ? follow(deps, latest, points => metrics.tell(points)) : undefined
   const refused = { malformed: 0, too_large: 0, unsupported: 0, overload: 0, store: 0 }
 
-  const takeAnew: Take = async (door, body, type, encoding, batch) => {
+  const admit: Admit = async (body, encoding, enter) => {
     if (writer.queuedBytes > config.maxQueuedBytes) {
       refused.overload++
       return later(429, writer, 'more arrives than the store takes')
     }
     try {
-      const given = parseContentType(type)
       const inflated = inflate(body, encoding, config.maxInflatedBytes)
-      const bytes = inflated instanceof Uint8Array ? inflated : await inflated
-      const queued = writer.queuedBytes
-      const taken = doors[door].take(bytes, given)
-      // In the same turn as the rows. One that was refused has none: it comes again, and is not to be taken for known then.
-      if (batch !== undefined && writer.queuedBytes > queued) writer.note(batch)
-      return await taken
+      return await enter(inflated instanceof Uint8Array ? inflated : await inflated)
     } catch (error) {
       if (error instanceof BodyError) {
         refused[error.code]++
@@ -136,15 +152,43 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
       return later(503, writer, `the store did not take it: ${error.message}`)
     }
   }
+  const takeAnew: Take = (door, body, type, encoding, batch) =>
+    admit(body, encoding, inflated => {
+      const queued = writer.queuedBytes
+      const taken = doors[door].take(inflated, parseContentType(type))
+      // In the same turn as the rows. One that was refused has none: it comes again, and is not to be taken for known then.
+      if (batch !== undefined && writer.queuedBytes > queued) writer.note(batch)
+      return taken
+    })
   const arrivals = new Arrivals(takeAnew, journal?.known)
   const { take } = arrivals
+  const counters = (): Record<string, number> => ({
+    ...doors.metrics.counters(),
+    ...doors.profiles.counters(),
+    ...doors.jobs.counters(),
+    ...foreign.metrics.counters(),
+    ...inserter.counters,
+    duplicateBatches: arrivals.duplicates,
+    ...control.counters(),
+    queuedBytes: writer.queuedBytes,
+    storedBytes: budget.storedBytes,
+    knownPlaces: places.size,
+    refusedMalformed: refused.malformed,
+    refusedTooLarge: refused.too_large,
+    refusedUnsupported: refused.unsupported,
+    refusedOverload: refused.overload,
+    refusedStore: refused.store,
+  })
   const first = (door: Door): string => (door === 'jobs' ? 'application/json' : 'application/x-protobuf')
   return {
     receive: (door, body, contentType, batch) => take(door, body, contentType ?? first(door), '', parseBatch(batch)),
+    as: (authorization, send) => sending.run((deps.senders ?? ANY_SENDER).admit(authorization), send),
     plugin: async app => {
       addSenderGate(app, deps.senders ?? ANY_SENDER, sending)
       await app.register(httpDoors(take, () => writer.flush(), config.maxBodyBytes))
       await app.register(async door => addControlDoor(door, control))
+      await app.register(foreignDoors(admit, foreign, config.maxBodyBytes))
+      addExposition(app, counters)
     },
     onWritten: listener => metrics.onWritten(listener),
     latest,
@@ -154,31 +198,43 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
       // Who started it asks for it at once.
       await writer.flush()
     },
-    counters: () => ({
-      ...doors.metrics.counters(),
-      ...doors.profiles.counters(),
-      ...doors.jobs.counters(),
-      ...inserter.counters,
-      duplicateBatches: arrivals.duplicates,
-      ...control.counters(),
-      queuedBytes: writer.queuedBytes,
-      storedBytes: budget.storedBytes,
-      knownPlaces: places.size,
-      refusedMalformed: refused.malformed,
-      refusedTooLarge: refused.too_large,
-      refusedUnsupported: refused.unsupported,
-      refusedOverload: refused.overload,
-      refusedStore: refused.store,
-    }),
+    counters,
     flush: () => writer.flush(),
     async close() {
       clearInterval(timer)
+      clearInterval(follower)
+      const settled = metrics.settle(Number.POSITIVE_INFINITY)
+      await writer.flush()
+      await settled
       await Promise.all([rollups.write(now(), true), writer.close()])
     },
   }
 }
 
+/** What other servers took in: memory and the page's live values follow the store. */
+function follow(
+  { store, log, now = Date.now }: IngestDeps,
+  latest: LatestValues,
+  tell: (points: readonly EntityPoint[]) => void,
+): NodeJS.Timeout {
+  let busy = false
+  const look = async (): Promise<void> => {
+    if (busy) return
+    busy = true
+    const points = await restoreLatest(store, latest, now(), log, FOLLOW_BACK_MS)
+    if (points.length > 0) tell(points)
+    busy = false
+  }
+  const timer = setInterval(() => void look(), KEEP_EVERY_MS)
+  timer.unref()
+  return timer
+}
+
 const KEEP_EVERY_MS = 10_000
+/** How late a row of another server may be stored and still be seen as new. */
+const FOLLOW_BACK_MS = 120_000
+/** After so long without another word of a tick, all of it has been told. */
+const SETTLED_MS = 30_000
 
 /** A disk or interface that was silent for so long is gone. */
 const HEARD_MS = 6 * 3_600_000

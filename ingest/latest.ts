@@ -58,10 +58,12 @@ export class LatestValues implements Latest {
     merge(row.place, row.timeMs, row.intervalMs, arena, row.offset)
   }
 
-  /** A row read back from the store. */
-  restore(point: EntityPoint): void {
+  /** A row read back from the store; false where one as new is known. */
+  restore(point: EntityPoint): boolean {
     const place = this.#places.find(point.cluster, point.node, point.entity, point.instance)
-    if (place !== undefined) merge(place, point.timeMs, point.intervalMs, point.values, 0)
+    if (place === undefined || place.timeMs >= point.timeMs) return false
+    merge(place, point.timeMs, point.intervalMs, point.values, 0)
+    return true
   }
 }
 

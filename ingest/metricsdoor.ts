@@ -21,6 +21,7 @@ import type { Places } from './place.ts'
 import { Rates } from './rates.ts'
 import type { Rollups } from './rollups.ts'
 import { SeriesIds } from './seriesids.ts'
+import { SplitTicks } from './splitticks.ts'
 import { ENTITY_NAMES, pointsTable } from './tables/points.ts'
 import { Telling } from './telling.ts'
 import type { UsedColumns } from './used.ts'
@@ -33,6 +34,7 @@ export class MetricsDoor {
   readonly #origins = new KnownOrigins()
   readonly #rates: Rates
   readonly #series: SeriesIds
+  readonly #ticks = new SplitTicks()
   readonly #telling = new Telling()
   readonly #simulated = new Set<string>()
   readonly #listeners = new Set<(points: readonly EntityPoint[]) => void>()
@@ -54,20 +56,32 @@ export class MetricsDoor {
     if (this.#deps.places.forget(beforeMs) > 0) this.#origins.clear()
   }
 
+  /** Stores the totals of ticks that nothing was heard of since; at the end those of all. */
+  async settle(beforeMs: number): Promise<void> {
+    if (this.#ticks.waiting(beforeMs)) await this.add(gather => this.#ticks.settle(gather, beforeMs))
+  }
+
   counters(): Record<string, number> {
     const { resets, late, forgotten } = this.#rates.counters
     return { ...this.#counts, counterResets: resets, latePoints: late, forgottenCounters: forgotten }
   }
 
-  async take(body: Uint8Array, encoding: Encoding): Promise<Receipt> {
+  take(body: Uint8Array, encoding: Encoding): Promise<Receipt> {
     const { defaultCluster, intern } = this.#deps
+    return this.add(gather => {
+      if (encoding === 'json') decodeMetricsJson(body, gather, defaultCluster)
+      else {
+        const sink = { gather, targets: this.#targets, origins: this.#origins, defaultCluster }
+        decodeSafely(body, intern, reader => decodeMetrics(reader, sink))
+      }
+    })
+  }
+
+  /** A request of any wire: `decode` adds its points, and nothing is stored where it throws. */
+  async add(decode: (gather: Gather, nowMs: number) => void): Promise<Receipt> {
     const limits = timeLimits(this.#deps, 'points')
-    const gather = new Gather(this.#deps.places, this.#rates, limits)
-    if (encoding === 'json') decodeMetricsJson(body, gather, defaultCluster)
-    else {
-      const sink = { gather, targets: this.#targets, origins: this.#origins, defaultCluster }
-      decodeSafely(body, intern, reader => decodeMetrics(reader, sink))
-    }
+    const gather = new Gather(this.#deps.places, this.#rates, limits, this.#ticks)
+    decode(gather, limits.nowMs)
     const gathered = gather.finish()
     this.#counts.rejectedPoints += gathered.rejected
     this.#counts.ignoredPoints += gathered.ignored
@@ -153,6 +167,11 @@ export class MetricsDoor {
       intervalMs,
       values: Float64Array.from(arena.slice(offset, offset + place.values.length)),
     }))
+    this.tell(points)
+  }
+
+  /** Points that the database has, whoever brought them. */
+  tell(points: readonly EntityPoint[]): void {
     for (const listener of this.#listeners) {
       try {
         listener(points)

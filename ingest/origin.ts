@@ -16,6 +16,8 @@ export interface Origin {
   /** What tells two programs on one node apart, in the attributes of their series. */
   labels: Attributes
   labelsKey: string
+  /** It may tell the instances of one tick in several requests. */
+  splitsTicks?: boolean
   /** The places of its node that it has told of, by entity and instance. */
   places: Map<string, Map<string, Place>>
 }

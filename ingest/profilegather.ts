@@ -280,6 +280,8 @@ const allAttributes = (sample: SampleIn, { attributes }: Dictionary): Attributes
 
 /** A profiler that sends environment variables (the OpenTelemetry one with -env-vars) tells the job that way. */
 function claimOf(attributes: Attributes): Pick<StackSample, 'job' | 'step' | 'rank' | 'evidence'> {
+  const told = attributes.get('jobsight.job.id') ?? ''
+  if (told !== '') return { job: cut(told, 255), step: '', rank: undefined, evidence: 'sender' }
   const job =
     attributes.get('process.environment_variable.SLURM_JOB_ID') ??
     attributes.get('process.environment_variable.PBS_JOBID')

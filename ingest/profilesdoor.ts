@@ -33,14 +33,22 @@ export class ProfilesDoor {
     return { ...this.#counts, knownStacks: this.#book.size, forgottenStacks: this.#book.forgotten }
   }
 
-  async take(body: Uint8Array, encoding: Encoding): Promise<Receipt> {
-    const { defaultCluster, intern, writer } = this.#deps
+  take(body: Uint8Array, encoding: Encoding): Promise<Receipt> {
+    const { defaultCluster, intern } = this.#deps
+    return this.add((gather, book) => {
+      const sink = { gather, book, defaultCluster }
+      if (encoding === 'json') decodeProfilesJson(body, sink)
+      else decodeSafely(body, intern, reader => decodeProfiles(reader, sink))
+    })
+  }
+
+  /** A request of any wire: `decode` adds its samples, and nothing is stored where it throws. */
+  async add(decode: (gather: ProfileGather, book: StackBook, nowMs: number) => void): Promise<Receipt> {
+    const { writer } = this.#deps
     const limits = timeLimits(this.#deps, 'samples')
     this.#book.trim()
     const gather = new ProfileGather(this.#book, limits)
-    const sink = { gather, book: this.#book, defaultCluster }
-    if (encoding === 'json') decodeProfilesJson(body, sink)
-    else decodeSafely(body, intern, reader => decodeProfiles(reader, sink))
+    decode(gather, this.#book, limits.nowMs)
     const { samples, windows, rejected, refusedSamples, reasons } = gather.finish()
     this.#counts.rejectedProfiles += rejected
     this.#counts.refusedSamples += refusedSamples

@@ -6,6 +6,13 @@ import type { StoreConfig } from './config.ts'
 import { databaseError, StoreError } from './errors.ts'
 import { type Engine, QUERY_SETTINGS, type Question } from './store.ts'
 
+/** A block is acknowledged when all its shards have it; a question inside of a question sees all of its table. */
+const CLUSTER_SETTINGS = {
+  insert_distributed_sync: 1,
+  distributed_product_mode: 'global',
+  insert_distributed_one_random_shard: 0,
+} as const
+
 type RemoteConfig = StoreConfig & { url: string }
 
 export async function openRemote(config: RemoteConfig, database: string): Promise<Engine> {
@@ -19,13 +26,19 @@ export async function openRemote(config: RemoteConfig, database: string): Promis
   }
   const first = createClient(login)
   try {
-    await first.command({ query: `CREATE DATABASE IF NOT EXISTS ${database}` })
+    const on = config.cluster === undefined ? '' : ` ON CLUSTER ${config.cluster}`
+    await first.command({ query: `CREATE DATABASE IF NOT EXISTS ${database}${on}` })
   } catch (error) {
     throw databaseError(error)
   } finally {
     await first.close()
   }
-  const client = createClient({ ...login, database, max_open_connections: 16 })
+  const client = createClient({
+    ...login,
+    database,
+    max_open_connections: 16,
+    clickhouse_settings: config.cluster === undefined ? {} : CLUSTER_SETTINGS,
+  })
   const ask: Engine['ask'] = (question, format, options) =>
     answerText(
       client,

@@ -8,7 +8,9 @@ import { join } from 'node:path'
 import type { Logger } from 'pino'
 import type { StoreConfig } from './config.ts'
 import { StoreError } from './errors.ts'
+import { onCluster } from './tables/cluster.ts'
 import { DEFAULT_RETENTION, migrate, type Retention, readMigrations } from './tables/migrate.ts'
+import { showViews } from './tables/views.ts'
 
 export { StoreError } from './errors.ts'
 
@@ -31,6 +33,8 @@ export interface Store {
   readonly database: string
   /** Of ClickHouse. */
   readonly version: string
+  /** Other processes write to it too. */
+  readonly shared?: boolean
   /** How long it keeps what; older records are not worth sending. */
   readonly retentionDays?: Retention
   /** What it may hold on disk, where that was said, and where that disk is, if it is ours. */
@@ -74,13 +78,11 @@ export async function openStore(config: StoreConfig, deps: { log: Logger }): Pro
   }
   const retentionDays = { ...DEFAULT_RETENTION, ...config.retentionDays }
   const engine = await openEngine(config, database, deps.log)
+  const db = { command: engine.command, read: (sql: string) => read(engine, sql) }
   try {
-    await migrate(
-      { command: engine.command, read: sql => read(engine, sql) },
-      readMigrations(join(import.meta.dirname, 'tables')),
-      retentionDays,
-      deps.log,
-    )
+    const tables = config.cluster === undefined ? db : onCluster(db, config.cluster, database)
+    await migrate(tables, readMigrations(join(import.meta.dirname, 'tables')), retentionDays, deps.log)
+    if (engine.kind === 'remote') await showViews(tables)
   } catch (error) {
     await engine.close()
     throw error
@@ -89,6 +91,7 @@ export async function openStore(config: StoreConfig, deps: { log: Logger }): Pro
     kind: engine.kind,
     database,
     version: engine.version,
+    shared: config.cluster !== undefined,
     retentionDays,
     ...(config.maxBytes === undefined ? {} : { maxBytes: config.maxBytes }),
     ...(config.path === undefined ? {} : { dataPath: config.path }),
@@ -107,6 +110,9 @@ async function openEngine(config: StoreConfig, database: string, log: Logger): P
   if (config.url !== undefined) {
     const { openRemote } = await import('./remote.ts')
     return openRemote({ ...config, url: config.url }, database)
+  }
+  if (config.cluster !== undefined) {
+    throw new StoreError('config', 'store.cluster needs store.url: the address of a ClickHouse server of that cluster')
   }
   if (config.path === undefined) {
     throw new StoreError('config', 'the store has neither path nor url: set store.path to a directory')

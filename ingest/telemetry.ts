@@ -5,6 +5,7 @@
 import { metrics as api } from '@opentelemetry/api'
 import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-proto'
 import { metrics, NodeSDK, resources } from '@opentelemetry/sdk-node'
+import { LEVELS } from './exposition.ts'
 import type { Ingest } from './index.ts'
 
 export interface TelemetryOptions {
@@ -13,9 +14,6 @@ export interface TelemetryOptions {
   everyMs: number
   version: string
 }
-
-/** Among the counters, what rises and falls. */
-const LEVELS = new Set(['queuedBytes', 'storedBytes', 'knownStacks', 'knownPlaces'])
 
 /** Each counter of ingest is one observable of that name; `jobsight.ingest.` stands before it. */
 export function startTelemetry(options: TelemetryOptions, ingest: Pick<Ingest, 'counters'>): { stop(): Promise<void> } {

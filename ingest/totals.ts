@@ -23,37 +23,48 @@ const TOTALS: Readonly<Partial<Record<Entity, readonly Total[]>>> = Object.fromE
   (Object.keys(COLUMNS) as Entity[]).map(entity => [entity, totalsOf(entity)]),
 )
 
+/** One instance's values: values[offset + column]. */
+export interface Instance {
+  instance: string
+  values: ArrayLike<number>
+  offset: number
+}
+
+export const hasTotals = (entity: Entity): boolean => (TOTALS[entity]?.length ?? 0) > 0
+
+/** Rows of origins that split their ticks are left to SplitTicks. */
 export function fillTotals(gather: Gather): void {
-  const groups = new Map<Row, Map<Entity, Row[]>>()
+  const groups = new Map<Row, Map<Entity, Instance[]>>()
   for (const row of [...gather.rows]) {
-    if ((TOTALS[row.place.entity]?.length ?? 0) === 0) continue
+    if (row.origin.splitsTicks === true || !hasTotals(row.place.entity)) continue
     const node = gather.row(row.origin, 'node', '', row.timeMs)
     if (node === undefined) continue
     if (node.intervalMs === 0) node.intervalMs = row.intervalMs
-    const group = groups.get(node) ?? new Map<Entity, Row[]>()
+    const group = groups.get(node) ?? new Map<Entity, Instance[]>()
     groups.set(node, group)
-    const rows = group.get(row.place.entity)
-    if (rows === undefined) group.set(row.place.entity, [row])
-    else rows.push(row)
+    const instance = { instance: row.place.instance, values: gather.arena, offset: row.offset }
+    const instances = group.get(row.place.entity)
+    if (instances === undefined) group.set(row.place.entity, [instance])
+    else instances.push(instance)
   }
   for (const [node, group] of groups) {
-    for (const [entity, rows] of group) fillFrom(gather, node, entity, rows)
+    for (const [entity, instances] of group) fillFrom(gather, node, entity, instances)
   }
   for (const row of gather.rows) if (row.place.entity === 'node') fillDerived(gather, row)
 }
 
-function fillFrom(gather: Gather, node: Row, entity: Entity, rows: readonly Row[]): void {
+export function fillFrom(gather: Gather, node: Row, entity: Entity, instances: readonly Instance[]): void {
   const totals = TOTALS[entity] ?? []
   // Before anything is filled: a column that is there now is the sender's own.
   const open = totals.filter(t => Number.isNaN(gather.arena[node.offset + t.to] ?? 0))
-  if (entity === 'core') fill(gather, node, 'cpu_count', rows.length)
+  if (entity === 'core') fill(gather, node, 'cpu_count', instances.length)
   if (open.length === 0) return
-  const counted = countedInstances(entity, rows)
+  const counted = countedInstances(entity, instances)
   for (const { from, to, how } of open) {
     let total = Number.NaN
     let values = 0
-    for (const row of counted) {
-      const value = gather.arena[row.offset + from] ?? Number.NaN
+    for (const { values: given, offset } of counted) {
+      const value = given[offset + from] ?? Number.NaN
       if (Number.isNaN(value)) continue
       total = values === 0 ? value : how === 'max' ? Math.max(total, value) : total + value
       values++
@@ -72,17 +83,17 @@ const GPU_PART = /\//
 const LAYERED_INTERFACE = /^(?:bond|team)\d/
 
 /** Instances that are not parts or copies of others here. A layer counts only where nothing below it is seen. */
-function countedInstances(entity: Entity, rows: readonly Row[]): readonly Row[] {
+function countedInstances(entity: Entity, rows: readonly Instance[]): readonly Instance[] {
   if (entity === 'disk') {
-    const names = new Set(rows.map(r => r.place.instance))
-    const real = rows.filter(r => !NO_DISK.test(r.place.instance) && !isPart(r.place.instance, names))
+    const names = new Set(rows.map(r => r.instance))
+    const real = rows.filter(r => !NO_DISK.test(r.instance) && !isPart(r.instance, names))
     return withoutLayers(real, LAYERED_DISK)
   }
   if (entity === 'interface') {
-    const names = new Set(rows.map(r => r.place.instance))
+    const names = new Set(rows.map(r => r.instance))
     const isVlan = (name: string): boolean => name.includes('.') && names.has(name.slice(0, name.indexOf('.')))
     return withoutLayers(
-      rows.filter(r => !NO_INTERFACE.test(r.place.instance) && !isVlan(r.place.instance)),
+      rows.filter(r => !NO_INTERFACE.test(r.instance) && !isVlan(r.instance)),
       LAYERED_INTERFACE,
     )
   }
@@ -95,8 +106,8 @@ function isPart(name: string, names: ReadonlySet<string>): boolean {
   return whole !== undefined && names.has(whole)
 }
 
-function withoutLayers(rows: readonly Row[], layered: RegExp): readonly Row[] {
-  const lowest = rows.filter(r => !layered.test(r.place.instance))
+function withoutLayers(rows: readonly Instance[], layered: RegExp): readonly Instance[] {
+  const lowest = rows.filter(r => !layered.test(r.instance))
   return lowest.length > 0 ? lowest : rows
 }
 

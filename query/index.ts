@@ -21,6 +21,7 @@ import { addCompression } from './compress.ts'
 import { openRoom, type Room } from './desk.ts'
 import { addLive, type OnWritten } from './live.ts'
 import { addPage } from './page.ts'
+import { addPrometheus } from './promql/routes.ts'
 import { addRoutes } from './routes.ts'
 
 export interface QueryOptions {
@@ -68,6 +69,7 @@ export const query: FastifyPluginAsync<QueryOptions> = async (app, options) => {
     },
     { prefix: '/api/v1' },
   )
+  await app.register(async api => addPrometheus(api, room, options.log), { prefix: '/prometheus/api/v1' })
   if (options.uiDir !== undefined) await addPage(app, options.uiDir)
 }
 

@@ -17,6 +17,8 @@ const PACKAGES: Record<string, string> = {
   openssl: '/usr/bin/openssl',
   'linux-perf': '/usr/bin/perf',
   procps: '/usr/bin/ps',
+  prometheus: '/usr/bin/prometheus',
+  'prometheus-node-exporter': '/usr/bin/prometheus-node-exporter',
   python3: '/usr/bin/python3',
   'stress-ng': '/usr/bin/stress-ng',
   sysstat: '/usr/bin/iostat',

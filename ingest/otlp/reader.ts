@@ -47,9 +47,13 @@ export class Reader extends PbfReader {
     apart: false,
   }
 
-  constructor(bytes: Uint8Array, intern: Intern) {
+  readonly #wire: string
+
+  /** `wire`: whose protobuf it should be, for people. */
+  constructor(bytes: Uint8Array, intern: Intern, wire: string) {
     super(bytes)
     this.#intern = intern
+    this.#wire = wire
   }
 
   enter(name: string): number {
@@ -220,7 +224,7 @@ export class Reader extends PbfReader {
     const where = this.#names.length > 0 ? ` in ${this.#names.join('.')}` : ''
     return new BodyError(
       'malformed',
-      `not protobuf as OTLP has it: ${what}${where}, at byte ${Math.min(this.pos, this.length)}`,
+      `not protobuf as ${this.#wire} has it: ${what}${where}, at byte ${Math.min(this.pos, this.length)}`,
     )
   }
 

@@ -33,4 +33,23 @@ export function statusResponse(encoding: Encoding, status: number, message: stri
   return Buffer.from(writer.finish())
 }
 
+/** google.rpc.Status with a RetryInfo: code 1, message 2, details 3 (type_url 1, value 2: retry_delay 1: seconds 1). */
+export function retryStatus(code: number, message: string, afterSeconds: number): Buffer {
+  const retry = new PbfWriter()
+  retry.writeMessage(1, (seconds: number, to) => to.writeVarintField(1, seconds), afterSeconds)
+  const value = retry.finish()
+  const writer = new PbfWriter()
+  writer.writeVarintField(1, code)
+  writer.writeStringField(2, message)
+  writer.writeMessage(
+    3,
+    (_, to) => {
+      to.writeStringField(1, 'type.googleapis.com/google.rpc.RetryInfo')
+      to.writeBytesField(2, value)
+    },
+    undefined,
+  )
+  return Buffer.from(writer.finish())
+}
+
 const json = (value: unknown): Buffer => Buffer.from(JSON.stringify(value))

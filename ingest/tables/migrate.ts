@@ -10,6 +10,7 @@ import type { Logger } from 'pino'
 import type { RetentionDays } from '../config.ts'
 import { StoreError } from '../errors.ts'
 import type { Entity } from '../metrics.ts'
+import { sharedTable } from './cluster.ts'
 import {
   type Column,
   createPoints,
@@ -178,7 +179,7 @@ async function applyRetention(db: Database, retention: Retention, log: Logger): 
   )
   for (const row of rows) {
     const table = String(row.name)
-    const key = RETENTION_OF[table]
+    const key = RETENTION_OF[sharedTable(table)]
     const found = /\bTTL (.+) \+ toIntervalDay\((\d+)\)/.exec(String(row.ddl))
     if (key === undefined || found === null || Number(found[2]) === retention[key]) continue
     await db.command(

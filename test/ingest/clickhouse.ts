@@ -12,14 +12,17 @@ import { drainPending, Session } from 'chdb'
 
 export interface FakeServer {
   url: string
+  /** chDB's directory. */
+  path: string
   /** Statements and bodies as they came. */
   requests: { sql: string; body: Buffer; settings: Record<string, string>; user: string }[]
   close(): Promise<void>
 }
 
-export async function openClickHouse(password: string): Promise<FakeServer> {
+/** `cluster`: a cluster of this name with one shard, which is the server itself. */
+export async function openClickHouse(password: string, cluster?: string): Promise<FakeServer> {
   const path = mkdtempSync(join(tmpdir(), 'jobsight-clickhouse-'))
-  const session = new Session(path)
+  const session = cluster === undefined ? new Session(path) : openOfCluster(path, cluster)
   const requests: FakeServer['requests'] = []
   let lane: Promise<unknown> = Promise.resolve()
   const server = createServer((request, response) => {
@@ -27,6 +30,7 @@ export async function openClickHouse(password: string): Promise<FakeServer> {
   })
   await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
   return {
+    path,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
     async close() {
@@ -34,8 +38,31 @@ export async function openClickHouse(password: string): Promise<FakeServer> {
       session.close()
       await drainPending()
       rmSync(path, { recursive: true, force: true })
+      rmSync(`${path}.xml`, { force: true })
     },
   }
+}
+
+function openOfCluster(path: string, cluster: string): Session {
+  const replica = '<replica><host>127.0.0.1</host><port>9000</port></replica>'
+  const config = `${path}.xml`
+  writeFileSync(
+    config,
+    `<clickhouse><tcp_port>9000</tcp_port><remote_servers><${cluster}><shard>${replica}</shard></${cluster}></remote_servers></clickhouse>`,
+  )
+  return new Session(path, { connectionArgs: [`--config-file=${config}`] })
+}
+
+/**
+ * There is no Keeper here to hold replicas and tell servers of DDL: what was sent is read by ClickHouse's parser as it is, and
+ * run without that.
+ */
+async function withoutKeeper(session: Session, sql: string): Promise<string> {
+  if (!/ ON CLUSTER /.test(sql)) return sql
+  if (!/^DELETE/.test(sql)) await session.queryAsync(`EXPLAIN AST ${sql}`)
+  return sql
+    .replace(/ ON CLUSTER \w+/, '')
+    .replace(/ENGINE = Replicated(\w+)\('[^']*', '\{replica\}'(?:, )?/, 'ENGINE = $1(')
 }
 
 const stop = (server: Server): Promise<void> =>
@@ -67,7 +94,9 @@ async function answer(
     if (given !== password) throw new Error('Code: 516. DB::Exception: Authentication failed. (AUTHENTICATION_FAILED)')
     const database = url.searchParams.get('database')
     if (database !== null) await session.queryAsync(`USE ${database}`)
-    const result = await session.queryAsync(await statement(session, path, sql, body, inUrl !== null, url.searchParams))
+    const result = await session.queryAsync(
+      await statement(session, path, await withoutKeeper(session, sql), body, inUrl !== null, url.searchParams),
+    )
     response.end(result.bytes())
   } catch (error) {
     response.statusCode = 500

@@ -2,9 +2,10 @@
 import { mkdtempSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import Fastify, { type FastifyInstance } from 'fastify'
 import { pino } from 'pino'
-import { onTestFinished } from 'vitest'
-import type { StoreConfig } from '../../ingest/config.ts'
+import { afterAll, beforeAll, onTestFinished } from 'vitest'
+import type { IngestConfig, StoreConfig } from '../../ingest/config.ts'
 import { type Ingest, openIngest } from '../../ingest/index.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
 
@@ -43,4 +44,35 @@ export async function freshIngest(
   })
   onTestFinished(() => ingest.close())
   return { ingest, store }
+}
+
+export interface Doors {
+  app: FastifyInstance
+  ingest: Ingest
+  store: Store
+}
+
+/** One ingest with its HTTP doors for all tests of a file; opening a store takes seconds. */
+export function openDoors(config: IngestConfig = {}): Doors {
+  const doors = {} as Doors
+  const path = mkdtempSync(join(tmpdir(), 'jobsight-doors-'))
+  beforeAll(async () => {
+    doors.store = await openStore({ path }, { log: quiet })
+    doors.ingest = await openIngest({
+      store: doors.store,
+      log: quiet,
+      defaultCluster: 'c1',
+      config: { flushMs: 0, ...config },
+    })
+    doors.app = Fastify()
+    await doors.app.register(doors.ingest.plugin)
+    await doors.app.ready()
+  })
+  afterAll(async () => {
+    await doors.app.close()
+    await doors.ingest.close()
+    await doors.store.close()
+    rmSync(path, { recursive: true, force: true })
+  })
+  return doors
 }

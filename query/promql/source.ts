@@ -1,0 +1,274 @@
+/** Selectors -> samples of the store: ticks, or a rollup where the window is long, and series under their own names. */
+import type { Metric } from '../../ingest/metrics.ts'
+import { type Asker, numbers, strings } from '../asker.ts'
+import { badRequest } from '../errors.ts'
+import type { Known } from '../known.ts'
+import { bucketValue, tableOf, usualInstances } from '../points.ts'
+import { and, type Sql, sql } from '../sql.ts'
+import type { Grid } from '../window.ts'
+import type { Matcher } from './ast.ts'
+import type { ReadSamples } from './evaluate.ts'
+import { instanceLabel, JOB_INFO, JOB_NODE, nameOf, resolveNames, sanitized, testOf } from './names.ts'
+import { type Labels, NAME, type Samples } from './vector.ts'
+
+/** Rows one selector may read, and samples it may give. */
+const MOST_ROWS = 2_000_000
+const MOST_SAMPLES = 5_000_000
+const TICK_MS = 10_000
+const DAY_MS = 86_400_000
+/** Ticks are kept at least so long; before, the rollups are asked. */
+const TICKS_KEPT_MS = 7 * DAY_MS
+const HOUR_MS = 3_600_000
+
+export interface Windowed {
+  from: number
+  to: number
+}
+
+export function openSource(asker: Asker, known: Known): ReadSamples {
+  return async (matchers, fromMs, toMs) => {
+    const window = { from: Math.floor(fromMs), to: Math.ceil(toMs) }
+    const named = await resolveNames(asker, matchers)
+    const labels = matchers.filter(m => m.label !== NAME)
+    const found = await Promise.all([
+      ...named.catalogue.map(metric => readMetric(asker, known, metric, labels, window)),
+      named.jobInfo ? readJobs(asker, labels, window, JOB_INFO) : [],
+      named.jobNode ? readJobs(asker, labels, window, JOB_NODE) : [],
+      named.series.length > 0 ? readSeries(asker, named.series, labels, window) : [],
+    ])
+    const all = found.flat()
+    const count = all.reduce((sum, { times }) => sum + times.length, 0)
+    if (count > MOST_SAMPLES)
+      throw badRequest('the query reads too many samples: choose a shorter window or fewer series')
+    return all
+  }
+}
+
+const seconds = (ms: number): number => Math.floor(ms / 1000)
+export const inside = ({ from, to }: Windowed): Sql =>
+  sql`time > toDateTime(${Math.max(0, seconds(from))}, 'UTC') AND time <= toDateTime(${Math.max(0, seconds(to))}, 'UTC')`
+
+/** A matcher as a condition; patterns run in the database, whose engine (RE2) is Prometheus' own. */
+export function condition(value: Sql, { op, value: wanted }: Matcher): Sql {
+  if (op === '=') return sql`${value} = ${wanted}`
+  if (op === '!=') return sql`${value} != ${wanted}`
+  const matches = sql`match(${value}, ${`^(?s:${wanted})$`})`
+  return op === '=~' ? matches : sql`NOT ${matches}`
+}
+
+/** Conditions on rows of points; undefined where a label that they do not have is asked for. */
+export function metricConditions(metric: Metric, labels: readonly Matcher[]): Sql[] | undefined {
+  const columns = new Map([
+    ['cluster', sql`cluster`],
+    ['node', sql`node`],
+    [instanceLabel(metric.entity), sql`instance`],
+  ])
+  columns.delete('')
+  if (labels.some(m => !columns.has(m.label) && !testOf(m)(''))) return undefined
+  return labels.flatMap(m => {
+    const column = columns.get(m.label)
+    return column === undefined ? [] : [condition(sql`toString(${column})`, m)]
+  })
+}
+
+/** The finest table that is not too long for this window. */
+export async function tableFor(
+  asker: Asker,
+  known: Known,
+  metric: Metric,
+  labels: readonly Matcher[],
+  { from, to }: Windowed,
+): Promise<Grid['rollup']> {
+  const one = labels.some(m => m.label === 'node' && m.op === '=')
+  const clusters = one ? [] : [...(await known.clusters(asker)).keys()]
+  const nodes = await Promise.all(clusters.map(cluster => known.nodes(asker, cluster)))
+  const count = one ? 1 : nodes.reduce((sum, names) => sum + new Set(names.values()).size, 0)
+  const ticks = ((to - from) / TICK_MS) * count * usualInstances(metric.entity)
+  if (ticks / 30 > MOST_ROWS) return '1h'
+  return ticks > MOST_ROWS || from < asker.nowMs - TICKS_KEPT_MS ? '5m' : ''
+}
+
+async function readMetric(
+  asker: Asker,
+  known: Known,
+  metric: Metric,
+  labels: readonly Matcher[],
+  window: Windowed,
+): Promise<Samples[]> {
+  const conditions = metricConditions(metric, labels)
+  if (conditions === undefined) return []
+  const rollup = await tableFor(asker, known, metric, labels, window)
+  const instance = metric.entity === 'node' ? sql`''` : sql`toString(instance)`
+  const columns = await asker.columns(
+    'promql samples',
+    sql`SELECT c, n, i, arrayMap(s -> s.1, arraySort(groupArray((t, v))) AS samples) AS times, arrayMap(s -> s.2, samples) AS values FROM (
+          SELECT toString(cluster) AS c, toString(node) AS n, ${instance} AS i, toUnixTimestamp(time) AS t, ${bucketValue(metric, rollup)} AS v
+          FROM ${tableOf(metric.entity, rollup)} WHERE ${and([inside(window), ...conditions])}
+          GROUP BY c, n, i, time HAVING v IS NOT NULL LIMIT ${MOST_SAMPLES + 1}
+        ) GROUP BY c, n, i`,
+  )
+  const [clusters, nodes, instances] = [strings(columns[0]), strings(columns[1]), strings(columns[2])]
+  return clusters.map((cluster, row) => {
+    const times = cell(columns[3], row).map(second => second * 1000)
+    const samples = { times, values: cell(columns[4], row) }
+    const labelsOf = metricLabels(metric, cluster, nodes[row] ?? '', instances[row] ?? '')
+    return { labels: labelsOf, ...(rollup === '1h' ? spread(samples) : samples) }
+  })
+}
+
+export function metricLabels(metric: Metric, cluster: string, node: string, instance: string): Labels {
+  const labels = new Map([
+    [NAME, nameOf(metric)],
+    ['cluster', cluster],
+    ['node', node],
+  ])
+  if (metric.entity !== 'node') labels.set(instanceLabel(metric.entity), instance)
+  return labels
+}
+
+const cell = (column: unknown[] | undefined, row: number): number[] => {
+  const values = column?.[row]
+  return Array.isArray(values) ? numbers(values) : []
+}
+
+/** A mean of an hour holds all that hour: a sample each five minutes, so that no step falls between. */
+function spread({ times, values }: { times: number[]; values: number[] }): { times: number[]; values: number[] } {
+  const back = Array.from({ length: 12 }, (_, i) => HOUR_MS - (i + 1) * 300_000)
+  return {
+    times: times.flatMap(time => back.map(ms => time - ms)),
+    values: values.flatMap(value => back.map(() => value)),
+  }
+}
+
+/** Of a stored series: its attributes, and cluster and node where no attribute is called so. */
+const attributeNamed = (label: string): Sql => {
+  const attribute = sql`attributes[arrayFirst(k -> replaceRegexpAll(toString(k), '[^a-zA-Z0-9_]', '_') = ${label}, mapKeys(attributes))]`
+  if (label !== 'cluster' && label !== 'node') return attribute
+  return sql`if(${attribute} = '', toString(${label === 'node' ? sql`node` : sql`cluster`}), ${attribute})`
+}
+
+export const seriesConditions = (names: readonly string[], labels: readonly Matcher[]): Sql =>
+  and([sql`name IN ${names}`, ...labels.map(m => condition(attributeNamed(m.label), m))])
+
+export interface StoredSeries {
+  id: string
+  cluster: string
+  node: string
+  name: string
+  attributes: Record<string, string>
+}
+
+export const MOST_SERIES = 20_000
+
+export async function readSeriesRows(asker: Asker, where: Sql): Promise<StoredSeries[]> {
+  const rows = await asker.rows<StoredSeries>(
+    'promql series',
+    sql`SELECT toString(series_id) AS id, toString(cluster) AS cluster, toString(node) AS node, toString(name) AS name, attributes
+        FROM series WHERE ${where} LIMIT 1 BY series_id LIMIT ${MOST_SERIES + 1}`,
+  )
+  if (rows.length > MOST_SERIES)
+    throw badRequest(`more than ${MOST_SERIES} series are meant: match fewer of their labels`)
+  return rows
+}
+
+export function seriesLabels({ cluster, node, name, attributes }: StoredSeries): Labels {
+  const labels = new Map([
+    [NAME, sanitized(name)],
+    ['cluster', cluster],
+    ['node', node],
+  ])
+  for (const [attribute, value] of Object.entries(attributes)) {
+    const label = attribute.replace(/[^a-zA-Z0-9_]/g, '_')
+    if (value !== '' && (label === 'cluster' || label === 'node' || !labels.has(label))) labels.set(label, value)
+  }
+  return labels
+}
+
+async function readSeries(
+  asker: Asker,
+  names: readonly string[],
+  labels: readonly Matcher[],
+  { from, to }: Windowed,
+): Promise<Samples[]> {
+  const where = seriesConditions(names, labels)
+  const [rows, columns] = await Promise.all([
+    readSeriesRows(asker, where),
+    asker.columns(
+      'promql series samples',
+      sql`SELECT toString(series_id), arrayMap(s -> s.1, arraySort(groupArray((toUnixTimestamp64Milli(time), value))) AS samples), arrayMap(s -> s.2, samples)
+          FROM (SELECT series_id, time, value FROM series_points
+                WHERE time > fromUnixTimestamp64Milli(${Math.max(0, from)}) AND time <= fromUnixTimestamp64Milli(${Math.max(0, to)})
+                  AND series_id IN (SELECT series_id FROM series WHERE ${where}) LIMIT ${MOST_SAMPLES + 1})
+          GROUP BY series_id`,
+    ),
+  ])
+  const rowOf = new Map(strings(columns[0]).map((id, row) => [id, row]))
+  return rows.flatMap(series => {
+    const row = rowOf.get(series.id)
+    if (row === undefined) return []
+    return [{ labels: seriesLabels(series), times: cell(columns[1], row), values: cell(columns[2], row) }]
+  })
+}
+
+interface JobRow {
+  cluster: string
+  id: string
+  name: string
+  user: string
+  account: string
+  queue: string
+  state: string
+  nodes: string[]
+  start: number
+  end: number
+}
+
+const MOST_JOBS = 20_000
+const JOB_EVERY_MS = 60_000
+
+/** 1 while a job runs; a sample a minute stands for all of it. */
+async function readJobs(asker: Asker, labels: readonly Matcher[], window: Windowed, name: string): Promise<Samples[]> {
+  const byId = labels.filter(m => m.label === 'job' || m.label === 'user' || m.label === 'cluster')
+  const rows = await asker.rows<JobRow>(
+    'promql jobs',
+    sql`SELECT cluster, id, name, toString(user) AS user, toString(account) AS account, toString(queue) AS queue, toString(state) AS state, nodes,
+          toFloat64(start_ms) AS start, toFloat64(end_ms) AS end
+        FROM jobs FINAL WHERE ${and([
+          sql`start_ms > 0 AND start_ms < ${window.to} AND (end_ms = 0 OR end_ms > ${window.from})`,
+          ...byId.map(m => condition(sql`toString(${JOB_COLUMNS[m.label] ?? sql`id`})`, m)),
+        ])} ORDER BY start_ms DESC LIMIT ${MOST_JOBS}`,
+  )
+  const tests = labels.map(m => ({ label: m.label, test: testOf(m) }))
+  return rows
+    .flatMap(row => jobLabels(row, name).map(of => ({ of, row })))
+    .filter(({ of }) => tests.every(({ label, test }) => test(of.get(label) ?? '')))
+    .map(({ of, row }) => ({ labels: of, ...runOf(row, window) }))
+}
+
+const JOB_COLUMNS: Readonly<Record<string, Sql>> = { job: sql`id`, user: sql`user`, cluster: sql`cluster` }
+
+function jobLabels({ cluster, id, nodes, user, ...row }: JobRow, name: string): Labels[] {
+  const common: [string, string][] = [
+    [NAME, name],
+    ['cluster', cluster],
+    ['job', id],
+    ['user', user],
+  ]
+  if (name === JOB_NODE) return nodes.map(node => new Map([...common, ['node', node]]))
+  const { account, queue, state } = row
+  const more: [string, string][] = [
+    ['name', row.name],
+    ['account', account],
+    ['queue', queue],
+    ['state', state],
+  ]
+  return [new Map([...common, ...more].filter(([, value]) => value !== ''))]
+}
+
+function runOf({ start, end }: JobRow, { from, to }: Windowed): Omit<Samples, 'labels'> {
+  const endMs = end === 0 ? undefined : end
+  const first = Math.max(start, from + 1)
+  const count = Math.max(1, Math.floor((Math.min(endMs ?? to, to) - first) / JOB_EVERY_MS) + 1)
+  const times = Array.from({ length: count }, (_, i) => first + i * JOB_EVERY_MS)
+  return { times, values: times.map(() => 1), endMs }
+}
