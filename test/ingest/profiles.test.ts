@@ -91,6 +91,8 @@ for (const [encoding, encode, contentType] of ENCODINGS) {
           time: expect.any(String),
           window_ms: WINDOW,
           process: 'solver',
+          step: '',
+          rank: null,
           evidence: 'cgroup',
           burst: '',
         },
