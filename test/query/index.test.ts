@@ -24,6 +24,11 @@ afterAll(() => rmSync(uiDir, { recursive: true }))
 
 const get = (url: string, headers: Record<string, string> = {}) => place.app.inject({ url, headers })
 
+interface Route {
+  summary?: string
+  responses: Record<string, { content?: Record<string, { schema?: unknown }> }>
+}
+
 describe('the API', () => {
   it('describes every route, with what it may be asked and what it answers', async () => {
     const openapi = (await get('/api/v1/openapi.json')).json()
@@ -52,10 +57,14 @@ describe('the API', () => {
     ]) {
       expect(paths).toContain(`/api/v1${path}`)
     }
-    for (const path of paths) {
-      const { get: route } = openapi.paths[path]
-      expect(route.summary, path).toBeTruthy()
-      expect(route.responses['200'].content['application/json'].schema, path).toBeTruthy()
+    const routes = paths.flatMap(path =>
+      Object.entries<Route>(openapi.paths[path]).map(([method, route]) => ({ name: `${method} ${path}`, route })),
+    )
+    for (const { name, route } of routes) {
+      expect(route.summary, name).toBeTruthy()
+      const answers = ['200', '201', '204'].flatMap(status => route.responses[status] ?? [])
+      expect(answers, name).not.toEqual([])
+      if (name.startsWith('get ')) expect(answers[0]?.content?.['application/json']?.schema, name).toBeTruthy()
     }
   })
 
