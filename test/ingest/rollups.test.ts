@@ -108,7 +108,9 @@ describe('rollups', () => {
       now: () => nowMs,
       config: { flushMs: 0 },
     })
-    for (let k = 1; k <= 30; k++) await dies.receive('metrics', tick(START + HOUR - 120_000 + k * 10_000, k))
+    const ticks = (from: number, to: number) =>
+      Array.from({ length: to - from + 1 }, (_, i) => tick(START + HOUR - 120_000 + (from + i) * 10_000, from + i))
+    await Promise.all(ticks(1, 30).map(body => dies.receive('metrics', body)))
     expect(await rows(store, `SELECT count() AS n FROM ${pointsTable('disk')}`)).toEqual([{ n: '180' }])
     expect(await rows(store, 'SELECT count() AS n FROM disk_points_5m')).toEqual([{ n: '0' }])
     // Nothing is closed: the next one starts on what the database has.
@@ -120,7 +122,7 @@ describe('rollups', () => {
       config: { flushMs: 0 },
     })
     await expectEqual(store)
-    for (let k = 31; k <= 40; k++) await ingest.receive('metrics', tick(START + HOUR - 120_000 + k * 10_000, k))
+    await Promise.all(ticks(31, 40).map(body => ingest.receive('metrics', body)))
     await ingest.close()
     await expectEqual(store)
   })

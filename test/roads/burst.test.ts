@@ -76,6 +76,7 @@ describe('a burst', () => {
     const browser = await openChromium()
     try {
       const page = await browser.newPage()
+      page.setDefaultTimeout(60_000)
       const complaints: string[] = []
       page.on('console', message => void (message.type() === 'error' && complaints.push(message.text())))
       page.on('pageerror', error => void complaints.push(String(error)))
