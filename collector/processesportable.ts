@@ -40,7 +40,8 @@ export async function openPortableProcesses(options: PortableOptions): Promise<P
     count = list.length
     const top = topListed(list, options)
     const usage = top.length === 0 ? {} : await pidusage(top.map(process => process.pid))
-    return top.map(process => readingOf(process, usage[String(process.pid)], options.charge))
+    // One that ended in between is left out: without its start nothing tells it from the next of its pid.
+    return top.flatMap(process => readingOf(process, usage[String(process.pid)], options.charge) ?? [])
   })
   return {
     read: () => ({ processes: latest() ?? [], readings: [] }),
@@ -56,7 +57,7 @@ function topListed(list: readonly Listed[], { topByCpu, topByMemory }: PortableO
   return [...new Set([...hot, ...topOf(list, topByMemory, process => process.memRss)])]
 }
 
-/** cpu in percent of a core, memory in bytes, elapsed in ms: pidusage's units. Undefined: it ended in between. */
+/** cpu in percent of a core, memory in bytes, elapsed in ms: pidusage's units. */
 interface Usage {
   cpu: number
   memory: number
@@ -64,8 +65,9 @@ interface Usage {
   timestamp: number
 }
 
-function readingOf(process: Listed, usage: Usage | undefined, charge: Charge): ProcessReading {
-  const startMs = usage ? Math.round((usage.timestamp - usage.elapsed) / 1000) * 1000 : 0
+function readingOf(process: Listed, usage: Usage | undefined, charge: Charge): ProcessReading | undefined {
+  if (usage === undefined) return undefined
+  const startMs = Math.round((usage.timestamp - usage.elapsed) / 1000) * 1000
   return {
     ...UNTOLD,
     pid: process.pid,
@@ -75,9 +77,9 @@ function readingOf(process: Listed, usage: Usage | undefined, charge: Charge): P
     command: process.command.slice(0, 1024),
     user: process.user,
     ...{ rank: undefined, ...charge(process.pid, startMs) },
-    cpuUser: usage ? usage.cpu / 100 : undefined,
+    cpuUser: usage.cpu / 100,
     cpuSystem: undefined,
-    memoryBytes: usage?.memory,
+    memoryBytes: usage.memory,
     state: STATES[process.state] ?? '',
   }
 }
