@@ -48,10 +48,14 @@ interface Running {
   burst: Burst
   timer: NodeJS.Timeout | undefined
   ending: boolean
+  /** Windows that came. */
+  windows: number
 }
 
-/** The last window of a session is drained within a second of its end. */
+/** The last window of a session is drained within a second of its end … */
 const SETTLE_MS = 2500
+/** … but names of a node with many more tasks than CPUs come late: so long is waited for a first window. */
+const LATE_MS = 10_000
 const NEWS_EVERY_MS = 1000
 /** Starts in /proc/PID/stat are to a tick, boot times to a second. */
 const SLACK_MS = 1500
@@ -131,11 +135,13 @@ class NodeBursts implements Bursts {
         sent: (samples, lost) => {
           news.samples += samples
           news.lost += lost
+          const running = this.bursts.get(order.id)
+          if (running) running.windows++
         },
       },
     )
     if ('absent' in burst) return burst.absent
-    const running: Running = { order, news, told: -1, burst, ending: false, timer: undefined }
+    const running: Running = { order, news, told: -1, burst, ending: false, windows: 0, timer: undefined }
     running.timer = setTimeout(() => void this.end(running, 'done'), order.seconds * 1000)
     this.bursts.set(order.id, running)
     this.deps.log.info({ burst: order.id, target: order.target, hz: order.hz, seconds: order.seconds }, 'burst started')
@@ -154,7 +160,9 @@ class NodeBursts implements Bursts {
   private async end(running: Running, state: 'done' | 'stopped'): Promise<void> {
     if (running.ending) return
     running.ending = true
-    await new Promise(resolve => setTimeout(resolve, SETTLE_MS))
+    const until = performance.now() + LATE_MS
+    do await new Promise(resolve => setTimeout(resolve, SETTLE_MS))
+    while (state === 'done' && running.windows === 0 && performance.now() < until && this.bursts.has(running.order.id))
     await this.deps.sent()
     if (!this.bursts.delete(running.order.id)) return
     this.deps.log.info(
