@@ -26,7 +26,12 @@ const EVIL = [
 ]
 
 let place: Place
-let routes: { path: string; parameters: { name: string; in: string }[] }[]
+type Method = 'GET' | 'POST' | 'PUT' | 'PATCH' | 'DELETE'
+interface Told {
+  parameters?: { name: string; in: string }[]
+  requestBody?: { content?: Record<string, { schema?: { properties?: object } }> }
+}
+let routes: { method: Method; path: string; parameters: { name: string; in: string }[] }[]
 
 beforeAll(async () => {
   place = await openPlace()
@@ -68,13 +73,17 @@ beforeAll(async () => {
     { job: '7', timeMs: T0 + 60_000 },
   )
   const openapi = (await place.app.inject('/api/v1/openapi.json')).json()
-  routes = Object.entries<{ get: { parameters?: { name: string; in: string }[] } }>(openapi.paths).map(
-    ([path, { get }]) => ({
+  routes = Object.entries<Record<string, Told>>(openapi.paths).flatMap(([path, methods]) =>
+    Object.entries(methods).map(([method, told]) => ({
+      method: method.toUpperCase() as Method,
       path,
-      parameters: get.parameters ?? [],
-    }),
+      parameters: [...(told.parameters ?? []), ...bodyOf(told).map(name => ({ name, in: 'body' }))],
+    })),
   )
 })
+
+const bodyOf = ({ requestBody }: Told): string[] =>
+  Object.keys(requestBody?.content?.['application/json']?.schema?.properties ?? {})
 
 /** Every parameter that a good question needs. */
 const NEEDED: Record<string, string> = { metrics: 'cpu_busy', q: 'a', node: 'node1', pid: '1', id: '7' }
@@ -83,7 +92,7 @@ describe('text from outside stays text', () => {
   it('in every parameter of every route', async () => {
     expect(routes.length).toBeGreaterThan(18)
     const before = await counts()
-    for (const { path, parameters } of routes) {
+    for (const { method, path, parameters } of routes) {
       for (const { name, in: where } of parameters) {
         for (const evil of EVIL) {
           const value = (parameter: string) => (parameter === name ? evil : NEEDED[parameter])
@@ -94,9 +103,11 @@ describe('text from outside stays text', () => {
               .filter(p => p.in === 'query' && (p.name === name || needed.includes(p.name)))
               .map(p => [p.name, wellFormed(value(p.name) ?? '')]),
           )
-          const answer = await place.app.inject({ url, query })
-          const said = `${where} ${name} of ${url}: ${answer.statusCode} ${answer.body.slice(0, 300)}`
-          expect([200, 400, 404, 414], said).toContain(answer.statusCode)
+          const body = where === 'body' ? { payload: { [name]: wellFormed(evil) } } : {}
+          const answer = await place.app.inject({ method, url, query, ...body })
+          const said = `${where} ${name} of ${method} ${url}: ${answer.statusCode} ${answer.body.slice(0, 300)}`
+          if (method === 'GET') expect([200, 400, 404, 414], said).toContain(answer.statusCode)
+          else expect(answer.statusCode, said).toBeLessThan(500)
         }
       }
     }
