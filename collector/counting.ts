@@ -78,3 +78,17 @@ export function refusalOf(errno: number): string {
   if (errno === EMFILE) return 'too few file descriptors for an event on each CPU: raise LimitNOFILE (ulimit -n)'
   return `perf_event_open fails with errno ${errno}`
 }
+
+/** What the events grew by from look to look; undefined at the first one, and where the clock did not move. */
+export function openGrowth(
+  counting: Counting,
+): (monotonicMs: number) => { grown: number[]; seconds: number } | undefined {
+  let before: { counts: Float64Array; monotonicMs: number } | undefined
+  return monotonicMs => {
+    const counts = counting.read()
+    const last = before
+    before = { counts, monotonicMs }
+    const seconds = (monotonicMs - (last?.monotonicMs ?? monotonicMs)) / 1000
+    return last !== undefined && seconds > 0 ? { grown: growthOf(last.counts, counts), seconds } : undefined
+  }
+}

@@ -12,7 +12,14 @@
  * alias in sysfs are those of the kernel's tools/perf/pmu-events (amdzen1 to amdzen5).
  */
 import { join } from 'node:path'
-import { type CountedEvent, type Counting, growthOf, type OpenCounting, openCounting, refusalOf } from '../counting.ts'
+import {
+  type CountedEvent,
+  type Counting,
+  type OpenCounting,
+  openCounting,
+  openGrowth,
+  refusalOf,
+} from '../counting.ts'
 import { readText } from '../hwmon.ts'
 import { SourceError } from '../kernelfile.ts'
 import { encodeEvent, type Pmu, parseScale, readPackages, readPmus } from '../pmu.ts'
@@ -158,22 +165,20 @@ class Controllers implements Source {
   private readonly counting: Counting
   /** Nothing else tells the bandwidth of the node. */
   private readonly isAlone: boolean
-  private before: { counts: Float64Array; monotonicMs: number } | undefined
+  private readonly growth: ReturnType<typeof openGrowth>
 
   constructor({ words, events }: { words: string; events: readonly Traffic[] }, counting: Counting, isAlone: boolean) {
     this.words = words
     this.events = events
     this.counting = counting
+    this.growth = openGrowth(counting)
     this.isAlone = isAlone
   }
 
   read({ monotonicMs }: Tick): Reading[] {
-    const counts = this.counting.read()
-    const last = this.before
-    this.before = { counts, monotonicMs }
-    const seconds = (monotonicMs - (last?.monotonicMs ?? monotonicMs)) / 1000
-    if (last === undefined || !(seconds > 0)) return []
-    const grown = growthOf(last.counts, counts)
+    const looked = this.growth(monotonicMs)
+    if (looked === undefined) return []
+    const { grown, seconds } = looked
     // a sum over controllers without one of them is not what went to memory
     if (grown.some(Number.isNaN)) throw new SourceError(`${this.words} stopped counting on a CPU: is it offline?`)
     return readingsOf(this.events, grown, seconds, this.isAlone)

@@ -10,7 +10,14 @@
  * tools/perf/pmu-events: fp_arith_inst_retired 0xc7, fp_ret_sse_avx_ops.all 0x03/0x0f.
  */
 import { join } from 'node:path'
-import { type CountedEvent, type Counting, growthOf, type OpenCounting, openCounting, refusalOf } from '../counting.ts'
+import {
+  type CountedEvent,
+  type Counting,
+  type OpenCounting,
+  openCounting,
+  openGrowth,
+  refusalOf,
+} from '../counting.ts'
 import { readText } from '../hwmon.ts'
 import { SourceError } from '../kernelfile.ts'
 import { readPackages } from '../pmu.ts'
@@ -117,21 +124,19 @@ class Counters implements Source {
   private readonly events: readonly Placed[]
   private readonly counting: Counting
   private readonly lacking: readonly string[]
-  private before: { counts: Float64Array; monotonicMs: number } | undefined
+  private readonly growth: ReturnType<typeof openGrowth>
 
   constructor(events: readonly Placed[], counting: Counting, lacking: readonly string[]) {
     this.events = events
     this.counting = counting
+    this.growth = openGrowth(counting)
     this.lacking = lacking
   }
 
   read({ monotonicMs }: Tick): Reading[] {
-    const counts = this.counting.read()
-    const last = this.before
-    this.before = { counts, monotonicMs }
-    const seconds = (monotonicMs - (last?.monotonicMs ?? monotonicMs)) / 1000
-    if (last === undefined || !(seconds > 0)) return []
-    const grown = growthOf(last.counts, counts)
+    const looked = this.growth(monotonicMs)
+    if (looked === undefined) return []
+    const { grown, seconds } = looked
     // another tool may hold the counters for good: then there is nothing, rather than a part of it
     if (grown.some(Number.isNaN)) throw new SourceError('an event was never on the hardware: does another tool count?')
     return this.readingsOf(grown, seconds)
