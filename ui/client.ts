@@ -38,6 +38,8 @@ export interface Scope {
   burst?: string | undefined
 }
 const scoped = (s: Scope): Parameters => ({ ...s })
+/** What stacks are of, whatever the time: an answer for one must not be shown for another. */
+export const stacksOf = (s: Scope): string => [s.cluster, s.job, s.node, s.pid, s.rank, s.burst].join('|')
 
 /** Boxes of a flame graph; the server puts what is smaller into (other). */
 const FLAME_NODES = 10_000

@@ -1,6 +1,6 @@
 /** Hot functions first, under each who calls it: a tree of rows that opens by key or click. */
 import { useMemo, useRef, useState } from 'preact/hooks'
-import { ask, type Scope, useAnswer } from '../client.ts'
+import { ask, type Scope, stacksOf, useAnswer } from '../client.ts'
 import { moduleColour } from '../colour.ts'
 import { formatRatio, formatSeconds } from '../format.ts'
 import { layoutFlame, matchStrings, type Tree } from '../layout/flame.ts'
@@ -13,14 +13,14 @@ import { Shown } from './states.tsx'
 
 interface Props {
   scope: Scope
+  tick: number
   tree: Tree
   transformed: boolean
 }
 
 /** From the server, whose tree was not pruned from the top; of a transformed tree its inversion. */
-export function BottomUp({ scope, tree, transformed }: Props) {
-  const key = [scope.cluster, scope.job, scope.node, scope.pid].join('|')
-  const answer = useAnswer(transformed ? undefined : ask.flame(scope, 'bottomup'), key)
+export function BottomUp({ scope, tick, tree, transformed }: Props) {
+  const answer = useAnswer(transformed ? undefined : ask.flame(scope, 'bottomup'), stacksOf(scope), tick)
   const own = useMemo(() => (transformed ? invert(tree) : undefined), [tree, transformed])
   if (own) return <TreeRows tree={own} />
   return <Shown answer={answer}>{flame => <Parsed flame={flame} />}</Shown>

@@ -1,7 +1,7 @@
 /** The function table: self, total, share, CPU seconds, samples. A row leads to the function's sandwich. */
 import { useMemo } from 'preact/hooks'
 import type { Functions as Answered } from '../../query/api.ts'
-import { ask, type Scope, useAnswer } from '../client.ts'
+import { ask, type Scope, stacksOf, useAnswer } from '../client.ts'
 import { moduleColour } from '../colour.ts'
 import { formatRatio, formatSeconds } from '../format.ts'
 import type { Tree } from '../layout/flame.ts'
@@ -14,6 +14,7 @@ import { Empty, Shown } from './states.tsx'
 
 interface Props {
   scope: Scope
+  tick: number
   tree: Tree
   transformed: boolean
 }
@@ -21,12 +22,11 @@ type FunctionRow = Answered['functions'][number]
 
 const LIMIT = 150
 
-export function Functions({ scope, tree, transformed }: Props) {
+export function Functions({ scope, tick, tree, transformed }: Props) {
   const here = useStore(place)
   const sort = here.query.fsort === 'total' ? 'total' : 'self'
   const find = here.query.find ?? ''
-  const key = [scope.cluster, scope.job, scope.node, scope.pid, scope.rank, scope.burst].join('|')
-  const answer = useAnswer(transformed ? undefined : ask.functions(scope, sort, find, LIMIT), key)
+  const answer = useAnswer(transformed ? undefined : ask.functions(scope, sort, find, LIMIT), stacksOf(scope), tick)
   const own = useMemo(() => (transformed ? rowsOf(tree, find, sort) : undefined), [tree, transformed, find, sort])
   if (own) return <FunctionTable rows={own} sort={sort} other={undefined} />
   return <Shown answer={answer}>{found => <FunctionTable rows={found.functions} sort={sort} other={found} />}</Shown>

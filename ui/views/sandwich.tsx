@@ -1,6 +1,6 @@
 /** One function between its callers (above) and its callees (below). */
 import { useMemo } from 'preact/hooks'
-import { ask, type Scope, useAnswer } from '../client.ts'
+import { ask, type Scope, stacksOf, useAnswer } from '../client.ts'
 import { formatRatio, formatSeconds } from '../format.ts'
 import { boxWithPath, layoutFlame, type Tree } from '../layout/flame.ts'
 import { callers, functionSums, transformTree } from '../layout/transform.ts'
@@ -12,21 +12,22 @@ import { Shown } from './states.tsx'
 
 interface Props {
   scope: Scope
+  tick: number
   tree: Tree
   place: Place
   height: number
 }
 
-export function Sandwich({ scope, tree, place: here, height }: Props) {
+export function Sandwich({ scope, tick, tree, place: here, height }: Props) {
   const hottest = useMemo(() => {
     const [first] = functionSums(tree)
     return tree.strings[first?.fn ?? 0] ?? ''
   }, [tree])
   const fn = here.query.fn ?? hottest
   const transformed = here.transforms.length > 0
-  const key = [scope.cluster, scope.job, scope.node, scope.pid, fn].join('|')
-  const up = useAnswer(transformed ? undefined : ask.flame(scope, 'bottomup', fn), key)
-  const down = useAnswer(transformed ? undefined : ask.flame(scope, 'topdown', fn), key)
+  const key = `${stacksOf(scope)}|${fn}`
+  const up = useAnswer(transformed ? undefined : ask.flame(scope, 'bottomup', fn), key, tick)
+  const down = useAnswer(transformed ? undefined : ask.flame(scope, 'topdown', fn), key, tick)
   const own = useMemo(
     () => (transformed ? { up: callers(tree, fn), down: transformTree(tree, [{ kind: 'focus', fn }]) } : undefined),
     [tree, transformed, fn],

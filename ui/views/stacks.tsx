@@ -1,7 +1,7 @@
 /** Where the CPU time went, four ways: flame graph, bottom-up tree, function table, sandwich of one function. */
 import { useMemo } from 'preact/hooks'
 import type { Coverage } from '../../query/api.ts'
-import { ask, type Scope, stacksFile, useAnswer } from '../client.ts'
+import { ask, type Scope, stacksFile, stacksOf, useAnswer } from '../client.ts'
 import { formatCount, formatRatio } from '../format.ts'
 import { type Boxes, layoutFlame, type Tree } from '../layout/flame.ts'
 import { formatFolded, formatSpeedscope } from '../layout/folded.ts'
@@ -38,9 +38,8 @@ export function Stacks(props: StacksProps) {
   const way = wayOf(here)
   const { burst, tick } = useBurst(props.scope.cluster, here.query.burst)
   const scope = scopeShown(props.scope, here.query.burst)
-  const key = [scope.cluster, scope.job, scope.node, scope.pid, scope.rank, scope.burst].join('|')
   const isAsked = scope.from !== undefined || scope.burst !== undefined
-  const answer = useAnswer(isAsked ? ask.flame(scope, 'topdown') : undefined, key, tick)
+  const answer = useAnswer(isAsked ? ask.flame(scope, 'topdown') : undefined, stacksOf(scope), tick)
   const tree = useMemo(() => answer.data && parseTree(answer.data), [answer.data])
   const changes = here.transforms.join('\n')
   const shown = useMemo(() => tree && transformTree(tree, transformsOf(here)), [tree, changes])
@@ -68,6 +67,7 @@ export function Stacks(props: StacksProps) {
           <Body
             {...props}
             scope={scope}
+            tick={tick}
             runs={burst !== undefined && isOpen(burst)}
             way={way}
             boxes={boxes}
@@ -86,6 +86,8 @@ const scopeShown = (scope: Scope, burst: string | undefined): Scope =>
 const transformsOf = (p: Place): Transform[] => p.transforms.flatMap(text => parseTransform(text) ?? [])
 
 interface BodyProps extends StacksProps {
+  /** Moves while a closer look brings more. */
+  tick: number
   /** A closer look that goes on. */
   runs: boolean
   way: Way
@@ -94,13 +96,13 @@ interface BodyProps extends StacksProps {
 }
 
 function Body(props: BodyProps) {
-  const { boxes, way, scope } = props
+  const { boxes, way, scope, tick } = props
   const transformed = props.place.transforms.length > 0
   if (!boxes || totalOf(boxes.tree, 0) <= 0)
     return props.runs ? <Empty title={t('burst.wait')} /> : <NoStacks transformed={transformed} />
   const { tree } = boxes
-  if (way === 'bottomup') return <BottomUp scope={scope} tree={tree} transformed={transformed} />
-  if (way === 'functions') return <Functions scope={scope} tree={tree} transformed={transformed} />
+  if (way === 'bottomup') return <BottomUp scope={scope} tick={tick} tree={tree} transformed={transformed} />
+  if (way === 'functions') return <Functions scope={scope} tick={tick} tree={tree} transformed={transformed} />
   if (way === 'sandwich') return <Sandwich {...props} tree={tree} />
   return <FlamePane boxes={boxes} height={props.height} narrow={props.narrow ?? false} name={props.title} />
 }
