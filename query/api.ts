@@ -312,6 +312,72 @@ export const JobRow = Type.Object({
 })
 export type JobRow = Static<typeof JobRow>
 
+const Weights = Type.Object({
+  self: Type.Array(Type.Number({ description: 'CPU seconds' })),
+  total: Type.Array(Type.Number({ description: 'CPU seconds' })),
+  samples: Type.Array(Type.Number({ description: 'behind total' })),
+})
+const FunctionSide = Type.Object({
+  self: Type.Number({ description: 'CPU seconds' }),
+  total: Type.Number({ description: 'CPU seconds' }),
+  samples: Type.Number({ description: 'behind self' }),
+})
+const ComparedSide = Type.Object({
+  job: Nullable(JobRow),
+  nodes: Type.Array(Type.String(), { description: 'that were named' }),
+  rank: Nullable(Type.Number()),
+  seconds: Type.Number({ description: 'CPU seconds of the samples; the total of the root of the tree' }),
+  coreSeconds: Nullable(
+    Type.Number({
+      description: 'core time that it had while it was measured: allocated to the job, or all cores of the nodes',
+    }),
+  ),
+  coverage: Coverage,
+})
+
+/**
+ * GET /compare?scope&otherJob|otherNode|otherRank|otherFrom&otherTo: this scope (a) beside another (b). One tree holds the
+ * stacks of both; a box that only one of them has is 0 in the other.
+ */
+export const Comparison = Type.Object({
+  cluster: Type.String(),
+  a: ComparedSide,
+  b: ComparedSide,
+  metrics: Type.Array(
+    Type.Object({
+      metric: Type.String(),
+      unit: Type.String(),
+      a: Nullable(Type.Number({ description: 'mean over its nodes and time' })),
+      b: Nullable(Type.Number()),
+    }),
+  ),
+  categories: Type.Array(
+    Type.Object({ category: Type.String(), a: Type.Number({ description: 'CPU seconds' }), b: Type.Number() }),
+  ),
+  strings: Type.Array(Type.String()),
+  kinds: Type.Array(Type.String()),
+  tree: Type.Object({
+    parent: Type.Array(Type.Number({ description: '-1 for the root; preorder, like Flame' })),
+    function: Type.Array(Type.Number({ description: 'into strings' })),
+    module: Type.Array(Type.Number({ description: 'into strings' })),
+    kind: Type.Array(Type.Number({ description: 'into kinds' })),
+    a: Weights,
+    b: Weights,
+  }),
+  functions: Type.Array(
+    Type.Object({
+      function: Type.String(),
+      module: Type.String(),
+      kind: Type.String(),
+      a: FunctionSide,
+      b: FunctionSide,
+    }),
+    { description: 'those whose shares of own time differ most' },
+  ),
+  functionsLeftOut: Type.Number(),
+})
+export type Comparison = Static<typeof Comparison>
+
 /** GET /jobs?cluster&user&account&queue&state=running,queued&name&node&from&to&limit&cursor: newest first. */
 export const Jobs = Type.Object({
   cluster: Type.String(),

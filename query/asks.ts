@@ -68,6 +68,18 @@ export const FunctionsAsk = ask({
   search: Type.Optional(Type.String({ maxLength: 1000, description: 'part of the name of a function or module' })),
   idle,
 })
+const { burst: _, user: __, ...compared } = scope
+export const CompareAsk = ask({
+  ...compared,
+  otherJob: Type.Optional(Type.String({ description: 'compared with this job, over its own time' })),
+  otherNode: Type.Optional(
+    Type.String({ description: 'compared with these nodes; absent: the same, unless otherJob is another' }),
+  ),
+  otherRank: scope.rank,
+  otherFrom: from,
+  otherTo: to,
+  nodes: Type.Optional(Type.Integer({ minimum: 2, maximum: 100_000, default: 4000 })),
+})
 const format = Type.Optional(Type.Union([Type.Literal('folded'), Type.Literal('speedscope'), Type.Literal('pprof')]))
 export const StacksAsk = ask({
   ...scope,
@@ -141,6 +153,7 @@ export type SeriesAsk = Static<typeof SeriesAsk>
 export type ProcessesAsk = Static<typeof ProcessesAsk>
 export type ProcessAsk = Static<typeof ProcessAsk>
 export type FlameAsk = Static<typeof FlameAsk>
+export type CompareAsk = Static<typeof CompareAsk>
 export type FunctionsAsk = Static<typeof FunctionsAsk>
 export type StacksAsk = Static<typeof StacksAsk>
 export type CategoriesAsk = Static<typeof CategoriesAsk>

@@ -53,7 +53,7 @@ export const coverageOf = (target: Target, profile: Profile, idle: boolean, lost
 }
 
 /** Each name once; the tree points into them. */
-function namesOf(profile: Profile, tree: Tree): Pick<Flame, 'strings' | 'kinds' | 'categories' | 'tree'> {
+export function namesOf(profile: Profile, tree: Tree): Pick<Flame, 'strings' | 'kinds' | 'categories' | 'tree'> {
   const strings: string[] = []
   const numberOf = new Map<string, number>()
   const number = (text: string): number => {

@@ -7,6 +7,7 @@ import * as asks from './asks.ts'
 import { readBurst, readBursts, startBurst, stopBurst } from './burstplan.ts'
 import { readCategories } from './categories.ts'
 import { readCatalogue, readClusters } from './clusters.ts'
+import { readComparison } from './compare.ts'
 import type { Room } from './desk.ts'
 import { type Export, readStacks } from './export.ts'
 import { readFlame } from './flame.ts'
@@ -87,6 +88,9 @@ function addStackRoutes(app: FastifyInstance, { desk }: Room): void {
   )
   route.get('/categories', question('CPU time by what it was spent on', asks.CategoriesAsk, api.Categories), r =>
     readCategories(desk(r), r.query),
+  )
+  route.get('/compare', question('Two scopes side by side', asks.CompareAsk, api.Comparison), r =>
+    readComparison(desk(r), r.query),
   )
   const file = question('Every stack of any scope as a file: folded, speedscope or pprof', asks.StacksAsk, api.Stacks)
   route.get('/stacks', file, async (r, reply) => sendFile(reply, await readStacks(desk(r), r.query)))

@@ -17,11 +17,18 @@ import { buildTrie, sumUp, type TreeOptions, type Trie } from './trie.ts'
 export const ROOT = -1
 export const OTHER = -2
 
-export interface Tree {
+/** Which boxes there are, and in which the time of a stack counts. */
+export interface Shape {
   /** -1 for the root. */
   parent: number[]
   /** Index into the profile's functions, or ROOT or OTHER. */
   function: number[]
+  /** Slot of the box in which stack s ends; -1 where it is not in the tree. */
+  slotOf: Int32Array
+}
+
+/** What is in the boxes of a shape. */
+export interface Weights {
   /** Nanoseconds. */
   self: number[]
   total: number[]
@@ -30,27 +37,37 @@ export interface Tree {
   category: number[]
 }
 
+export type Tree = Pick<Shape, 'parent' | 'function'> & Weights
+
 export function buildTree(profile: Profile, options: TreeOptions): Tree {
+  const shape = shapeTree(profile, options)
+  const { parent, function: of } = shape
+  return { parent, function: of, ...weighTree(shape, profile) }
+}
+
+/** The boxes that are worth keeping by the profile's values. */
+export function shapeTree(profile: Profile, options: TreeOptions): Shape {
   const trie = buildTrie(profile, options)
   const total = sumUp(trie, profile.ns)
   const kept = keep(trie, total, Math.max(2, options.budget))
-  const { tree, slotOf } = order(trie, total, kept)
-  weigh(tree, profile, trie.endOf, slotOf)
-  return tree
+  const { boxes, slotOf } = order(trie, total, kept)
+  return { ...boxes, slotOf: trie.endOf.map(node => (node < 0 ? -1 : (slotOf[node] ?? 0))) }
 }
 
+type Boxes = Pick<Shape, 'parent' | 'function'>
+
 /** The kept nodes in preorder, children largest first and OTHER last; and in which slot the time of each trie node counts. */
-function order(trie: Trie, total: Float64Array, kept: Uint8Array): { tree: Tree; slotOf: Uint32Array } {
+function order(trie: Trie, total: Float64Array, kept: Uint8Array): { boxes: Boxes; slotOf: Uint32Array } {
   const { first, next } = chainsOf(trie)
-  const tree: Tree = { parent: [], function: [], self: [], total: [], samples: [], category: [] }
+  const boxes: Boxes = { parent: [], function: [] }
   const slotOf = new Uint32Array(trie.size)
   const dropped = (node: number) => !kept[node]
   const open: { node: number; parent: number }[] = [{ node: 0, parent: -1 }]
   for (let top = open.pop(); top; top = open.pop()) {
     const { node, parent } = top
-    slotOf[node] = tree.parent.length
-    tree.parent.push(parent)
-    tree.function.push(dropped(node) ? OTHER : node === 0 ? ROOT : (trie.function[node] ?? 0))
+    slotOf[node] = boxes.parent.length
+    boxes.parent.push(parent)
+    boxes.function.push(dropped(node) ? OTHER : node === 0 ? ROOT : (trie.function[node] ?? 0))
     if (dropped(node)) continue
     const children: number[] = []
     for (let child = first[node] ?? 0; child !== 0; child = next[child] ?? 0) children.push(child)
@@ -61,15 +78,15 @@ function order(trie: Trie, total: Float64Array, kept: Uint8Array): { tree: Tree;
     const slot = slotOf[node]
     for (const child of other === undefined ? shown : [other, ...shown]) open.push({ node: child, parent: slot })
   }
-  spread(trie, kept, slotOf, tree)
-  return { tree, slotOf }
+  spread(trie, kept, slotOf, boxes)
+  return { boxes, slotOf }
 }
 
 /** Dropped nodes count where the one that stands for them is: the OTHER child of the last kept node above them. */
-function spread(trie: Trie, kept: Uint8Array, slotOf: Uint32Array, tree: Tree): void {
-  const otherOf = new Uint32Array(tree.parent.length)
-  tree.function.forEach((f, slot) => {
-    if (f === OTHER) otherOf[tree.parent[slot] ?? 0] = slot
+function spread(trie: Trie, kept: Uint8Array, slotOf: Uint32Array, boxes: Boxes): void {
+  const otherOf = new Uint32Array(boxes.parent.length)
+  boxes.function.forEach((f, slot) => {
+    if (f === OTHER) otherOf[boxes.parent[slot] ?? 0] = slot
   })
   for (let node = 1; node < trie.size; node++) {
     if (kept[node]) continue
@@ -79,34 +96,38 @@ function spread(trie: Trie, kept: Uint8Array, slotOf: Uint32Array, tree: Tree): 
 }
 
 /** Self from the stacks that end in a slot, then totals upward: a parent's slot is always below its children's. */
-function weigh(tree: Tree, profile: Profile, endOf: Int32Array, slotOf: Uint32Array): void {
-  const size = tree.parent.length
+export function weighTree(
+  { parent: parents, slotOf }: Shape,
+  profile: Pick<Profile, 'ns' | 'counts' | 'categories'>,
+): Weights {
+  const size = parents.length
   const self = new Float64Array(size)
   const samples = new Float64Array(size)
   const byCategory = new Float64Array(size * CATEGORIES.length)
   const add = (to: Float64Array, at: number, by: number) => {
     to[at] = (to[at] ?? 0) + by
   }
-  endOf.forEach((node, s) => {
-    if (node < 0) return
-    const slot = slotOf[node] ?? 0
+  slotOf.forEach((slot, s) => {
+    if (slot < 0) return
     add(self, slot, profile.ns[s] ?? 0)
     add(samples, slot, profile.counts[s] ?? 0)
     add(byCategory, slot * CATEGORIES.length + (profile.categories[s] ?? 0), profile.ns[s] ?? 0)
   })
   const total = Float64Array.from(self)
   for (let slot = size - 1; slot > 0; slot--) {
-    const parent = tree.parent[slot] ?? 0
+    const parent = parents[slot] ?? 0
     add(total, parent, total[slot] ?? 0)
     add(samples, parent, samples[slot] ?? 0)
     for (let c = 0; c < CATEGORIES.length; c++) {
       add(byCategory, parent * CATEGORIES.length + c, byCategory[slot * CATEGORIES.length + c] ?? 0)
     }
   }
-  tree.self = Array.from(self)
-  tree.total = Array.from(total)
-  tree.samples = Array.from(samples)
-  tree.category = tree.parent.map((_, slot) => largestOf(byCategory, slot * CATEGORIES.length, CATEGORIES.length))
+  return {
+    self: Array.from(self),
+    total: Array.from(total),
+    samples: Array.from(samples),
+    category: parents.map((_, slot) => largestOf(byCategory, slot * CATEGORIES.length, CATEGORIES.length)),
+  }
 }
 
 function largestOf(values: Float64Array, from: number, count: number): number {

@@ -116,7 +116,7 @@ const SCOPES: Params[] = [
   { cluster: 'alpha', user: 'zed' },
 ]
 const TRIED: Record<string, number> = { ann: SCOPES.length, paula: 4, dave: 2, bob: 1, sue: 1, adam: 1 }
-const NEEDED: Record<string, string> = { metrics: 'cpu_busy,job.cpu_user', q: 'mark', order: 'job' }
+const NEEDED: Record<string, string> = { metrics: 'cpu_busy,job.cpu_user', q: 'mark', order: 'job', otherJob: '12' }
 
 /** Questions of a route: each scope, as far as the route takes it; what it needs beside is filled in. */
 function questionsOf({ url, parameters }: Route, scopes: readonly Params[]): { url: string; query: Params }[] {
@@ -139,7 +139,14 @@ describe('the matrix', () => {
     expect(routes.length).toBeGreaterThan(25)
     expect(routes.filter(route => route.rules.length === 0)).toEqual([])
     expect(readable().map(route => route.url)).toEqual(
-      expect.arrayContaining(['/api/v1/jobs', '/api/v1/jobs/:id', '/api/v1/flame', '/api/v1/stacks', '/api/v1/search']),
+      expect.arrayContaining([
+        '/api/v1/jobs',
+        '/api/v1/jobs/:id',
+        '/api/v1/flame',
+        '/api/v1/stacks',
+        '/api/v1/search',
+        '/api/v1/compare',
+      ]),
     )
   })
 
