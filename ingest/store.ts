@@ -68,6 +68,8 @@ export interface Engine {
 export const QUERY_SETTINGS = {
   output_format_json_quote_64bit_integers: 1,
   max_result_bytes: '268435456',
+  // What a manager of many may see goes into the question: 256 KiB of text are soon passed.
+  max_query_size: '16777216',
   max_execution_time: 30,
 } as const
 

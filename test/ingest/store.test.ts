@@ -216,6 +216,13 @@ describe('insert', () => {
 })
 
 describe('query', () => {
+  it('takes parameters of more than 256 KiB: what a manager of many may see', async () => {
+    const store = await freshStore()
+    const ids = Array.from({ length: 40_000 }, (_, i) => 1_000_000 + i)
+    const question = { query: 'SELECT length({ids:Array(UInt32)}) AS n', query_params: { ids } }
+    expect(await store.query(question, { name: 'test' })).toEqual([{ n: '40000' }])
+  })
+
   it('keeps all digits of 64-bit integers, and gives columns where asked', async () => {
     const store = await freshStore()
     expect(await rows(store, 'SELECT toUInt64(18446744073709551615) AS u')).toEqual([{ u: '18446744073709551615' }])
