@@ -37,6 +37,14 @@ export interface Scope {
   /** A closer look: it has a window of its own. */
   burst?: string | undefined
 }
+/** What a scope is compared with, as far as it is another. */
+export interface OtherScope {
+  otherJob?: string | undefined
+  otherNode?: string | undefined
+  otherRank?: number | undefined
+  otherFrom?: number | undefined
+  otherTo?: number | undefined
+}
 const scoped = (s: Scope): Parameters => ({ ...s })
 /** What stacks are of, whatever the time: an answer for one must not be shown for another. */
 export const stacksOf = (s: Scope): string => [s.cluster, s.job, s.node, s.pid, s.rank, s.burst].join('|')
@@ -67,6 +75,8 @@ export const ask = {
     question<api.Flame>('flame', { ...scoped(s), direction, nodes: FLAME_NODES, function: fn }, 'ask.flame'),
   functions: (s: Scope, sort: string, search: string, limit: number) =>
     question<api.Functions>('functions', { ...scoped(s), sort, search, limit }, 'ask.functions'),
+  compare: (s: Scope, other: OtherScope) =>
+    question<api.Comparison>('compare', { ...scoped(s), ...other }, 'ask.compare'),
   categories: (s: Scope, buckets: number) =>
     question<api.Categories>('categories', { ...scoped(s), buckets }, 'ask.flame'),
   jobs: (cluster: string, filter: Parameters) => question<api.Jobs>('jobs', { cluster, ...filter }, 'ask.jobs'),

@@ -29,6 +29,8 @@ const NAMES = [
   'flame-text',
   'flame-grey',
   'flame-match',
+  'more',
+  'less',
 ] as const
 export type Colour = (typeof NAMES)[number]
 export type Palette = Readonly<Record<Colour, string>>
@@ -72,6 +74,13 @@ export function rampWords(): Uint32Array {
   })
   tables.set(theme, words)
   return words
+}
+
+/** The diverging ramp: -1 more in the other … 1 more in this one; half of it is told from all of it no more. */
+export function divergingColour(change: number): string {
+  const p = palette()
+  const strength = Math.min(1, Math.abs(change) * 1.6)
+  return change === 0 ? p['flame-grey'] : interpolateRgb(p['flame-grey'], change > 0 ? p.more : p.less)(strength)
 }
 
 /** A text colour that can be read on a colour of the ramp. */

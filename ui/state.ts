@@ -4,7 +4,7 @@
  *   #/hpc1/job/4711/node/n07/process/2211?start=1732384738000&range=1h&metric=cpu_busy
  *    cluster  job      node     process     everything else
  *
- * The deepest part present decides the view. The address is a hash, so the page works below any path of any proxy.
+ * The deepest part present decides the view; with against=… it is laid over another. The address is a hash, so the page works below any path of any proxy.
  */
 import { useEffect, useState } from 'preact/hooks'
 
@@ -22,7 +22,7 @@ export interface Place {
   readonly transforms: readonly string[]
   readonly query: Readonly<Record<string, string>>
 }
-export type View = 'cluster' | 'alerts' | 'jobs' | 'job' | 'node' | 'process'
+export type View = 'cluster' | 'alerts' | 'jobs' | 'job' | 'node' | 'process' | 'against'
 
 export const NOWHERE: Place = {
   cluster: '',
@@ -36,6 +36,7 @@ export const NOWHERE: Place = {
 }
 
 export function viewOf(place: Place): View {
+  if (place.query.against) return 'against'
   if (place.pid !== undefined) return 'process'
   if (place.node !== '') return 'node'
   if (place.job !== '') return 'job'

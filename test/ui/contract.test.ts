@@ -25,6 +25,12 @@ const QUESTIONS: [string, Question<unknown>, TSchema, TSchema][] = [
   ['flame', ask.flame(process, 'topdown'), asks.FlameAsk, api.Flame],
   ['sandwich', ask.flame(scope, 'bottomup', 'opal_progress'), asks.FlameAsk, api.Flame],
   ['functions', ask.functions(scope, 'total', 'mpi', 150), asks.FunctionsAsk, api.Functions],
+  [
+    'compare',
+    ask.compare({ ...scope, job: '1003' }, { otherJob: '1002', otherNode: 'n01', otherRank: 0 }),
+    asks.CompareAsk,
+    api.Comparison,
+  ],
   ['categories', ask.categories({ ...scope, job: '1003' }, 250), asks.CategoriesAsk, api.Categories],
   ['jobs', ask.jobs('mock', { user: 'ann', state: 'running,queued', minNodes: 8, limit: 50 }), asks.JobsAsk, api.Jobs],
   ['job', ask.job('mock', '1003'), asks.OfCluster, api.JobDetail],

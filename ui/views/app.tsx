@@ -7,6 +7,7 @@ import { session } from '../session.ts'
 import { formatPlace, NOWHERE, place, useStore, viewOf } from '../state.ts'
 import { endsBefore, followed } from '../time.ts'
 import { t } from '../words.ts'
+import { AgainstView } from './against.tsx'
 import { AlertsView } from './alerts.tsx'
 import { Bar } from './bar.tsx'
 import { ClusterView } from './cluster.tsx'
@@ -79,6 +80,8 @@ function View({ page }: { page: Page }) {
       return <JobView key={job} page={page} />
     case 'node':
       return <NodeView key={node} page={page} />
+    case 'against':
+      return <AgainstView page={page} />
     case 'process':
       return <ProcessView key={`${node}:${pid}`} page={page} />
   }

@@ -186,6 +186,8 @@ function NodeTable({ page, found }: { page: Page; found: JobNodes }) {
     [found],
   )
   const only = page.place.query.nodes
+  // What a node that is apart is best laid over.
+  const ordinary = sorted.findLast(n => n.score !== null && (n.jobCores ?? 0) > 0)?.node
   return (
     <div
       class="scroll"
@@ -213,7 +215,11 @@ function NodeTable({ page, found }: { page: Page; found: JobNodes }) {
         </thead>
         <tbody>
           {sorted.map(n => (
-            <NodeLine key={n.node} page={page} node={n} unit={found.unit} chosen={only === n.node} />
+            <NodeLine
+              key={n.node}
+              {...{ page, node: n, unit: found.unit, chosen: only === n.node }}
+              ordinary={ordinary === n.node ? undefined : ordinary}
+            />
           ))}
         </tbody>
       </table>
@@ -221,7 +227,15 @@ function NodeTable({ page, found }: { page: Page; found: JobNodes }) {
   )
 }
 
-function NodeLine({ page, node, unit, chosen }: { page: Page; node: OneNode; unit: string; chosen: boolean }) {
+interface NodeLineProps {
+  page: Page
+  node: OneNode
+  unit: string
+  chosen: boolean
+  ordinary: string | undefined
+}
+
+function NodeLine({ page, node, unit, chosen, ordinary }: NodeLineProps) {
   const outside = node.score !== null && Math.abs(node.score) > OUTLIER
   const used = node.jobCores !== null && node.cores ? node.jobCores / node.cores : null
   return (
@@ -253,6 +267,15 @@ function NodeLine({ page, node, unit, chosen }: { page: Page; node: OneNode; uni
         >
           {t('compare.only')}
         </button>
+        {outside && ordinary !== undefined && (
+          <a
+            class="button plain"
+            title={t('against.ordinaryWhy')}
+            href={linkTo(page, { job: page.place.job, node: node.node }, { against: `node:${ordinary}` })}
+          >
+            {t('against.ordinary', { node: ordinary })}
+          </a>
+        )}
       </td>
     </tr>
   )

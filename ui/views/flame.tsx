@@ -1,4 +1,5 @@
 /** The flame graph: own canvas, only the rows that are seen, binary search under the pointer. */
+import type { VNode } from 'preact'
 import { useEffect, useMemo, useRef, useState } from 'preact/hooks'
 import { categoryShade, kindColour, moduleColour, palette } from '../colour.ts'
 import { formatRatio, formatSeconds } from '../format.ts'
@@ -15,6 +16,8 @@ export interface FlameProps {
   selected: number
   matched: Uint8Array | undefined
   colourBy: ColourBy
+  /** In place of colours, tips and shares that are of one profile. */
+  look?: Look
   /** Root at the bottom (flame) instead of the top (icicle). */
   up: boolean
   /** Rows above this depth are not drawn: a sandwich has no root. */
@@ -24,6 +27,16 @@ export interface FlameProps {
   label: string
   onZoom: (box: number) => void
   onSelect: (box: number) => void
+}
+
+/** How boxes look that are not of one profile. */
+export interface Look {
+  colour(box: number): string
+  tip(box: number): VNode
+  /** A box in words. */
+  words(box: number): string
+  /** At the right end of a wide box. */
+  note(box: number): string
 }
 
 const ROW = 19
@@ -60,7 +73,7 @@ export function FlameGraph(props: FlameProps) {
         />
       </div>
       <span class="unseen" aria-live="polite">
-        {props.selected > 0 ? describe(props.boxes, props.selected) : ''}
+        {props.selected > 0 ? (props.look?.words ?? describe(props.boxes))(props.selected) : ''}
       </span>
     </div>
   )
@@ -92,7 +105,7 @@ function pointerOf(props: FlameProps, view: View, rows: number, setOver: (box: n
     onPointerMove: (event: PointerEvent & { currentTarget: HTMLElement }) => {
       const hit = boxAt(event)
       setOver(hit)
-      const content = hit < 0 ? undefined : <BoxTip boxes={boxes} box={hit} zoom={zoom} />
+      const content = hit < 0 ? undefined : (props.look?.tip(hit) ?? <BoxTip boxes={boxes} box={hit} zoom={zoom} />)
       showTip(content && { x: event.clientX, y: event.clientY, content })
     },
     onPointerLeave: () => {
@@ -106,10 +119,10 @@ function pointerOf(props: FlameProps, view: View, rows: number, setOver: (box: n
   }
 }
 
-function describe(boxes: Boxes, box: number): string {
-  const { tree } = boxes
-  return `${functionName(tree, box)}, ${formatRatio(totalOf(tree, box) / totalOf(tree, 0))}, ${formatSeconds(totalOf(tree, box))}`
-}
+const describe =
+  ({ tree }: Boxes) =>
+  (box: number): string =>
+    `${functionName(tree, box)}, ${formatRatio(totalOf(tree, box) / totalOf(tree, 0))}, ${formatSeconds(totalOf(tree, box))}`
 
 export const COLOURS = ['module', 'category', 'kind'] as const
 export type ColourBy = (typeof COLOURS)[number]
@@ -122,9 +135,10 @@ function boxColour(tree: Tree, box: number, by: ColourBy): string {
 }
 
 /** Colour of each box, worked out once for what it depends on. */
-function useColours({ boxes, colourBy }: FlameProps): (box: number) => string {
+function useColours({ boxes, colourBy, look }: FlameProps): (box: number) => string {
   const theme = shownTheme.get()
   return useMemo(() => {
+    if (look) return look.colour
     const { tree } = boxes
     const known = new Map<number, string>()
     return (box: number) => {
@@ -135,7 +149,7 @@ function useColours({ boxes, colourBy }: FlameProps): (box: number) => string {
       known.set(key, colour)
       return colour
     }
-  }, [boxes, colourBy, theme])
+  }, [boxes, colourBy, look, theme])
 }
 
 interface Seen {
@@ -177,7 +191,7 @@ function drawRow(
     pen.globalAlpha = above ? 0.55 : matched !== undefined && !match ? 0.38 : 1
     pen.fillStyle = box === GREY || root ? p['flame-grey'] : match ? p['flame-match'] : seen.colours(box)
     pen.fillRect(x, y, w, ROW - 1)
-    if (box !== GREY && w > 22) drawLabel(pen, boxes, box, x, y, w, match)
+    if (box !== GREY && w > 22) drawLabel(pen, props, box, { x, y, w }, match)
     if (box > 0 && (box === seen.over || box === props.selected)) {
       pen.globalAlpha = 1
       pen.strokeStyle = p.text
@@ -190,17 +204,15 @@ function drawRow(
 
 function drawLabel(
   pen: CanvasRenderingContext2D,
-  boxes: Boxes,
+  { boxes, look }: FlameProps,
   box: number,
-  x: number,
-  y: number,
-  w: number,
+  { x, y, w }: { x: number; y: number; w: number },
   match: boolean,
 ): void {
   const { tree } = boxes
   const p = palette()
   pen.fillStyle = match ? '#1c0a19' : p['flame-text']
-  const share = w > 150 ? formatRatio(totalOf(tree, box) / totalOf(tree, 0)) : ''
+  const share = w > 150 ? (look?.note(box) ?? formatRatio(totalOf(tree, box) / totalOf(tree, 0))) : ''
   const room = share === '' ? w - 8 : w - 20 - pen.measureText(share).width
   const middle = y + ROW / 2 - 0.5
   pen.fillText(clipped(pen, box === 0 ? t('flame.all') : functionName(tree, box), room), x + 4, middle)

@@ -20,37 +20,41 @@ interface Props {
 
 const hashOf = (boxes: Boxes, box: number) => (box <= 0 ? undefined : (boxes.path[box] ?? 0).toString(36))
 
-export function FlamePane({ boxes, height, narrow, name }: Props) {
+/** Zoom, selection and search of the address, on these boxes. */
+export function useFlamePlace(boxes: Boxes) {
   const here = useStore(place)
   const { zoom: zoomText = '0', box: boxText = '0', find = '' } = here.query
-  const zoom = boxWithPath(boxes, Number.parseInt(zoomText, 36))
-  const selected = boxWithPath(boxes, Number.parseInt(boxText, 36))
-  const matched = useMemo(() => matchStrings(boxes.tree.strings, find), [boxes, find])
-  const zoomTo = (box: number) => go(placeWith(here, { zoom: hashOf(boxes, box), box: hashOf(boxes, box) }))
-  const select = (box: number) => go(placeWith(here, { box: hashOf(boxes, box) }), 'replace')
+  return {
+    zoom: boxWithPath(boxes, Number.parseInt(zoomText, 36)),
+    selected: boxWithPath(boxes, Number.parseInt(boxText, 36)),
+    matched: useMemo(() => matchStrings(boxes.tree.strings, find), [boxes, find]),
+    onZoom: (box: number) => go(placeWith(here, { zoom: hashOf(boxes, box), box: hashOf(boxes, box) })),
+    onSelect: (box: number) => go(placeWith(here, { box: hashOf(boxes, box) }), 'replace'),
+  }
+}
+
+export function FlamePane({ boxes, height, narrow, name }: Props) {
+  const here = useStore(place)
+  const flame = useFlamePlace(boxes)
   return (
     <div class={`flame-body${narrow ? '' : ' with-side'}`}>
       <div>
         <FlameGraph
           boxes={boxes}
-          zoom={zoom}
-          selected={selected}
-          matched={matched}
+          {...flame}
           colourBy={COLOURS.find(c => c === here.query.colour) ?? 'module'}
           up={here.query.up === '1'}
           height={height}
           label={`${t('way.flame')}: ${name}`}
-          onZoom={zoomTo}
-          onSelect={select}
         />
         <Modules boxes={boxes} />
       </div>
       {!narrow && (
         <Side
           boxes={boxes}
-          box={selected}
-          zoom={zoom}
-          zoomTo={zoomTo}
+          box={flame.selected}
+          zoom={flame.zoom}
+          zoomTo={flame.onZoom}
           transform={transformHere}
           sandwich={fn => go(placeWith(here, { stacks: 'sandwich', fn }))}
         />

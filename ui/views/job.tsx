@@ -4,6 +4,7 @@ import { type Answer, ask, useAnswer } from '../client.ts'
 import { jobColour } from '../colour.ts'
 import { formatTime } from '../format.ts'
 import { t } from '../words.ts'
+import { AgainstButton } from './againstchoice.tsx'
 import { AlertLanes } from './alertlanes.tsx'
 import { alertSheet } from './alerttable.tsx'
 import { CategoryBar, CategoryChart } from './categories.tsx'
@@ -130,6 +131,7 @@ function Identity({ page, data }: { page: Page; data: JobDetail }) {
           ? t('job.submitted', { time: job.submit === null ? '–' : formatTime(job.submit) })
           : `${formatTime(job.start)} – ${job.end === null ? t('job.now') : formatTime(job.end)}`}
       </span>
+      {job.start !== null && <AgainstButton page={page} runsOf={job} />}
       {record.command && (
         <code class="command cut" title={`${record.workDir ?? ''} ${record.command}`}>
           {record.command}

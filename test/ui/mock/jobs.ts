@@ -5,7 +5,7 @@ import { CORES, JOBS, jobSpan, MEMORY, type MockJob, nodeValues, noise, type Wor
 
 const CLUSTER = 'mock'
 
-function row(world: World, job: MockJob): api.JobRow {
+export function row(world: World, job: MockJob): api.JobRow {
   const span = jobSpan(world, job)
   const queued = job.state === 'queued'
   const efficiency = { cfd: 0.91, md: 0.86, io: 0.28, ml: 0.41, idle: 0.006, hog: 0.31, post: 0.66 }[job.app]

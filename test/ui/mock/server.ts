@@ -8,6 +8,7 @@ import { extname, join, normalize } from 'node:path'
 import { WebSocketServer } from 'ws'
 import * as alertAnswers from './alerts.ts'
 import * as answers from './answers.ts'
+import { compare } from './compare.ts'
 import * as jobAnswers from './jobs.ts'
 import * as times from './time.ts'
 import { NODES, nodeValues, type World } from './world.ts'
@@ -39,6 +40,7 @@ const ROUTES: Record<string, Answerer> = {
   flame: times.flame,
   functions: times.functions,
   categories: times.categories,
+  compare,
   jobs: a =>
     a.path[2] === 'nodes'
       ? jobAnswers.jobNodes(a)

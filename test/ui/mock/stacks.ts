@@ -88,7 +88,7 @@ function addStack(g: Growing, folded: string, scale: number, hz: number): void {
   const leaf = g.nodes[at]
   if (leaf) {
     leaf.self += seconds
-    leaf.samples += Math.max(1, Math.round(seconds * hz))
+    leaf.samples += seconds > 0 ? Math.max(1, Math.round(seconds * hz)) : 0
   }
 }
 

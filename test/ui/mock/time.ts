@@ -10,7 +10,7 @@ const CLUSTER = 'mock'
 // --- stacks ----------------------------------------------------------------------------------------------------------
 
 /** CPU seconds of each application in the scope. */
-function appSeconds(asked: Asked): Partial<Record<App, number>> {
+export function appSeconds(asked: Asked): Partial<Record<App, number>> {
   const { query, world, path } = asked
   const { from, to } = spanOf(asked)
   const inNodes = query.get('node')?.split(',')
@@ -27,7 +27,7 @@ function appSeconds(asked: Asked): Partial<Record<App, number>> {
   return seconds
 }
 
-function coverage(asked: Asked, samples: number): api.Coverage {
+export function coverage(asked: Asked, samples: number): api.Coverage {
   return {
     ...spanOf(asked),
     samples,
