@@ -145,7 +145,8 @@ function Categories({ found }: { found: Comparison }) {
 }
 
 function Metrics({ found, name }: { found: Comparison; name: string }) {
-  if (found.metrics.length === 0) return null
+  const happened = found.metrics.filter(m => m.a || m.b)
+  if (happened.length === 0) return null
   return (
     <Panel
       title={t('against.metrics')}
@@ -171,7 +172,7 @@ function Metrics({ found, name }: { found: Comparison; name: string }) {
           </tr>
         </thead>
         <tbody>
-          {found.metrics.map(m => (
+          {happened.map(m => (
             <tr key={m.metric}>
               <td>{metricName(m.metric)}</td>
               <td class="num">{formatValue(m.unit, m.a)}</td>
