@@ -1,13 +1,13 @@
 // What ingest costs and how small the store is: 1000 collectors, a request of one tick each, over HTTP.
 //
-//   npm run build && node test/bench/ingest.mjs [--nodes 1000] [--ticks 60] [--cores 0] [--known] [--direct] [--alone]
+//   npm run build && node test/bench/ingest.mjs [--nodes 1000] [--ticks 60] [--cores 0] [--known] [--direct] [--alone] [--keep PATH]
 //
 // The values are node-metrics.c's (60 series a node: job phases, checkpoints, counters; always the same), sent as OTLP
 // protobuf by a second process. 58 of the 60 are in the catalogue; the others land as foreign series, --known leaves them out.
 // --cores N adds N cores with 8 modes each. CPU is that of the serving process alone, everything
 // included: HTTP, decoding, inserts, rollups, merges. --direct leaves HTTP out: the bodies go in by a call, and the CPU that
 // making them takes is not counted (merges that run meanwhile are not either). --ticks 360 is the hour that facts about other
-// stores are told of. The same values go into VictoriaMetrics and Prometheus after that (rivals.mjs), unless --alone.
+// stores are told of. --keep leaves the store at PATH. The same values go into VictoriaMetrics and Prometheus after that (rivals.mjs), unless --alone.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import http from 'node:http'
@@ -277,7 +277,8 @@ async function serve() {
   const { default: Fastify } = await import('fastify')
   const { pino } = await import('pino')
   const log = pino({ level: 'warn' })
-  const path = mkdtempSync(join(tmpdir(), 'jobsight-bench-store-'))
+  const kept = process.argv.indexOf('--keep')
+  const path = kept < 0 ? mkdtempSync(join(tmpdir(), 'jobsight-bench-store-')) : process.argv[kept + 1]
   const store = await openStore({ path }, { log })
   const ingest = await openIngest({ store, log, defaultCluster: 'bench' })
   const app = Fastify()
@@ -302,7 +303,7 @@ async function serve() {
   say('resident memory', `${Math.round(process.memoryUsage().rss / 2 ** 20)} MiB`)
   await printSizes(store, values, ingest.counters().values)
   await store.close()
-  rmSync(path, { recursive: true })
+  if (kept < 0) rmSync(path, { recursive: true })
   if (!process.argv.includes('--alone')) await measureRivals(values, runSender, say)
 }
 
@@ -321,7 +322,8 @@ async function give(ingest) {
     const bodies = bodiesOf(values, tick, start)
     const before = cpuSeconds()
     const receipts = await Promise.all(bodies.map(b => ingest.receive('metrics', b)))
-    if (receipts.some(r => r.status !== 200)) throw new Error('a request was refused')
+    const refused = receipts.find(r => r.status !== 200)
+    if (refused) throw new Error(`a request was refused: ${refused.status} ${refused.message}`)
     sent += cpuSeconds() - before
     bytes += bodies.reduce((sum, b) => sum + b.length, 0)
   }
@@ -365,7 +367,7 @@ async function printSizes(store, values, columnValues) {
   let rollups = 0
   for (const { table, bytes, n } of sizes) {
     print(`  ${table.padEnd(24)} ${String(n).padStart(9)} rows ${String(bytes).padStart(11)} bytes`)
-    if (/_points_1[mh]$/.test(table)) rollups += Number(bytes)
+    if (/_points_(5m|1h)$/.test(table)) rollups += Number(bytes)
     else raw += Number(bytes)
   }
   say('values stored in columns of points (with those made from others)', columnValues.toLocaleString('en'))
