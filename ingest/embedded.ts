@@ -13,11 +13,12 @@
  *   <path>/insert/       blocks on their way in; emptied at start, since the journal or their sender has them still
  *   <path>/journal/      see journal.ts
  */
-import { mkdirSync, rmSync } from 'node:fs'
-import { rm, writeFile } from 'node:fs/promises'
+import { mkdirSync, rmSync, writeFile as writeFileByCallback } from 'node:fs'
+import { rm } from 'node:fs/promises'
 import { totalmem } from 'node:os'
 import { join, resolve } from 'node:path'
 import { setTimeout as wait } from 'node:timers/promises'
+import { promisify } from 'node:util'
 import { drainPending, Session } from 'chdb'
 import type { Logger } from 'pino'
 import type { StoreConfig } from './config.ts'
@@ -64,6 +65,9 @@ export async function openEmbedded(config: EmbeddedConfig, database: string, log
 }
 
 const READERS = 2
+
+/** In one piece. That of fs/promises writes 512 KiB a turn of the event loop, and a busy loop lets a block wait for seconds. */
+const writeFile = promisify(writeFileByCallback)
 
 async function openReader(path: string, database: string, memoryBytes: number, opened: Session[]): Promise<Session> {
   const session = new Session(path)
