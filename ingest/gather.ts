@@ -7,7 +7,7 @@
  * All rows' values lie in one array, so a row is a place in it. Nothing is written before the whole request is decoded: a
  * body that turns out to be broken leaves nothing behind.
  */
-import type { Gathered, Limits, Row, SeriesValue, Shape } from './gathered.ts'
+import type { FilledName, Gathered, Limits, Row, SeriesValue, Shape } from './gathered.ts'
 import type { ProcessField, Target } from './match.ts'
 import type { Entity } from './metrics.ts'
 import { cut, type Origin, type ProcessIdentity, parseIdentity } from './origin.ts'
@@ -29,15 +29,19 @@ export class Gather {
   readonly rows: Row[] = []
   /** An array of doubles and not a Float64Array: made for each request, and those are slow to make. */
   readonly arena: number[] = []
+  /** Rows that otlp/layouts.ts filled. */
+  readonly filled: { rows: readonly Row[]; names: readonly FilledName[] }[] = []
   readonly #places: Places
   readonly #rates: Rates
-  readonly #limits: Limits
+  readonly limits: Limits
   readonly #ticks: SplitTicks | undefined
   readonly #request = ++requests
   /** Rows of places that have several times in this request. */
   #more: Map<Place, Map<number, Row>> | undefined
   /** Under which name a value came, where its column has several. */
   #names: Map<number, string> | undefined
+  /** Of `filled`, those whose names are in #names. */
+  #named = 0
   #processes: Map<string, Process> | undefined
   readonly #series: SeriesValue[] = []
   #reasons: Map<string, number> | undefined
@@ -47,7 +51,7 @@ export class Gather {
   constructor(places: Places, rates: Rates, limits: Limits, ticks?: SplitTicks) {
     this.#places = places
     this.#rates = rates
-    this.#limits = limits
+    this.limits = limits
     this.#ticks = ticks
   }
 
@@ -65,10 +69,10 @@ export class Gather {
 
   /** One number of one metric. Times in ms; startMs is 0 where it is not given. */
   add(origin: Origin, shape: Shape, target: Target, startMs: number, timeMs: number, given: number): void {
-    requireCluster(this.#limits.sender, origin.cluster)
+    requireCluster(this.limits.sender, origin.cluster)
     if (target.kind === 'none') this.#ignored++
     else if (!Number.isFinite(given)) this.reject(`${shape.name}: the value is not a finite number`)
-    else if (!(timeMs >= this.#limits.fromMs && timeMs <= this.#limits.toMs)) this.#rejectTime(shape, timeMs)
+    else if (!(timeMs >= this.limits.fromMs && timeMs <= this.limits.toMs)) this.#rejectTime(shape, timeMs)
     else if (target.kind === 'column') this.#addToRow(origin, shape, target, startMs, timeMs, given)
     else if (target.kind === 'process') this.#addToProcess(origin, shape, target, startMs, timeMs, given)
     else this.#addToSeries(origin, shape, target, startMs, timeMs, given)
@@ -188,10 +192,16 @@ export class Gather {
     const before = this.arena[at] ?? Number.NaN
     if (target.severalNames) {
       this.#names ??= new Map()
+      for (; this.#named < this.filled.length; this.#named++) this.#nameFilled(this.#named, this.#names)
       if ((this.#names.get(at) ?? name) !== name) return
       this.#names.set(at, name)
     }
     this.arena[at] = adds && !Number.isNaN(before) ? before + value : value
+  }
+
+  #nameFilled(at: number, names: Map<number, string>): void {
+    const { rows = [], names: filled = [] } = this.filled[at] ?? {}
+    for (const { row, column, name } of filled) names.set((rows[row]?.offset ?? 0) + column, name)
   }
 
   #addToProcess(
@@ -261,7 +271,7 @@ export class Gather {
   }
 
   #rejectTime(shape: Shape, timeMs: number): void {
-    const side = timeMs < this.#limits.fromMs ? 'older than what is kept' : "ahead of this machine's clock"
+    const side = timeMs < this.limits.fromMs ? 'older than what is kept' : "ahead of this machine's clock"
     this.reject(`${shape.name}: the ${timeMs === 0 ? 'point has no time' : `time of the point is ${side}`}`)
   }
 }

@@ -13,6 +13,13 @@ export interface Row {
   offset: number
 }
 
+/** Under which name a column that arrives under several was filled in the row at this place of a list. */
+export interface FilledName {
+  row: number
+  column: number
+  name: string
+}
+
 export interface SeriesValue {
   origin: Origin
   name: string

@@ -6,6 +6,7 @@ import type { Row } from './gather.ts'
 import type { Entity } from './metrics.ts'
 import { type Place, Places } from './place.ts'
 import type { Point } from './records.ts'
+import { UsedColumns } from './used.ts'
 
 /** A point and what it is of. */
 export interface EntityPoint extends Point {
@@ -28,9 +29,11 @@ const OLD_MS = 60_000
 
 export class LatestValues implements Latest {
   readonly #places: Places
+  readonly #used: UsedColumns
 
-  constructor(places: Places = new Places()) {
+  constructor(places: Places = new Places(), used = new UsedColumns()) {
     this.#places = places
+    this.#used = used
   }
 
   clusters(): string[] {
@@ -54,15 +57,17 @@ export class LatestValues implements Latest {
       .sort((a, b) => a.instance.localeCompare(b.instance, undefined, { numeric: true }))
   }
 
+  /** A row whose columns were seen to be used. */
   update(row: Row, arena: readonly number[]): void {
-    merge(row.place, row.timeMs, row.intervalMs, arena, row.offset)
+    merge(row.place, row.timeMs, row.intervalMs, arena, row.offset, this.#used.of(row.place.entity).indices)
   }
 
   /** A row read back from the store; false where one as new is known. */
   restore(point: EntityPoint): boolean {
     const place = this.#places.find(point.cluster, point.node, point.entity, point.instance)
     if (place === undefined || place.timeMs >= point.timeMs) return false
-    merge(place, point.timeMs, point.intervalMs, point.values, 0)
+    this.#used.see(point.entity, point.values, 0)
+    merge(place, point.timeMs, point.intervalMs, point.values, 0, this.#used.of(point.entity).indices)
     return true
   }
 }
@@ -70,13 +75,20 @@ export class LatestValues implements Latest {
 /** A place is there as soon as a request names it, its values only once they are stored. */
 const heard = (place: Place | undefined): place is Place => place !== undefined && place.timeMs > 0
 
-function merge(place: Place, timeMs: number, intervalMs: number, values: ArrayLike<number>, offset: number): void {
+function merge(
+  place: Place,
+  timeMs: number,
+  intervalMs: number,
+  values: ArrayLike<number>,
+  offset: number,
+  columns: readonly number[],
+): void {
   const newest = Math.max(place.timeMs, timeMs)
   if (timeMs >= place.timeMs && intervalMs > 0) place.intervalMs = intervalMs
   place.timeMs = newest
   const oldest = newest - Math.max(OLD_MS, OLD_TICKS * place.intervalMs)
   const { values: known, timesMs } = place
-  for (let i = 0; i < known.length; i++) {
+  for (const i of columns) {
     const value = values[offset + i] ?? Number.NaN
     const knownMs = timesMs[i] ?? 0
     if (!Number.isNaN(value) && timeMs >= knownMs) {

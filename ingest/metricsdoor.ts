@@ -13,8 +13,10 @@ import { Gather, type Gathered, type Row } from './gather.ts'
 import type { Receipt } from './index.ts'
 import { NODE_COLUMNS, writeNode } from './jobs.ts'
 import type { EntityPoint, LatestValues } from './latest.ts'
+import type { Entity } from './metrics.ts'
 import type { Encoding } from './otlp/body.ts'
 import { KnownOrigins, KnownTargets } from './otlp/known.ts'
+import { Layouts } from './otlp/layouts.ts'
 import { decodeMetrics } from './otlp/metrics.ts'
 import { decodeMetricsJson } from './otlp/metricsjson.ts'
 import type { Places } from './place.ts'
@@ -22,7 +24,7 @@ import { Rates } from './rates.ts'
 import type { Rollups } from './rollups.ts'
 import { SeriesIds } from './seriesids.ts'
 import { SplitTicks } from './splitticks.ts'
-import { ENTITY_NAMES, pointsTable } from './tables/points.ts'
+import { pointsTable } from './tables/points.ts'
 import { Telling } from './telling.ts'
 import type { UsedColumns } from './used.ts'
 
@@ -32,6 +34,7 @@ export class MetricsDoor {
   readonly #deps: MetricsDeps
   readonly #targets = new KnownTargets()
   readonly #origins = new KnownOrigins()
+  readonly #layouts = new Layouts()
   readonly #rates: Rates
   readonly #series: SeriesIds
   readonly #ticks = new SplitTicks()
@@ -71,7 +74,12 @@ export class MetricsDoor {
     return this.add(gather => {
       if (encoding === 'json') decodeMetricsJson(body, gather, defaultCluster)
       else {
-        const sink = { gather, targets: this.#targets, origins: this.#origins, defaultCluster }
+        const sink = {
+          ...{ gather, defaultCluster },
+          targets: this.#targets,
+          origins: this.#origins,
+          layouts: this.#layouts,
+        }
         decodeSafely(body, intern, reader => decodeMetrics(reader, sink))
       }
     })
@@ -94,14 +102,11 @@ export class MetricsDoor {
     const { writer } = this.#deps
     const { rows, arena, processes } = gathered
     const stored: Promise<void>[] = []
-    for (const entity of ENTITY_NAMES) {
-      if (!rows.some(r => r.place.entity === entity)) continue
-      for (const row of rows) if (row.place.entity === entity) this.#deps.used.see(entity, arena, row.offset)
+    for (const [entity, own] of byEntity(rows)) {
+      for (const row of own) this.#deps.used.see(entity, arena, row.offset)
       const { names, indices } = this.#deps.used.of(entity)
       const write = writer.append(pointsTable(entity), names, to => {
-        for (const row of rows) {
-          if (row.place.entity === entity) this.#counts.values += writePoint(to, row, arena, indices)
-        }
+        for (const row of own) this.#counts.values += writePoint(to, row, arena, indices)
       })
       stored.push(write)
     }
@@ -133,6 +138,7 @@ export class MetricsDoor {
 
   /** A node that says it is simulated is marked so in the table of nodes, once. */
   #tellSimulated({ rows }: Gathered, nowMs: number): void {
+    if (!rows.some(r => r.origin.simulated)) return
     const fresh = new Map(rows.map(r => [r.origin.key, r.origin]))
     for (const [key, origin] of fresh) if (!origin.simulated || this.#simulated.has(key)) fresh.delete(key)
     if (fresh.size === 0) return
@@ -180,4 +186,14 @@ export class MetricsDoor {
       }
     }
   }
+}
+
+function byEntity(rows: readonly Row[]): Map<Entity, Row[]> {
+  const groups = new Map<Entity, Row[]>()
+  for (const row of rows) {
+    const group = groups.get(row.place.entity)
+    if (group === undefined) groups.set(row.place.entity, [row])
+    else group.push(row)
+  }
+  return groups
 }

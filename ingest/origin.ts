@@ -18,6 +18,8 @@ export interface Origin {
   labelsKey: string
   /** It may tell the instances of one tick in several requests. */
   splitsTicks?: boolean
+  /** Which of its instances go into totals of the node, by entity. */
+  counted?: Map<string, { names: readonly string[]; counts: readonly boolean[] }>
   /** The places of its node that it has told of, by entity and instance. */
   places: Map<string, Map<string, Place>>
 }

@@ -70,7 +70,7 @@ export class Rollups {
     part.rows++
     const { sums } = part
     const { scales, most } = STORED[place.entity]
-    for (let i = 0; i < scales.length; i++) {
+    for (const i of this.#used.of(place.entity).indices) {
       const value = Math.round((arena[row.offset + i] ?? Number.NaN) * (scales[i] ?? 1))
       if (Math.abs(value) <= (most[i] ?? 0)) addTo(sums, i, value, 1, value)
     }

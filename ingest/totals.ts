@@ -5,6 +5,7 @@
  */
 import type { Gather, Row } from './gather.ts'
 import { COLUMNS, type Entity, type Metric } from './metrics.ts'
+import type { Origin } from './origin.ts'
 
 interface Total {
   from: number
@@ -59,7 +60,7 @@ export function fillFrom(gather: Gather, node: Row, entity: Entity, instances: r
   const open = totals.filter(t => Number.isNaN(gather.arena[node.offset + t.to] ?? 0))
   if (entity === 'core') fill(gather, node, 'cpu_count', instances.length)
   if (open.length === 0) return
-  const counted = countedInstances(entity, instances)
+  const counted = rememberedInstances(node.origin, entity, instances)
   for (const { from, to, how } of open) {
     let total = Number.NaN
     let values = 0
@@ -81,6 +82,21 @@ const NO_INTERFACE = /\/|^(?:lo\d*$|veth|docker|br-|virbr|cni|flannel|cali|dummy
 /** An instance of a card that is divided (MIG): what it uses is in what the card uses. */
 const GPU_PART = /\//
 const LAYERED_INTERFACE = /^(?:bond|team)\d/
+
+/** The instances of a node are most often those of its last tick. */
+function rememberedInstances(origin: Origin, entity: Entity, instances: readonly Instance[]): readonly Instance[] {
+  const known = origin.counted?.get(entity)
+  if (known?.names.length === instances.length && instances.every((r, i) => r.instance === known.names[i])) {
+    return instances.filter((_, i) => known.counts[i])
+  }
+  const counted = countedInstances(entity, instances)
+  origin.counted ??= new Map()
+  origin.counted.set(entity, {
+    names: instances.map(r => r.instance),
+    counts: instances.map(r => counted.includes(r)),
+  })
+  return counted
+}
 
 /** Instances that are not parts or copies of others here. A layer counts only where nothing below it is seen. */
 function countedInstances(entity: Entity, rows: readonly Instance[]): readonly Instance[] {

@@ -20,19 +20,20 @@ const KEYS = perEntity(entity =>
 
 export class UsedColumns {
   readonly #used = perEntity<Used>(entity => ({ names: KEYS[entity], indices: [] }))
-  readonly #unused = perEntity(entity => new Set(COLUMNS[entity].keys()))
+  readonly #unused = perEntity(entity => [...COLUMNS[entity].keys()])
 
   of(entity: Entity): Used {
     return this.#used[entity]
   }
 
-  /** A row of the entity lies at arena[offset …]. */
-  see(entity: Entity, arena: readonly number[], offset: number): void {
+  /** A row of the entity lies at values[offset …]. */
+  see(entity: Entity, values: ArrayLike<number>, offset: number): void {
     const unused = this.#unused[entity]
-    const before = unused.size
-    for (const column of unused) if (!Number.isNaN(arena[offset + column] ?? Number.NaN)) unused.delete(column)
-    if (unused.size === before) return
-    const indices = [...COLUMNS[entity].keys()].filter(column => !unused.has(column))
+    const isThere = (column: number): boolean => !Number.isNaN(values[offset + column] ?? Number.NaN)
+    if (!unused.some(isThere)) return
+    const fresh = unused.filter(isThere)
+    for (const column of fresh) unused.splice(unused.indexOf(column), 1)
+    const indices = [...this.#used[entity].indices, ...fresh].sort((a, b) => a - b)
     const used = this.#used[entity]
     used.indices = indices
     used.names = [...KEYS[entity], ...indices.map(column => COLUMNS[entity][column]?.column ?? '')]

@@ -11,6 +11,7 @@ export type Encoding = 'protobuf' | 'json'
 
 /** The type alone, without ;charset and the like. */
 export function parseContentType(header: string): Encoding {
+  if (header === 'application/x-protobuf') return 'protobuf'
   const type = header.split(';')[0]?.trim().toLowerCase()
   if (type === 'application/x-protobuf' || type === 'application/protobuf') return 'protobuf'
   if (type === 'application/json') return 'json'

@@ -12,12 +12,16 @@ import { match, type Target } from '../match.ts'
 import { type Origin, parseOrigin } from '../origin.ts'
 import { readAttribute, readResource } from './attributes.ts'
 import type { KnownOrigins, KnownTargets } from './known.ts'
+import { type Layouts, Recorder } from './layouts.ts'
 import type { NumberPoint, Reader } from './reader.ts'
 
 interface Sink {
   gather: Gather
   targets: KnownTargets
   origins: KnownOrigins
+  layouts: Layouts
+  /** Of the resource that is being decoded, where its layout is new. */
+  recorder?: Recorder | undefined
   defaultCluster: string
 }
 
@@ -41,9 +45,17 @@ function decodeResource(reader: Reader, sink: Sink): void {
     } else if (field === 2) scopes.push(reader.mark('scope_metrics'))
   }
   const origin = findOrigin(reader, sink, resource, resourceEnd)
-  for (const mark of scopes) {
-    reader.back(mark)
-    decodeScope(reader, sink, origin)
+  // Nothing but what lies behind the resource; and processes are decoded, they are rows of another kind.
+  const alike = resource > 0 && (scopes[0] ?? 0) > resource && !origin.attributes.has('process.pid')
+  const from = alike ? resourceEnd : end
+  const layout = sink.layouts.find(reader.dataView, from, end, origin)
+  if (layout?.add(reader.dataView, from, origin, sink.gather) !== true) {
+    sink.recorder = layout === undefined && from < end ? new Recorder() : undefined
+    for (const mark of scopes) {
+      reader.back(mark)
+      decodeScope(reader, sink, origin)
+    }
+    if (sink.recorder !== undefined) sink.layouts.keep(reader.buf, from, end, sink.recorder)
   }
   reader.back(end)
   reader.leave(end)
@@ -106,12 +118,13 @@ function decodeNumbers(reader: Reader, sink: Sink, origin: Origin, name: string,
   }
   reader.leave(end)
   if (points === 0) return
+  if (kind >= 9) sink.recorder?.fail()
   const gauge = kind === 5
   // A summary tells no temporality and always counts from its start.
   const given = gauge ? 'gauge' : kind === 11 ? 'cumulative' : TEMPORALITY[temporality === 1 ? 1 : 2]
-  if (name === '') sink.gather.reject('a metric has no name', points)
+  if (name === '') reject(sink, 'a metric has no name', points)
   else if (kind === 7 && temporality !== 1 && temporality !== 2) {
-    sink.gather.reject(`${name}: a sum needs an aggregation temporality`, points)
+    reject(sink, `${name}: a sum needs an aggregation temporality`, points)
   } else {
     const shape: Shape = { name, unit, temporality: given, monotonic: monotonic || kind >= 9 }
     reader.back(from)
@@ -128,13 +141,23 @@ function decodeNumbers(reader: Reader, sink: Sink, origin: Origin, name: string,
 function decodeNumberPoint(reader: Reader, sink: Sink, origin: Origin, shape: Shape): void {
   const point = reader.numberPoint()
   // Bit 0: the series ended here, there is no value.
-  if ((point.flags & 1) === 1) return
+  if ((point.flags & 1) === 1) {
+    sink.recorder?.fail()
+    return
+  }
   if (!point.hasValue) {
-    sink.gather.reject(`${shape.name}: a point has no value`)
+    reject(sink, `${shape.name}: a point has no value`, 1)
     return
   }
   const target = findTarget(reader, sink, shape.name, point)
+  sink.recorder?.add(point, shape, target)
   sink.gather.add(origin, shape, target, point.startMs, point.timeMs, point.value)
+}
+
+/** For what it is, whatever its numbers are. */
+function reject({ gather, recorder }: Sink, reason: string, points: number): void {
+  gather.reject(reason, points)
+  recorder?.fail()
 }
 
 /** Goes over the attributes once more only where these bytes were never seen under this name. */

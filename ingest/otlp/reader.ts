@@ -23,6 +23,11 @@ export interface NumberPoint {
   value: number
   hasValue: boolean
   flags: number
+  /** Where its numbers lie; -1: not given. */
+  startAt: number
+  timeAt: number
+  valueAt: number
+  isInt: boolean
   /** Its attributes are bytes first .. last; `apart`: with something else in between. */
   first: number
   last: number
@@ -42,6 +47,10 @@ export class Reader extends PbfReader {
     value: 0,
     hasValue: false,
     flags: 0,
+    startAt: -1,
+    timeAt: -1,
+    valueAt: -1,
+    isInt: false,
     first: 0,
     last: 0,
     apart: false,
@@ -175,6 +184,7 @@ export class Reader extends PbfReader {
     const point = this.#point
     point.startMs = point.timeMs = point.flags = point.first = point.last = 0
     point.hasValue = point.apart = false
+    point.startAt = point.timeAt = point.valueAt = -1
     while (this.pos < end) {
       const tag = buf[this.pos]
       if (tag === 0x3a) this.#attribute(point, end)
@@ -182,10 +192,16 @@ export class Reader extends PbfReader {
         const at = this.pos + 1
         if (at + 8 > end) throw this.error('a field is longer than its message')
         const low = dataView.getUint32(at, true)
-        if (tag === 0x11) point.startMs = (low + dataView.getUint32(at + 4, true) * TWO_32) / 1e6
-        else if (tag === 0x19) point.timeMs = (low + dataView.getUint32(at + 4, true) * TWO_32) / 1e6
-        else {
+        if (tag === 0x11) {
+          point.startAt = at
+          point.startMs = (low + dataView.getUint32(at + 4, true) * TWO_32) / 1e6
+        } else if (tag === 0x19) {
+          point.timeAt = at
+          point.timeMs = (low + dataView.getUint32(at + 4, true) * TWO_32) / 1e6
+        } else {
           point.hasValue = true
+          point.valueAt = at
+          point.isInt = tag === 0x31
           point.value = tag === 0x21 ? dataView.getFloat64(at, true) : low + dataView.getInt32(at + 4, true) * TWO_32
         }
         this.pos = at + 8
