@@ -1,11 +1,12 @@
 /** The doors over HTTP: OTLP/HTTP metrics and profiles, and /v1/jobs. A body is taken as bytes; what it is, ingest finds out. */
-import type { FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { FastifyPluginAsync, FastifyReply } from 'fastify'
 import { type Batch, parseBatch } from './batches.ts'
+import { BodyError } from './errors.ts'
 import type { Door, Receipt } from './index.ts'
 import { type Encoding, parseContentType } from './otlp/body.ts'
 import { exportResponse, statusResponse } from './otlp/response.ts'
 
-const PATHS: Readonly<Record<Door, string>> = {
+export const DOOR_PATHS: Readonly<Record<Door, string>> = {
   metrics: '/v1/metrics',
   profiles: '/v1development/profiles',
   jobs: '/v1/jobs',
@@ -34,13 +35,11 @@ export function httpDoors(take: Take, flush: () => Promise<void>, maxBodyBytes: 
     )
     // Fastify answers a body over its limit (and a broken connection) before a handler runs.
     app.setErrorHandler(async (error, request, reply) => {
-      const status = statusOf(error)
-      const message = error instanceof Error ? error.message : String(error)
-      return refuse(reply, encodingOf(request), status, message)
+      return send(reply, failureOf(request.headers['content-type'], error))
     })
     for (const door of ['metrics', 'profiles', 'jobs'] as const) {
       app.post(
-        PATHS[door],
+        DOOR_PATHS[door],
         { config: { access: 'collector' }, schema: { hide: true } as object },
         async (request, reply) => {
           const body = request.body instanceof Uint8Array ? request.body : new Uint8Array()
@@ -50,7 +49,7 @@ export function httpDoors(take: Take, flush: () => Promise<void>, maxBodyBytes: 
           const batch = parseBatch(oneHeader(request.headers['idempotency-key']))
           const receipt = await take(door, body, type, oneHeader(given) ?? '', batch)
           if (request.headers.prefer === 'wait' && receipt.status === 200) await flush()
-          return answer(reply, door === 'jobs' ? 'json' : encodingOf(request), REJECTED[door], receipt)
+          return send(reply, answerOf(door, request.headers['content-type'], receipt))
         },
       )
     }
@@ -60,29 +59,45 @@ export function httpDoors(take: Take, flush: () => Promise<void>, maxBodyBytes: 
 const oneHeader = (value: string | string[] | undefined): string | undefined =>
   Array.isArray(value) ? value.join(',') : value
 
-function answer(reply: FastifyReply, encoding: Encoding, rejectedName: string, receipt: Receipt): FastifyReply {
-  if (receipt.retryAfterSeconds !== undefined) reply.header('retry-after', String(receipt.retryAfterSeconds))
-  if (receipt.status !== 200) return refuse(reply, encoding, receipt.status, receipt.message ?? '')
-  return reply
-    .type(TYPES[encoding])
-    .send(exportResponse(encoding, rejectedName, receipt.rejected, receipt.message ?? ''))
+/** What goes back: by Fastify, or by the shortcut. */
+export interface Answer {
+  status: number
+  headers: Record<string, string>
+  body: Buffer
+}
+
+const send = (reply: FastifyReply, { status, headers, body }: Answer): FastifyReply =>
+  reply.code(status).headers(headers).send(body)
+
+/** In the encoding of the request; of jobs always as JSON. */
+export function answerOf(door: Door, type: string | undefined, receipt: Receipt): Answer {
+  const { status, rejected, message = '', retryAfterSeconds } = receipt
+  const encoding = door === 'jobs' ? 'json' : encodingOf(type)
+  const later = retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) }
+  const headers = { 'content-type': TYPES[encoding], ...later }
+  if (status !== 200) return { status, headers, body: statusResponse(encoding, status, message) }
+  return { status, headers, body: exportResponse(encoding, REJECTED[door], rejected, message) }
+}
+
+/** What was thrown on the way to a door. */
+export function failureOf(type: string | undefined, error: unknown): Answer {
+  const status = statusOf(error)
+  const encoding = encodingOf(type)
+  const message = error instanceof Error ? error.message : String(error)
+  return { status, headers: { 'content-type': TYPES[encoding] }, body: statusResponse(encoding, status, message) }
 }
 
 const TYPES: Readonly<Record<Encoding, string>> = { json: 'application/json', protobuf: 'application/x-protobuf' }
 
-const refuse = (reply: FastifyReply, encoding: Encoding, status: number, message: string): FastifyReply =>
-  reply
-    .code(status)
-    .type(TYPES[encoding])
-    .send(statusResponse(encoding, status, message))
-
-function encodingOf(request: FastifyRequest): Encoding {
+function encodingOf(type = 'application/x-protobuf'): Encoding {
   try {
-    return parseContentType(request.headers['content-type'] ?? 'application/x-protobuf')
+    return parseContentType(type)
   } catch {
     return 'json'
   }
 }
 
-const statusOf = (error: unknown): number =>
+const statusOf = (error: unknown): number => (error instanceof BodyError ? error.status : thrownStatus(error))
+
+const thrownStatus = (error: unknown): number =>
   error instanceof Error && 'statusCode' in error && typeof error.statusCode === 'number' ? error.statusCode : 500

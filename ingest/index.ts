@@ -6,8 +6,9 @@
  *                  400/413/415          429, 503 └─ latest, onWritten
  */
 import { AsyncLocalStorage } from 'node:async_hooks'
-import type { FastifyPluginAsync } from 'fastify'
+import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import type { Logger } from 'pino'
+import { type Admit, openAdmission } from './admission.ts'
 import { Arrivals } from './arrivals.ts'
 import { parseBatch } from './batches.ts'
 import { Budget } from './budget.ts'
@@ -16,7 +17,6 @@ import { BURST_COLUMNS, writeBurst } from './bursts.ts'
 import { INGEST_DEFAULTS, type IngestConfig } from './config.ts'
 import { type Control, openControl } from './control.ts'
 import { addControlDoor } from './controldoor.ts'
-import { BodyError, StoreError } from './errors.ts'
 import { addExposition } from './exposition.ts'
 import { ForeignMetrics } from './foreign/doors.ts'
 import { foreignDoors } from './foreign/http.ts'
@@ -25,10 +25,11 @@ import { httpDoors, type Take } from './http.ts'
 import { Inserter } from './insert.ts'
 import { JobsDoor } from './jobsdoor.ts'
 import { openJournal } from './journal.ts'
+import { startKeeping } from './keeping.ts'
 import { type EntityPoint, type Latest, LatestValues } from './latest.ts'
 import { mendRollups } from './mend.ts'
 import { MetricsDoor } from './metricsdoor.ts'
-import { inflate, parseContentType } from './otlp/body.ts'
+import { parseContentType } from './otlp/body.ts'
 import { openIntern } from './otlp/intern.ts'
 import { Places } from './place.ts'
 import { ProfilesDoor } from './profilesdoor.ts'
@@ -36,6 +37,7 @@ import { restoreLatest } from './restore.ts'
 import { Rollups } from './rollups.ts'
 import { addSenderGate, type Sending } from './sendergate.ts'
 import { ANY_SENDER, type Senders } from './senders.ts'
+import { addShortcut } from './shortcut.ts'
 import type { Store } from './store.ts'
 import { DEFAULT_RETENTION } from './tables/migrate.ts'
 import { UsedColumns } from './used.ts'
@@ -76,13 +78,6 @@ export interface Ingest {
   close(): Promise<void>
 }
 
-/** Takes a body in at a door: sheds load, inflates, and says what went wrong. `enter` gets the bytes as they were meant. */
-export type Admit = (
-  body: Uint8Array,
-  encoding: string,
-  enter: (inflated: Uint8Array) => Promise<Receipt>,
-) => Promise<Receipt>
-
 export interface IngestDeps {
   store: Store
   log: Logger
@@ -94,102 +89,15 @@ export interface IngestDeps {
 }
 
 export async function openIngest(deps: IngestDeps): Promise<Ingest> {
-  const config: Required<IngestConfig> = { ...INGEST_DEFAULTS, ...deps.config }
-  const places = new Places(config.maxPlaces)
-  const latest = new LatestValues(places)
-  const now = deps.now ?? Date.now
-  const inserter = new Inserter(deps.store, {}, deps.log)
-  const path = config.flushMs > 0 ? deps.store.journalPath : undefined
-  const journal = path === undefined ? undefined : openJournal(path, deps.log)
-  if (journal !== undefined) await inserter.left(journal)
-  // What others are still adding up would look like what is missing.
-  if (deps.store.shared !== true) await mendRollups(deps.store, now(), deps.log)
-  await restoreLatest(deps.store, latest, now(), deps.log)
-  const writer = openWriter(config, inserter, journal)
-  const used = new UsedColumns()
-  const rollups = new Rollups(writer, used)
-  const control = openControl(deps.defaultCluster, deps.log)
-  const retentionDays = deps.store.retentionDays ?? DEFAULT_RETENTION
-  const sending: Sending = new AsyncLocalStorage()
-  const doorDeps = { ...deps, sending, now, config, writer, retentionDays, intern: openIntern() }
-  const metrics = new MetricsDoor({ ...doorDeps, places, latest, rollups, used })
-  const doors = { metrics, profiles: new ProfilesDoor(doorDeps), jobs: new JobsDoor(doorDeps) }
-  const budget = new Budget(deps.store, deps.log)
-  const foreign = {
-    metrics: new ForeignMetrics(doorDeps, metrics),
-    profiles: new ForeignProfiles(doorDeps, doors.profiles),
-  }
-  const keep = (): void => {
-    budget.look(now()).catch(error => deps.log.warn({ err: error }, 'ingest: how full the store is was not found out'))
-    metrics.settle(now() - SETTLED_MS).catch(error => {
-      deps.log.error({ err: error }, 'ingest: totals of nodes not stored')
-    })
-    metrics.forget(now() - HEARD_MS)
-    rollups.write(now()).catch(error => {
-      deps.log.error({ err: error }, 'ingest: rollups not stored, mended at the next start')
-    })
-  }
-  const timer = setInterval(keep, KEEP_EVERY_MS)
-  timer.unref()
-  const follower = deps.store.shared === true ? follow(deps, latest, points => metrics.tell(points)) : undefined
-  const refused = { malformed: 0, too_large: 0, unsupported: 0, overload: 0, store: 0 }
-
-  const admit: Admit = async (body, encoding, enter) => {
-    if (writer.queuedBytes > config.maxQueuedBytes) {
-      refused.overload++
-      return later(429, writer, 'more arrives than the store takes')
-    }
-    try {
-      const inflated = inflate(body, encoding, config.maxInflatedBytes)
-      return await enter(inflated instanceof Uint8Array ? inflated : await inflated)
-    } catch (error) {
-      if (error instanceof BodyError) {
-        refused[error.code]++
-        return { status: error.status, rejected: 0, message: error.message }
-      }
-      if (!(error instanceof StoreError)) throw error
-      refused.store++
-      return later(503, writer, `the store did not take it: ${error.message}`)
-    }
-  }
-  const takeAnew: Take = (door, body, type, encoding, batch) =>
-    admit(body, encoding, inflated => {
-      const queued = writer.queuedBytes
-      const taken = doors[door].take(inflated, parseContentType(type))
-      // In the same turn as the rows. One that was refused has none: it comes again, and is not to be taken for known then.
-      if (batch !== undefined && writer.queuedBytes > queued) writer.note(batch)
-      return taken
-    })
-  const arrivals = new Arrivals(takeAnew, journal?.known)
-  const { take } = arrivals
-  const counters = (): Record<string, number> => ({
-    ...doors.metrics.counters(),
-    ...doors.profiles.counters(),
-    ...doors.jobs.counters(),
-    ...foreign.metrics.counters(),
-    ...inserter.counters,
-    duplicateBatches: arrivals.duplicates,
-    ...control.counters(),
-    queuedBytes: writer.queuedBytes,
-    storedBytes: budget.storedBytes,
-    knownPlaces: places.size,
-    refusedMalformed: refused.malformed,
-    refusedTooLarge: refused.too_large,
-    refusedUnsupported: refused.unsupported,
-    refusedOverload: refused.overload,
-    refusedStore: refused.store,
-  })
+  const parts = await openParts({ ...deps, now: deps.now ?? Date.now, senders: deps.senders ?? ANY_SENDER })
+  const { writer, metrics, rollups, arrivals, latest, control, sending, senders, now } = parts
+  const stopKeeping = startKeeping(parts)
   const first = (door: Door): string => (door === 'jobs' ? 'application/json' : 'application/x-protobuf')
   return {
-    receive: (door, body, contentType, batch) => take(door, body, contentType ?? first(door), '', parseBatch(batch)),
-    as: (authorization, send) => sending.run((deps.senders ?? ANY_SENDER).admit(authorization), send),
-    plugin: async app => {
-      addSenderGate(app, deps.senders ?? ANY_SENDER, sending)
-      await app.register(httpDoors(take, () => writer.flush(), config.maxBodyBytes))
-      await app.register(async door => addControlDoor(door, control))
-      await app.register(foreignDoors(admit, foreign, config.maxBodyBytes))
-      addExposition(app, counters)
-    },
+    receive: (door, body, contentType, batch) =>
+      arrivals.take(door, body, contentType ?? first(door), '', parseBatch(batch)),
+    as: (authorization, send) => sending.run(senders.admit(authorization), send),
+    plugin: app => addDoors(app, parts),
     onWritten: listener => metrics.onWritten(listener),
     latest,
     control,
@@ -198,11 +106,10 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
       // Who started it asks for it at once.
       await writer.flush()
     },
-    counters,
+    counters: () => countersOf(parts),
     flush: () => writer.flush(),
     async close() {
-      clearInterval(timer)
-      clearInterval(follower)
+      stopKeeping()
       const settled = metrics.settle(Number.POSITIVE_INFINITY)
       await writer.flush()
       await settled
@@ -211,37 +118,87 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   }
 }
 
-/** What other servers took in: memory and the page's live values follow the store. */
-function follow(
-  { store, log, now = Date.now }: IngestDeps,
-  latest: LatestValues,
-  tell: (points: readonly EntityPoint[]) => void,
-): NodeJS.Timeout {
-  let busy = false
-  const look = async (): Promise<void> => {
-    if (busy) return
-    busy = true
-    const points = await restoreLatest(store, latest, now(), log, FOLLOW_BACK_MS)
-    if (points.length > 0) tell(points)
-    busy = false
+type Parts = Awaited<ReturnType<typeof openParts>>
+
+async function openParts(deps: IngestDeps & Required<Pick<IngestDeps, 'now' | 'senders'>>) {
+  const { store, log, now } = deps
+  const config: Required<IngestConfig> = { ...INGEST_DEFAULTS, ...deps.config }
+  const places = new Places(config.maxPlaces)
+  const used = new UsedColumns()
+  const latest = new LatestValues(places, used)
+  const { inserter, journal } = await openInserts(deps, config)
+  await restoreLatest(store, latest, now(), log)
+  const writer = openWriter(config, inserter, journal)
+  const rollups = new Rollups(writer, used)
+  const sending: Sending = new AsyncLocalStorage()
+  const retentionDays = store.retentionDays ?? DEFAULT_RETENTION
+  const doorDeps = { ...deps, sending, config, writer, retentionDays, intern: openIntern() }
+  const metrics = new MetricsDoor({ ...doorDeps, places, latest, rollups, used })
+  const doors = { metrics, profiles: new ProfilesDoor(doorDeps), jobs: new JobsDoor(doorDeps) }
+  const foreign = {
+    metrics: new ForeignMetrics(doorDeps, metrics),
+    profiles: new ForeignProfiles(doorDeps, doors.profiles),
   }
-  const timer = setInterval(() => void look(), KEEP_EVERY_MS)
-  timer.unref()
-  return timer
+  const admission = openAdmission(writer, config)
+  const arrivals = new Arrivals(openTake(doors, writer, admission.admit), journal?.known)
+  const control = openControl(deps.defaultCluster, log)
+  const own = { places, latest, inserter, rollups, metrics, doors, foreign, admission, arrivals, control }
+  return { ...doorDeps, ...own, budget: new Budget(store, log), shortcuts: { taken: 0 } }
 }
 
-const KEEP_EVERY_MS = 10_000
-/** How late a row of another server may be stored and still be seen as new. */
-const FOLLOW_BACK_MS = 120_000
-/** After so long without another word of a tick, all of it has been told. */
-const SETTLED_MS = 30_000
+/** What the last process acknowledged goes in first, then what it had added up. */
+async function openInserts(deps: IngestDeps & { now: () => number }, config: Required<IngestConfig>) {
+  const inserter = new Inserter(deps.store, {}, deps.log)
+  const path = config.flushMs > 0 ? deps.store.journalPath : undefined
+  const journal = path === undefined ? undefined : openJournal(path, deps.log)
+  if (journal !== undefined) await inserter.left(journal)
+  // What others are still adding up would look like what is missing.
+  if (deps.store.shared !== true) await mendRollups(deps.store, deps.now(), deps.log)
+  return { inserter, journal }
+}
 
-/** A disk or interface that was silent for so long is gone. */
-const HEARD_MS = 6 * 3_600_000
+interface Doors {
+  metrics: MetricsDoor
+  profiles: ProfilesDoor
+  jobs: JobsDoor
+}
 
-const later = (status: 429 | 503, writer: Writer, message: string): Receipt => ({
-  status,
-  retryAfterSeconds: Math.min(60, Math.max(1, writer.drainSeconds)),
-  rejected: 0,
-  message: `${message}; send it again later`,
+const openTake =
+  (doors: Doors, writer: Writer, admit: Admit): Take =>
+  (door, body, type, encoding, batch) =>
+    admit(body, encoding, inflated => {
+      const queued = writer.queuedBytes
+      const taken = doors[door].take(inflated, parseContentType(type))
+      // In the same turn as the rows. One that was refused has none: it comes again, and is not to be taken for known then.
+      if (batch !== undefined && writer.queuedBytes > queued) writer.note(batch)
+      return taken
+    })
+
+async function addDoors(app: FastifyInstance, parts: Parts): Promise<void> {
+  const { arrivals, sending, senders, shortcuts, writer, control, admission, foreign } = parts
+  const { maxBodyBytes } = parts.config
+  const onTaken = (): void => {
+    shortcuts.taken++
+  }
+  addSenderGate(app, senders, sending)
+  addShortcut(app, { take: arrivals.take, sending, senders, maxBodyBytes, onTaken })
+  await app.register(httpDoors(arrivals.take, () => writer.flush(), maxBodyBytes))
+  await app.register(async door => addControlDoor(door, control))
+  await app.register(foreignDoors(admission.admit, foreign, maxBodyBytes))
+  addExposition(app, () => countersOf(parts))
+}
+
+const countersOf = (parts: Parts): Record<string, number> => ({
+  ...parts.doors.metrics.counters(),
+  ...parts.doors.profiles.counters(),
+  ...parts.doors.jobs.counters(),
+  ...parts.foreign.metrics.counters(),
+  ...parts.inserter.counters,
+  duplicateBatches: parts.arrivals.duplicates,
+  shortRequests: parts.shortcuts.taken,
+  ...parts.control.counters(),
+  queuedBytes: parts.writer.queuedBytes,
+  storedBytes: parts.budget.storedBytes,
+  knownPlaces: parts.places.size,
+  ...parts.admission.counters(),
 })

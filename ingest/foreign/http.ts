@@ -8,8 +8,9 @@
  *   /ingest  /push.v1.PusherService/Push   what Pyroscope's clients send
  */
 import type { FastifyInstance, FastifyPluginAsync, FastifyReply, FastifyRequest } from 'fastify'
+import type { Admit } from '../admission.ts'
 import { BodyError } from '../errors.ts'
-import type { Admit, Receipt } from '../index.ts'
+import type { Receipt } from '../index.ts'
 import type { ForeignMetrics } from './doors.ts'
 import { addProfiles } from './profilehttp.ts'
 import type { ForeignProfiles } from './profiles.ts'

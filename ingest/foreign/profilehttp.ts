@@ -1,7 +1,8 @@
 /** The doors of profiles over HTTP: pprof files and what Pyroscope's clients send. */
 import type { FastifyInstance, FastifyReply, FastifyRequest } from 'fastify'
+import type { Admit } from '../admission.ts'
 import { BodyError } from '../errors.ts'
-import type { Admit, Receipt } from '../index.ts'
+import type { Receipt } from '../index.ts'
 import { bodyOf, headerOf, hidden, parameterOf, retryLater } from './http.ts'
 import { type ForeignProfiles, type Pushed, parseAppName, parseTimeMs, textOf } from './profiles.ts'
 
