@@ -1,10 +1,11 @@
 /** A rule as it came (YAML, JSON) -> a rule, or what is wrong with it and what to write instead. */
 import { Compile } from 'typebox/compile'
-import { ENTITIES, findMetric, METRICS, type Metric } from '../../ingest/metrics.ts'
+import { METRICS } from '../../ingest/metrics.ts'
 import { hint } from '../errors.ts'
 import { nameOf } from '../points.ts'
-import { FIGURES, findFigure } from './figures.ts'
-import { Rule } from './rule.ts'
+import { FIGURES, findFigure, metricOf } from './figures.ts'
+import { unitOf } from './message.ts'
+import { parseDuration, Rule, readyRule, subjectOf } from './rule.ts'
 
 export interface Problem {
   /** Keys that lead to what is wrong: ['rules', 3, 'above']. */
@@ -24,7 +25,13 @@ export function checkRule(value: unknown): { rule: Rule; problems: [] } | { prob
         .map(error => schemaProblem(error)),
     }
   const rule: Rule = value
-  const problems = [...checkSubject(rule), ...checkTest(rule), ...checkMessage(rule)]
+  const problems = [
+    ...checkSubject(rule),
+    ...checkTest(rule),
+    ...checkWindow(rule),
+    ...checkRatio(rule),
+    ...checkMessage(rule),
+  ]
   return problems.length > 0 ? { problems } : { rule, problems: [] }
 }
 
@@ -55,7 +62,18 @@ export function schemaProblem(
   }
   if (keyword === 'required') return { path, message: `${of('requiredProperties').join(', ')} is missing` }
   if (keyword === 'enum') return { path, message: `write one of ${of('allowedValues').join(', ')}` }
+  if (keyword === 'type') return { path, message: `${TYPES[of('type')[0] ?? ''] ?? message}${said(path)}` }
   return { path, message: `${message}${said(path)}` }
+}
+
+/** What to write where something of another type is. */
+const TYPES: Readonly<Record<string, string>> = {
+  boolean: 'write true or false',
+  number: 'write a number, without a unit: 0.9 for 90 %',
+  integer: 'write a whole number',
+  string: 'write one text',
+  array: 'write a list: [a, b]',
+  object: 'write keys below it: { key: value }',
 }
 
 const keysAt = (instancePath: string): string[] =>
@@ -71,6 +89,22 @@ function said(path: readonly (string | number)[]): string {
   return description === undefined ? '' : ` (${String(description)})`
 }
 
+const MOST_WINDOW_MS = 7 * 86_400_000
+
+function checkWindow(rule: Rule): Problem[] {
+  const ms = parseDuration(rule.window ?? '5m')
+  if (ms >= 1000 && ms <= MOST_WINDOW_MS) return []
+  return [wrong('window', `a window is 1s at least and 7d at most, not ${rule.window}`)]
+}
+
+/** 90 where 0.9 is meant would never fire. */
+function checkRatio(rule: Rule): Problem[] {
+  const threshold = rule.above ?? rule.below ?? 0
+  if (unitOf(readyRule(rule)) !== 'ratio' || rule.test === 'change' || Math.abs(threshold) < 2) return []
+  const key = rule.above === undefined ? 'below' : 'above'
+  return [wrong(key, `${subjectOf(rule)} is a share, 1 is all of it: write ${threshold / 100} for ${threshold} %`)]
+}
+
 const wrong = (key: keyof Rule, message: string): Problem => ({ path: [key], message })
 
 function checkSubject(rule: Rule): Problem[] {
@@ -84,15 +118,6 @@ function checkSubject(rule: Rule): Problem[] {
   if (rule.scope === 'process') return [wrong('scope', 'function shares are of scope cluster, node, job or function')]
   if (rule.test !== undefined && rule.test !== 'value') return [wrong('test', 'a function share takes test: value')]
   return []
-}
-
-const isEntity = (name: string): name is keyof typeof ENTITIES => Object.hasOwn(ENTITIES, name)
-
-/** `disk.utilization` -> the metric; `cpu_busy` is the node's. */
-export function metricOf(name: string): Metric | undefined {
-  const dot = name.indexOf('.')
-  const entity = dot < 0 ? 'node' : name.slice(0, dot)
-  return isEntity(entity) ? findMetric(entity, name.slice(dot + 1)) : undefined
 }
 
 function checkMetric(rule: Rule, name: string): Problem[] {

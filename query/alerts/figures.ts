@@ -1,5 +1,6 @@
 /** What a rule can watch beside the metrics of the catalogue: computed from jobs, processes and what was heard of nodes. */
 import type { Unit } from '../../ingest/metric.ts'
+import { ENTITIES, findMetric, type Metric } from '../../ingest/metrics.ts'
 import type { Scope } from './rule.ts'
 
 export interface Figure {
@@ -61,3 +62,12 @@ export const FIGURES: readonly Figure[] = [
 
 export const findFigure = (scope: Scope, name: string): Figure | undefined =>
   FIGURES.find(f => f.scope === scope && f.name === name)
+
+const isEntity = (name: string): name is keyof typeof ENTITIES => Object.hasOwn(ENTITIES, name)
+
+/** `disk.utilization` -> the metric; `cpu_busy` is the node's. */
+export function metricOf(name: string): Metric | undefined {
+  const dot = name.indexOf('.')
+  const entity = dot < 0 ? 'node' : name.slice(0, dot)
+  return isEntity(entity) ? findMetric(entity, name.slice(dot + 1)) : undefined
+}

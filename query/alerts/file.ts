@@ -30,9 +30,14 @@ const isTree = (value: unknown): value is Tree => typeof value === 'object' && v
 /** Pure. `known` are the rules that one of the file can change by name. */
 export function parseRuleFile(text: string, name: string, known: ReadonlyMap<string, Rule>): RuleFile {
   const lines = new LineCounter()
-  const document = parseDocument(text, { lineCounter: lines })
+  const document = parseDocument(text, { lineCounter: lines, merge: true })
   const [broken] = document.errors
-  if (broken) throw new RuleFileError(`${name}:${lines.linePos(broken.pos[0]).line}: ${broken.message.split('\n')[0]}`)
+  if (broken) {
+    const quotes =
+      broken.code === 'UNEXPECTED_TOKEN' ? ' Put quotes around a text that begins with { or holds ": ".' : ''
+    const said = broken.message.split('\n')[0]?.replace(/ at line .*/, '.')
+    throw new RuleFileError(`${name}:${lines.linePos(broken.pos[0]).line}: ${said}${quotes}`)
+  }
   const tree: unknown = document.toJS() ?? {}
   const problems: Problem[] = []
   const file = isTree(tree)
@@ -91,6 +96,11 @@ function rulesIn(tree: Tree, known: ReadonlyMap<string, Rule>, problems: Problem
   return listIn(tree, 'rules', problems).flatMap((given, i) => {
     const checked = checkRule(isTree(given) ? overridden(known.get(String(given.name)), given) : given)
     if ('rule' in checked) return [checked.rule]
+    if (isTree(given) && given.scope === undefined && typeof given.name === 'string' && !known.has(given.name)) {
+      const message = `no rule ${given.name} comes with Jobsight, and one of your own needs a scope.${hint(given.name, [...known.keys()], 'rule')}`
+      problems.push({ path: ['rules', i, 'name'], message })
+      return []
+    }
     problems.push(...checked.problems.map(p => ({ ...p, path: ['rules', i, ...p.path] })))
     return []
   })

@@ -1,8 +1,7 @@
 /** What an alert says: its rule's message with the numbers in it, in the units people read, and the link to its moment. */
 import { bytes } from '../advice.ts'
-import { metricOf } from './check.ts'
 import type { Labels } from './evaluate.ts'
-import { findFigure } from './figures.ts'
+import { findFigure, metricOf } from './figures.ts'
 import { type ReadyRule, subjectOf } from './rule.ts'
 
 /** 0.97 of a ratio is 97 %, 1.2e9 bytes/s are 1.1 GiB/s. */

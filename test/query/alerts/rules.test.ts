@@ -69,8 +69,29 @@ owners: { domain: example.org, addresses: { ann: ann.lee@example.org } }
     ],
     [
       'rules:\n  - name: a\n    scope: node\n    metric: cpu_busy\n    above: high\n',
-      /^alerts.yaml:5: .*must be number/,
+      /^alerts.yaml:5: .*write a number, without a unit: 0.9 for 90 %/,
     ],
+    [
+      'rules:\n  - name: a\n    scope: node\n    metric: cpu_busy\n    above: 90\n',
+      /^alerts.yaml:5: .*cpu_busy is a share, 1 is all of it: write 0.9 for 90 %/,
+    ],
+    [
+      'rules:\n  - name: a\n    scope: node\n    metric: cpu_busy\n    above: 1\n    window: 0s\n',
+      /^alerts.yaml:6: .*1s at least and 7d at most/,
+    ],
+    [
+      'rules:\n  - name: a\n    scope: node\n    metric: cpu_busy\n    above: 1\n    enabled: no\n',
+      /^alerts.yaml:6: .*write true or false/,
+    ],
+    [
+      'rules:\n  - name: a\n    scope: node\n    metric: cpu_busy\n    above: 1\n    where: n1*\n',
+      /^alerts.yaml:6: .*write keys below it/,
+    ],
+    [
+      'rules:\n  - name: a\n    scope: node\n    metric: cpu_busy\n    above: 1\n    message: {node} is hot\n',
+      /^alerts.yaml:6: .*Put quotes around/,
+    ],
+    ['rules:\n  - name: job-idel\n    below: 0.1\n', /^alerts.yaml:2: .*Known: job-idle,/],
     [
       'rules:\n  - name: a\n    scope: node\n    metric: cpu_busy\n    above: 1\n    window: 5 minutes\n',
       /^alerts.yaml:6: .*like 30s, 5m, 2h/,
