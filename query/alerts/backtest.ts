@@ -11,11 +11,13 @@ import { type Row, readRows } from '../heatmap.ts'
 import { usualInstances } from '../points.ts'
 import { resolveScope } from '../scope.ts'
 import type { Grid } from '../window.ts'
-import { metricOf } from './check.ts'
-import { evaluate, isTrue, type Measured, NEVER, type RuleState, type Series, type Transition } from './evaluate.ts'
+import { evaluate, type Measured, NEVER, type RuleState, type Series, type Transition } from './evaluate.ts'
+import { metricOf } from './figures.ts'
 import { measuresOf } from './measure.ts'
+import { looksAlone, type Noted, notedBy } from './noted.ts'
 import type { Raw } from './points.ts'
-import { readOn } from './reader.ts'
+import { type Memory, readOn } from './reader.ts'
+import { Recent } from './recent.ts'
 import { gapOf } from './round.ts'
 import type { ReadyRule } from './rule.ts'
 import { layoutScene, readScene, type Scene } from './scene.ts'
@@ -66,9 +68,21 @@ export async function backtest(desk: Desk, cluster: string, rule: ReadyRule, spa
   return metric ? overMetric(desk, scene, rule, metric, span) : overLooks(desk, scene, rule, span)
 }
 
-/** Jobs as they were at a moment of the span. */
-const sceneAt = (scene: Scene, atMs: number): Scene =>
-  layoutScene({ ...scene, atMs, jobs: scene.jobs.filter(job => job.startMs <= atMs) })
+/** Jobs as they were at moments of the span, asked for in order: between two moments at which none began or ended, the same. */
+function scenesOf(scene: Scene): (atMs: number) => Scene {
+  const changes = scene.jobs.flatMap(job => [job.startMs, job.endMs ?? Number.POSITIVE_INFINITY]).sort((a, b) => a - b)
+  let next = 0
+  let last: Scene | undefined
+  return atMs => {
+    const passed = next
+    while ((changes[next] ?? Number.POSITIVE_INFINITY) <= atMs) next++
+    last =
+      last && passed === next
+        ? { ...last, atMs }
+        : layoutScene({ ...scene, atMs, jobs: scene.jobs.filter(job => job.startMs <= atMs) })
+    return last
+  }
+}
 
 class Replay {
   readonly #rule: ReadyRule
@@ -129,38 +143,23 @@ async function overMetric(desk: Desk, scene: Scene, rule: ReadyRule, metric: Met
   const rows = await readRows(desk, target, { ...metric, overTime }, grid)
   const windows = rows.map(row => windowsOf(rule, row, back, stepMs))
   const replay = new Replay(rule, stepMs)
-  const jobs = needsJobs(rule)
-  const quiet = jobs ? undefined : sceneAt({ ...scene, jobs: [] }, span.to)
+  const sceneAt = scenesOf(scene)
   for (let i = back - 1; i < count; i++) {
     const atMs = from + (i + 1) * stepMs
-    const raws = rawsAt(rows, windows, i, jobs ? undefined : rule, replay.state)
-    replay.step(measuresOf(rule, raws, quiet ?? sceneAt(scene, atMs)), atMs)
+    const noted = notedBy(rule, replay.state)
+    const raws = rawsAt(rows, windows, i, looksAlone(rule) ? noted : undefined)
+    replay.step(measuresOf(rule, raws, sceneAt(atMs), noted), atMs)
   }
   return { stepMs, steps: Math.max(0, count - back + 1), episodes: replay.episodes }
 }
 
-/** Whose jobs they are matters; else nobody need be asked at each step. */
-const needsJobs = ({ scope, test, where }: ReadyRule): boolean =>
-  scope !== 'node' || test === 'peers' || Object.keys(where ?? {}).some(key => key !== 'node' && key !== 'instance')
-
-/**
- * Values at a step. Of a rule of nodes only those that are true, or may end what is pending or fires: the others change
- * nothing, and they are nearly all.
- */
-function rawsAt(
-  rows: readonly Row[],
-  windows: readonly Float64Array[],
-  i: number,
-  quiet: ReadyRule | undefined,
-  state: RuleState,
-): Raw[] {
+/** Values at a step: those that are noted, or all. */
+function rawsAt(rows: readonly Row[], windows: readonly Float64Array[], i: number, noted: Noted | undefined): Raw[] {
   const raws: Raw[] = []
-  const watched = new Set([...state.series.values()].map(({ labels }) => `${labels.node}\0${labels.instance ?? ''}`))
   for (let r = 0; r < rows.length; r++) {
     const row = rows[r]
     const value = windows[r]?.[i] ?? Number.NaN
-    if (!row || Number.isNaN(value)) continue
-    if (quiet && !isTrue(quiet, value, false) && !watched.has(`${row.node}\0${row.instance}`)) continue
+    if (!row || Number.isNaN(value) || noted?.(value, row.node) === false) continue
     raws.push({ node: row.node, instance: row.instance, value })
   }
   return raws
@@ -210,9 +209,11 @@ function slope(cells: Row['values'], first: number, last: number, stepMs: number
 async function overLooks(desk: Desk, scene: Scene, rule: ReadyRule, span: Span): Promise<Backtest> {
   const stepMs = Math.max(15_000, Math.ceil((span.to - span.from) / MAX_LOOKS / 15_000) * 15_000)
   const replay = new Replay(rule, stepMs)
+  const sceneAt = scenesOf(scene)
+  const memory: Memory = { recent: new Recent({ past: true }), stateOf: () => replay.state }
   let steps = 0
   for (let atMs = Math.ceil(span.from / stepMs) * stepMs; atMs <= span.to; atMs += stepMs) {
-    const measured = (await readOn(desk, sceneAt(scene, atMs), [rule])).get(rule)
+    const measured = (await readOn(desk, sceneAt(atMs), [rule], memory)).get(rule)
     if (measured instanceof Error) throw measured
     if (measured) replay.step(measured, atMs)
     steps++

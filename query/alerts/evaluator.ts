@@ -13,6 +13,7 @@ import type { Desk } from '../desk.ts'
 import { type Active, alertId, alertOf } from './alert.ts'
 import type { AlertRow, Book, Change } from './book.ts'
 import type { AlertsConfig } from './config.ts'
+import type { Series } from './evaluate.ts'
 import { Evidence, type Fired } from './evidence.ts'
 import type { Lease } from './lease.ts'
 import type { Outbox } from './outbox.ts'
@@ -132,9 +133,7 @@ export class Evaluator {
     const { rules, outbox } = this.#deps
     const plan = planNotices(
       {
-        alerts: this.active()
-          .filter(a => a.series.phase === 'firing')
-          .map(a => a.alert),
+        alerts: this.#activeIn(series => series.phase === 'firing').map(a => a.alert),
         rules: new Map([...rules.entries].map(([name, entry]) => [name, entry.rule])),
         receivers: rules.file.receivers,
         owners: rules.file.owners,
@@ -190,10 +189,8 @@ export class Evaluator {
     const evaluatedMs = clock ? parse<{ atMs: number }>(clock.record).atMs : 0
     this.#rounds.clear()
     const states = (await book.read('state')).map(row => parse<StoredSeries>(row.record))
-    for (const held of states) {
-      const rule = rules.entries.get(held.rule.name)?.rule ?? held.rule
-      this.#rounds.restore(held.cluster, rule, held.key, held.series, evaluatedMs)
-    }
+    const ruled = states.map(held => ({ ...held, rule: rules.entries.get(held.rule.name)?.rule ?? held.rule }))
+    this.#rounds.restore(ruled, evaluatedMs)
     this.#told = new Map((await book.read('told')).map(row => [row.id, parse<Told>(row.record)]))
     this.#silences = new Map((await book.read('silence')).map(row => [row.id, parse<Silence>(row.record)]))
     this.#acks = new Map((await book.read('ack')).map(row => [row.id, parse<Ack>(row.record)]))
@@ -240,14 +237,17 @@ export class Evaluator {
 
   /** All that is pending or fires, of all clusters, as it was evaluated last. */
   active(): Active[] {
+    return this.#activeIn(() => true)
+  }
+
+  #activeIn(wanted: (series: Series) => boolean): Active[] {
     const base = this.#deps.config.pageUrl ?? ''
+    const activeOf = (held: StoredSeries): Active => {
+      const { rule, key, series } = held
+      return { rule, key, series, alert: alertOf(held, base, this.evidence.burstOf(alertId(rule.name, key))) }
+    }
     return [...this.#rounds.held].flatMap(({ cluster, rule, state }) =>
-      [...state.series].map(([key, series]) => ({
-        rule,
-        key,
-        series,
-        alert: alertOf({ cluster, rule, key, series }, base, this.evidence.burstOf(alertId(rule.name, key))),
-      })),
+      [...state.series].flatMap(([key, series]) => (wanted(series) ? [activeOf({ cluster, rule, key, series })] : [])),
     )
   }
 

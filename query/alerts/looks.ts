@@ -3,10 +3,11 @@ import { CATEGORIES } from '../../ingest/records.ts'
 import { type Asker, numbers, strings } from '../asker.ts'
 import type { Desk } from '../desk.ts'
 import { within } from '../scope.ts'
-import { column, sql, whole } from '../sql.ts'
+import { column, nothing, sql, whole } from '../sql.ts'
 import type { Labels, Measure, Measured } from './evaluate.ts'
 import { groupBy } from './groups.ts'
-import { acceptsJob, distances, jobLabels, measure } from './measure.ts'
+import { acceptsJob, distances, jobLabels, measure, toldOf } from './measure.ts'
+import type { Noted } from './noted.ts'
 import type { Raw } from './points.ts'
 import { matches, type ReadyRule } from './rule.ts'
 import { type Scene, silentMs } from './scene.ts'
@@ -50,7 +51,7 @@ export function clusterMeasures(rule: ReadyRule, scene: Scene): Measured {
 const MAX_PROCESSES = 50_000
 
 /** The top processes; whoever is not among them is not what a rule is after. */
-export async function processMeasures(asker: Asker, rule: ReadyRule, scene: Scene): Promise<Measured> {
+export async function processMeasures(asker: Asker, rule: ReadyRule, scene: Scene, noted: Noted): Promise<Measured> {
   const value =
     rule.figure === 'cpu'
       ? sql`sum((ifNull(cpu_user, 0) + ifNull(cpu_system, 0)) * interval_ms) / ${rule.windowMs}`
@@ -60,14 +61,17 @@ export async function processMeasures(asker: Asker, rule: ReadyRule, scene: Scen
     sql`SELECT toString(node) AS node, pid, toFloat64(start_ms) AS start, toString(any(name)) AS process, toString(any(user)) AS user,
           toString(any(job)) AS job, any(rank) AS rank, ${value} AS value
         FROM processes WHERE cluster = ${scene.cluster} AND ${within({ from: scene.atMs - rule.windowMs, to: scene.atMs })}
+          ${rule.test === 'peers' ? sql`AND job IN ${[...scene.byId.keys()]} AND start_ms <= ${scene.atMs - rule.windowMs}` : nothing}
         GROUP BY node, pid, start_ms ORDER BY value ${rule.below === undefined ? sql`DESC` : sql`ASC`} LIMIT ${whole(MAX_PROCESSES)}`,
   )
   const accepted = rows.filter(row => acceptsProcess(rule, row, scene))
   return {
     measures:
       rule.test === 'peers'
-        ? ranks(rule, accepted, scene)
-        : accepted.map(row => measure(processLabels(row, scene), row.value)),
+        ? ranks(rule, accepted, scene, noted)
+        : accepted.flatMap(row =>
+            noted(row.value ?? Number.NaN, row.node) ? [measure(processLabels(row, scene), row.value)] : [],
+          ),
     complete: true,
   }
 }
@@ -109,7 +113,7 @@ function processLabels(row: ProcessRow, scene: Scene): Labels {
 }
 
 /** Peers of a process are those of its job with its name: the ranks of a parallel program. */
-function ranks(rule: ReadyRule, rows: readonly ProcessRow[], scene: Scene): Measure[] {
+function ranks(rule: ReadyRule, rows: readonly ProcessRow[], scene: Scene, noted: Noted): Measure[] {
   // One that was born within the window was not there for all of it.
   const settled = rows.filter(row => scene.byId.has(row.job) && row.start <= scene.atMs - rule.windowMs)
   const groups = groupBy(settled, row => `${scene.byId.get(row.job)?.record.id}\0${row.process}`)
@@ -118,9 +122,11 @@ function ranks(rule: ReadyRule, rows: readonly ProcessRow[], scene: Scene): Meas
       rule,
       group.map(row => row.value),
     )
-    return group.map((row, i) =>
-      measure({ ...processLabels(row, scene), ...scored[i]?.told }, scored[i]?.value ?? null),
-    )
+    return group.flatMap((row, i) => {
+      const score = scored[i] ?? { value: null, between: null }
+      if (!noted(score.value ?? Number.NaN, row.node)) return []
+      return measure({ ...processLabels(row, scene), ...toldOf(score) }, score.value)
+    })
   })
 }
 

@@ -2,6 +2,7 @@
 import { median, robustScores } from '../robust.ts'
 import type { Labels, Measure, Measured } from './evaluate.ts'
 import { groupBy } from './groups.ts'
+import type { Noted } from './noted.ts'
 import type { Raw } from './points.ts'
 import { matches, parseDuration, type ReadyRule, type Where } from './rule.ts'
 import { gpusOn, type LiveJob, type Scene } from './scene.ts'
@@ -77,15 +78,17 @@ function allHeld(scene: Scene, node: string, jobs: readonly LiveJob[]): boolean 
 }
 
 /** Values of nodes (or of jobs on nodes) -> what the rule looks at. */
-export function measuresOf(rule: ReadyRule, raws: readonly Raw[], scene: Scene): Measured {
-  if (rule.test === 'peers') return { measures: peersOf(rule, raws, scene), complete: true }
+export function measuresOf(rule: ReadyRule, raws: readonly Raw[], scene: Scene, noted: Noted): Measured {
+  if (rule.test === 'peers') return { measures: peersOf(rule, raws, scene, noted), complete: true }
   if (rule.scope === 'job') return { measures: byJob(rule, raws, scene), complete: true }
   if (rule.scope === 'cluster') {
     const accepted = raws.filter(raw => acceptsNode(rule, scene, raw.node, raw.instance))
     return { measures: [measure({ cluster: scene.cluster }, combined(rule, accepted))], complete: false }
   }
   const measures = raws.flatMap(raw =>
-    raw.value !== null && accepts(rule, raw, scene) ? [measure(labelsOf(raw, scene), raw.value)] : [],
+    raw.value !== null && noted(raw.value, raw.node) && accepts(rule, raw, scene)
+      ? [measure(labelsOf(raw, scene), raw.value)]
+      : [],
   )
   // Of a job on a node all is known that there is; a node that says nothing is only silent.
   return { measures, complete: raws.some(raw => raw.job !== undefined) }
@@ -133,43 +136,54 @@ function byJob(rule: ReadyRule, raws: readonly Raw[], scene: Scene): Measure[] {
 }
 
 /** Distance of each from the others of its job. With fewer than three there is no odd one out. */
-function peersOf(rule: ReadyRule, raws: readonly Raw[], scene: Scene): Measure[] {
+function peersOf(rule: ReadyRule, raws: readonly Raw[], scene: Scene, noted: Noted): Measure[] {
   const byNode = groupBy(raws, raw => raw.node)
   return scene.running.flatMap(job => {
     if (!acceptsJob(rule.where, scene, job) || scene.atMs - job.startMs < rule.windowMs) return []
     const own = job.nodes.flatMap(node =>
       (byNode.get(node) ?? []).filter(raw => raw.job === undefined || job.ids.includes(raw.job)),
     )
-    const scored = distances(
-      rule,
-      own.map(raw => raw.value),
-    )
+    const values = own.map(raw => raw.value)
+    if (areClose(rule, values) && !own.some(raw => noted(Number.NaN, raw.node))) return []
+    const scored = distances(rule, values)
     return own.flatMap((raw, i) => {
       const score = scored[i]
-      const labels = {
-        ...jobLabels(scene, job),
-        node: raw.node,
-        ...(raw.instance === '' ? {} : { instance: raw.instance }),
-      }
-      return score === undefined ? [] : [measure({ ...labels, ...score.told }, score.value)]
+      if (score === undefined || !noted(score.value ?? Number.NaN, raw.node)) return []
+      const instance = raw.instance === '' ? {} : { instance: raw.instance }
+      return [measure({ ...jobLabels(scene, job), node: raw.node, ...instance, ...toldOf(score) }, score.value)]
     })
   })
 }
 
+/** No two of them are `apart`, so none is from their median. */
+function areClose({ apart = 0 }: ReadyRule, values: readonly (number | null)[]): boolean {
+  let [least, most] = [Number.POSITIVE_INFINITY, Number.NEGATIVE_INFINITY]
+  for (const value of values) {
+    if (value === null) continue
+    if (value < least) least = value
+    if (value > most) most = value
+  }
+  return most - least < apart
+}
+
 interface Distance {
   value: number | null
-  /** `own` and `median`: what the distance is between, for the message. */
-  told: Labels
+  /** What the distance is between; null where there is none. */
+  between: readonly [own: number, median: number] | null
 }
+
+/** For the message. */
+export const toldOf = ({ between }: Distance): Labels =>
+  between ? { own: short(between[0]), median: short(between[1]) } : {}
 
 /** Robust distances; one that is not `apart` far enough in its own unit is none. */
 export function distances(rule: Pick<ReadyRule, 'apart'>, values: readonly (number | null)[]): Distance[] {
   const middle = median(values.filter(value => value !== null))
   return robustScores(values).map((score, i) => {
     const value = values[i] ?? null
-    if (score === null || value === null || middle === null) return { value: null, told: {} }
+    if (score === null || value === null || middle === null) return { value: null, between: null }
     const far = Math.abs(value - middle) >= (rule.apart ?? 0)
-    return { value: far ? score : 0, told: { own: short(value), median: short(middle) } }
+    return { value: far ? score : 0, between: [value, middle] }
   })
 }
 

@@ -1,15 +1,19 @@
 /**
- * Values of metrics at a moment: for all rules of one entity and window one question. 200 rules over 1000 nodes are some ten
- * questions that read each row once.
+ * Values of metrics at a moment, for all rules of one entity from the same ticks: 200 rules over 1000 nodes are some five
+ * questions for what came since the last round.
  */
-import { findMetric, type Metric } from '../../ingest/metrics.ts'
-import { type Asker, numbersOrNull, strings } from '../asker.ts'
+import { type Entity, findMetric, type Metric } from '../../ingest/metrics.ts'
+import type { Asker } from '../asker.ts'
 import { fullMetric, tableOf } from '../points.ts'
 import { within } from '../scope.ts'
-import { column, list, type Sql, sql } from '../sql.ts'
-import { metricOf } from './check.ts'
+import { column, sql } from '../sql.ts'
+import { metricOf } from './figures.ts'
 import { groupBy } from './groups.ts'
+import { isLong, readLong } from './longwindows.ts'
+import { looksAlone, type Noted } from './noted.ts'
+import type { Recent } from './recent.ts'
 import type { ReadyRule } from './rule.ts'
+import type { How, Ticks } from './ticks.ts'
 
 /** A value of one node, disk, GPU …, or of a job on a node where `job` is given. */
 export interface Raw {
@@ -19,75 +23,86 @@ export interface Raw {
   value: number | null
 }
 
-/** Rules -> their values; rules that watch no metric are left out. */
+/** Where a round reads: what was read before is in `recent`. */
+export interface Reading {
+  asker: Asker
+  recent: Recent
+  cluster: string
+  atMs: number
+}
+
+interface Watched {
+  rule: ReadyRule
+  metric: Metric
+  full: Metric | undefined
+}
+
+/** Rules -> their values; rules that watch no metric are left out. Of rules of nodes only the values that are noted. */
 export async function readPoints(
-  asker: Asker,
-  cluster: string,
+  reading: Reading,
   rules: readonly ReadyRule[],
-  atMs: number,
+  noted: (rule: ReadyRule) => Noted,
 ): Promise<Map<ReadyRule, Raw[]>> {
-  const watched = rules.flatMap(rule => {
+  const watched = rules.flatMap((rule): Watched[] => {
     const metric = metricOf(rule.metric ?? '')
-    return metric ? [{ rule, metric }] : []
+    return metric ? [{ rule, metric, full: rule.share ? fullMetric(metric) : undefined }] : []
   })
-  const groups = groupBy(watched, ({ rule, metric }) => `${metric.entity} ${rule.windowMs}`)
-  const found = await Promise.all([...groups.values()].map(group => readGroup(asker, cluster, group, atMs)))
+  const [long, short] = [true, false].map(which => watched.filter(({ rule }) => isLong(rule) === which))
+  const found = await Promise.all([
+    ...[...groupBy(long ?? [], ({ metric, rule }) => `${metric.entity} ${rule.windowMs}`).values()].map(group =>
+      readLong(reading, group),
+    ),
+    ...[...groupBy(short ?? [], ({ metric }) => metric.entity)].map(async ([entity, group]) => {
+      const columns = group.flatMap(({ metric, full }) => [metric.column, ...(full ? [full.column] : [])])
+      const ticks = await readTicks(reading, entity, columns, Math.max(...group.map(({ rule }) => rule.windowMs)))
+      return group.map((of): [ReadyRule, Raw[]] => [of.rule, rawsOf(of, ticks, noted(of.rule))])
+    }),
+  ])
   return new Map(found.flat())
 }
 
-async function readGroup(
-  asker: Asker,
-  cluster: string,
-  group: readonly { rule: ReadyRule; metric: Metric }[],
-  atMs: number,
-): Promise<[ReadyRule, Raw[]][]> {
-  const [first] = group
-  if (!first) return []
-  const { entity } = first.metric
-  const wanted = new Map<string, Sql>()
-  const places = group.map(({ rule, metric }) => {
-    const key = `${metric.column} ${rule.test === 'change' || rule.test === 'absent' ? rule.test : rule.aggregate} ${rule.share ?? false}`
-    if (!wanted.has(key)) wanted.set(key, windowValue(rule, metric))
-    return [...wanted.keys()].indexOf(key)
-  })
-  const instance = entity === 'node' ? sql`''` : sql`instance`
-  const [nodes, instances, ...values] = await asker.columns(
-    `alert values of ${entity}`,
-    sql`SELECT node, ${instance} AS instance, ${list([...wanted.values()])} FROM ${tableOf(entity, '')}
-        WHERE cluster = ${cluster} AND ${within({ from: atMs - first.rule.windowMs, to: atMs })}
-        GROUP BY ${entity === 'node' ? sql`node` : sql`node, instance`}`,
+/** Columns of an entity as they are stored: scaled. */
+export const readTicks = (
+  { asker, recent, cluster, atMs }: Reading,
+  entity: Entity,
+  columns: readonly string[],
+  windowMs: number,
+): Promise<Ticks> =>
+  recent.ticks(
+    asker,
+    {
+      cluster,
+      table: tableOf(entity, ''),
+      instance: entity === 'node' ? sql`''` : sql`instance`,
+      values: Object.fromEntries(columns.map(name => [name, sql`toFloat64(${column({ column: name })})`])),
+    },
+    windowMs,
+    atMs,
   )
-  const [names, of] = [strings(nodes), strings(instances)]
-  return group.map(({ rule }, i) => {
-    const cells = numbersOrNull(values[places[i] ?? 0])
-    return [rule, names.map((node, n) => ({ node, instance: of[n] ?? '', value: cells[n] ?? null }))]
-  })
+
+function rawsOf({ rule, metric, full }: Watched, ticks: Ticks, noted: Noted): Raw[] {
+  const values = ticks.over(metric.column, howOf(rule), rule.windowMs)
+  const fulls = full && ticks.over(full.column, 'avg', rule.windowMs)
+  const scale = rule.test === 'absent' ? 1 : metric.scale
+  const all = !looksAlone(rule)
+  const raws: Raw[] = []
+  for (const place of ticks.there(rule.windowMs)) {
+    const whole = full && fulls ? (fulls[place] || Number.NaN) / full.scale : 1
+    const value = (values[place] ?? Number.NaN) / scale / whole
+    const node = ticks.nodes[place] ?? ''
+    if (all || noted(value, node))
+      raws.push({ node, instance: ticks.instances[place] ?? '', value: Number.isNaN(value) ? null : value })
+  }
+  return raws
 }
 
-/** The window's value in the metric's unit, NULL where there is none. */
-function windowValue(rule: ReadyRule, metric: Metric): Sql {
-  const name = column(metric)
-  if (rule.test === 'absent') return sql`toFloat64(count(${name}))`
-  if (rule.test === 'change') {
-    const at = (which: Sql) => sql`${which}If(toUnixTimestamp(time), isNotNull(${name}))`
-    const seconds = sql`(${at(sql`max`)} - ${at(sql`min`)})`
-    return sql`(argMax(${name}, time) - argMin(${name}, time)) / ${metric.scale} / nullIf(toFloat64(${seconds}), 0)`
-  }
-  const value = {
-    avg: sql`avg(${name})`,
-    max: sql`max(${name})`,
-    min: sql`min(${name})`,
-    last: sql`argMax(${name}, time)`,
-  }[rule.aggregate]
-  const full = rule.share ? fullMetric(metric) : undefined
-  if (!full) return sql`${value} / ${metric.scale}`
-  return sql`(${value} / ${metric.scale}) / nullIf(avg(${column(full)}) / ${full.scale}, 0)`
-}
+const howOf = (rule: ReadyRule): How =>
+  rule.test === 'absent' ? 'count' : rule.test === 'change' ? 'slope' : rule.aggregate
 
 const DAY = 86_400_000
 
 /** Who told the metric within a day: who can be missed. */
-export async function readKnown(asker: Asker, cluster: string, rule: ReadyRule, atMs: number): Promise<Raw[]> {
+export async function readKnown({ asker, cluster, atMs }: Reading, rule: ReadyRule): Promise<Raw[]> {
   const metric = metricOf(rule.metric ?? '') ?? findMetric('node', 'cpu_busy')
   if (!metric) return []
   const { entity } = metric

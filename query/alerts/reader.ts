@@ -1,41 +1,66 @@
 /** All rules of a cluster at one moment: what they watch, with as few questions to the store as there are kinds of it. */
 import type { Desk } from '../desk.ts'
-import type { Measured } from './evaluate.ts'
+import type { Measured, RuleState } from './evaluate.ts'
 import { groupBy } from './groups.ts'
 import { jobMeasures, needsWork, worksOnNodes } from './jobfigures.ts'
+import { isLong } from './longwindows.ts'
 import { clusterMeasures, functionMeasures, processMeasures, readStacks, sceneRaws, waitRaws } from './looks.ts'
 import { measuresOf } from './measure.ts'
-import { type Raw, readKnown, readPoints } from './points.ts'
+import { type Noted, notedBy } from './noted.ts'
+import { type Raw, type Reading, readKnown, readPoints } from './points.ts'
+import type { Recent } from './recent.ts'
 import type { ReadyRule } from './rule.ts'
 import { readScene, type Scene, silentMs } from './scene.ts'
-import { readWork, type WorkOf } from './work.ts'
+import { readWitnesses, type WorkOf, workOf } from './work.ts'
 
 /** What could not be read is an error of its rules alone; the others are evaluated. */
 export type Readings = Map<ReadyRule, Measured | Error>
+
+/** What readers of the same rules share from one moment to the next. */
+export interface Memory {
+  recent: Recent
+  /** What each rule knows: of what is neither true nor known to it nothing need be said. */
+  stateOf: (rule: ReadyRule) => RuleState
+}
+
+export interface RoundAt {
+  atMs: number
+  listeningMs: number
+}
 
 export async function readRules(
   desk: Desk,
   cluster: string,
   rules: readonly ReadyRule[],
-  { atMs, listeningMs }: { atMs: number; listeningMs: number },
+  { atMs, listeningMs }: RoundAt,
+  memory: Memory,
 ): Promise<Readings> {
   const longest = Math.max(0, ...rules.map(rule => rule.windowMs))
   const scene = await readScene(desk, cluster, { atMs, sinceMs: atMs - longest, listeningMs })
-  if (silentMs(scene) < DEAF_MS) return readOn(desk, scene, rules)
+  if (silentMs(scene) < DEAF_MS) return readOn(desk, scene, rules, memory)
   // A simulation that ended, or fills its past, is nobody's concern.
   if ([...scene.records.values()].some(record => record.simulated)) return new Map()
   return readOn(
     desk,
     scene,
     rules.filter(rule => rule.scope === 'cluster'),
+    memory,
   )
 }
 
 /** Of a cluster that says nothing for so long only that can be said; nothing of its nodes and jobs. */
 const DEAF_MS = 300_000
 
-export async function readOn(desk: Desk, scene: Scene, rules: readonly ReadyRule[]): Promise<Readings> {
+export async function readOn(
+  desk: Desk,
+  scene: Scene,
+  rules: readonly ReadyRule[],
+  { recent, stateOf }: Memory,
+): Promise<Readings> {
   const readings: Readings = new Map()
+  const reading: Reading = { asker: desk.asker, recent, cluster: scene.cluster, atMs: scene.atMs }
+  const noted = (rule: ReadyRule): Noted => notedBy(rule, stateOf(rule))
+  const measured = (rule: ReadyRule, raws: readonly Raw[]) => measuresOf(rule, raws, scene, noted(rule))
   const into = async (some: readonly ReadyRule[], read: () => Promise<Iterable<[ReadyRule, Measured]>>) => {
     if (some.length === 0) return
     try {
@@ -48,16 +73,23 @@ export async function readOn(desk: Desk, scene: Scene, rules: readonly ReadyRule
   const of = (kind: Kind): ReadyRule[] => kinds.get(kind) ?? []
   const windows = (kind: Kind): [number, ReadyRule[]][] => [...groupBy(of(kind), rule => rule.windowMs)]
   await Promise.all([
-    into(of('metric'), () => ofMetrics(desk, scene, of('metric'))),
-    into(of('absent'), () => ofAbsence(desk, scene, of('absent'))),
-    into(of('scene'), async () => of('scene').map(rule => [rule, ofScene(rule, scene)])),
-    ...windows('work').map(([ms, some]) =>
-      into(some, async () => ofWork(some, scene, await readWork(desk.asker, scene.cluster, ms, scene.atMs))),
-    ),
+    into(of('metric'), async () => {
+      const found = await readPoints(reading, of('metric'), noted)
+      return [...found].map(([rule, raws]) => [rule, measured(rule, raws)])
+    }),
+    into(of('absent'), async () => {
+      const found = await readAbsences(reading, of('absent'), noted)
+      return found.map(([rule, raws]) => [rule, measured(rule, raws)])
+    }),
+    into(of('scene'), async () => of('scene').map(rule => [rule, ofScene(rule, scene, measured)])),
+    into(of('work'), async () => {
+      const witnesses = await readWitnesses(reading, Math.max(...of('work').map(rule => rule.windowMs)))
+      return windows('work').flatMap(([ms, some]) => ofWork(some, scene, workOf(witnesses, ms), measured))
+    }),
     ...windows('wait').map(([ms, some]) =>
       into(some, async () => {
         const raws = await waitRaws(desk.asker, scene, ms)
-        return some.map(rule => [rule, measuresOf(rule, raws, scene)])
+        return some.map(rule => [rule, measured(rule, raws)])
       }),
     ),
     ...windows('function').map(([ms, some]) =>
@@ -66,7 +98,9 @@ export async function readOn(desk: Desk, scene: Scene, rules: readonly ReadyRule
         return some.map(rule => [rule, functionMeasures(desk, rule, scene, stacks)])
       }),
     ),
-    ...of('process').map(rule => into([rule], async () => [[rule, await processMeasures(desk.asker, rule, scene)]])),
+    ...of('process').map(rule =>
+      into([rule], async () => [[rule, await processMeasures(desk.asker, rule, scene, noted(rule))]]),
+    ),
   ])
   return readings
 }
@@ -81,38 +115,42 @@ function kindOf(rule: ReadyRule): Kind {
   return needsWork(rule) ? 'work' : 'scene'
 }
 
-/** Dear to read and slow to move: stacks. Looked at once a minute. */
-export const isSlow = (rule: ReadyRule): boolean => ['wait', 'function'].includes(kindOf(rule))
-
-async function ofMetrics(desk: Desk, scene: Scene, rules: readonly ReadyRule[]): Promise<[ReadyRule, Measured][]> {
-  const found = await readPoints(desk.asker, scene.cluster, rules, scene.atMs)
-  return [...found].map(([rule, raws]) => [rule, measuresOf(rule, raws, scene)])
+/** Dear to read and slow to move: stacks, long windows, processes over minutes against each other. Looked at once a minute. */
+export function isSlow(rule: ReadyRule): boolean {
+  const kind = kindOf(rule)
+  if (kind === 'wait' || kind === 'function' || isLong(rule)) return true
+  return kind === 'process' && rule.test === 'peers' && rule.windowMs >= MINUTES_MS
 }
+const MINUTES_MS = 300_000
 
 /** 1 where a metric that was told within a day is not told in the window, 0 where it is. */
-async function ofAbsence(desk: Desk, scene: Scene, rules: readonly ReadyRule[]): Promise<[ReadyRule, Measured][]> {
-  const there = await readPoints(desk.asker, scene.cluster, rules, scene.atMs)
+async function readAbsences(
+  reading: Reading,
+  rules: readonly ReadyRule[],
+  noted: (rule: ReadyRule) => Noted,
+): Promise<[ReadyRule, Raw[]][]> {
+  const there = await readPoints(reading, rules, noted)
   return Promise.all(
     rules.map(async rule => {
-      const known = await readKnown(desk.asker, scene.cluster, rule, scene.atMs)
+      const known = await readKnown(reading, rule)
       const told = new Set((there.get(rule) ?? []).flatMap(raw => ((raw.value ?? 0) > 0 ? [placeOf(raw)] : [])))
-      const raws = known.map(raw => ({ ...raw, value: told.has(placeOf(raw)) ? 0 : 1 }))
-      return [rule, measuresOf(rule, raws, scene)] as [ReadyRule, Measured]
+      return [rule, known.map(raw => ({ ...raw, value: told.has(placeOf(raw)) ? 0 : 1 }))] as [ReadyRule, Raw[]]
     }),
   )
 }
 
 const placeOf = (raw: Raw): string => `${raw.node}\0${raw.instance}`
 
-function ofScene(rule: ReadyRule, scene: Scene): Measured {
+type OfRaws = (rule: ReadyRule, raws: readonly Raw[]) => Measured
+
+function ofScene(rule: ReadyRule, scene: Scene, measured: OfRaws): Measured {
   if (rule.scope === 'cluster') return clusterMeasures(rule, scene)
   if (rule.scope === 'job') return jobMeasures(rule, scene, undefined)
-  return measuresOf(rule, sceneRaws(rule, scene), scene)
+  return measured(rule, sceneRaws(rule, scene))
 }
 
-const ofWork = (rules: readonly ReadyRule[], scene: Scene, work: WorkOf): [ReadyRule, Measured][] =>
-  rules.map(rule =>
-    rule.scope === 'job'
-      ? [rule, jobMeasures(rule, scene, work)]
-      : [rule, measuresOf(rule, worksOnNodes(rule, scene, work), scene)],
-  )
+const ofWork = (rules: readonly ReadyRule[], scene: Scene, work: WorkOf, measured: OfRaws): [ReadyRule, Measured][] =>
+  rules.map(rule => [
+    rule,
+    rule.scope === 'job' ? jobMeasures(rule, scene, work) : measured(rule, worksOnNodes(rule, scene, work)),
+  ])

@@ -2,8 +2,10 @@
 import type { Desk } from '../desk.ts'
 import type { AlertRow, Change } from './book.ts'
 import { endAll, evaluate, NEVER, type RuleState, type Series, type Transition } from './evaluate.ts'
+import { groupBy } from './groups.ts'
 import { messageOf, thresholdOf } from './message.ts'
 import { isSlow, readRules } from './reader.ts'
+import { Recent } from './recent.ts'
 import type { ReadyRule } from './rule.ts'
 
 /** What one rule knows of one cluster. */
@@ -41,6 +43,7 @@ export const optionsOf = (rule: ReadyRule, everyMs: number) => ({
 export class Rounds {
   readonly #options: RoundOptions
   readonly #held = new Map<string, Held>()
+  readonly #recent = new Recent()
   /** Rule and cluster -> why it could not be read in the last round. */
   readonly errors = new Map<string, string>()
 
@@ -53,11 +56,15 @@ export class Rounds {
   }
 
   /** What an earlier process knew. `knownMs` begins anew: while nobody looked nothing went stale. */
-  restore(cluster: string, rule: ReadyRule, key: string, series: Series, evaluatedMs: number): void {
-    const at = place(cluster, rule.name)
-    const known = this.#held.get(at)?.state.series ?? new Map<string, Series>()
-    const all = new Map([...known, [key, { ...series, knownMs: Math.max(series.knownMs, evaluatedMs) }] as const])
-    this.#held.set(at, { cluster, rule, state: { evaluatedMs, series: all } })
+  restore(states: readonly StoredSeries[], evaluatedMs: number): void {
+    for (const [at, all] of groupBy(states, ({ cluster, rule }) => place(cluster, rule.name))) {
+      const [{ cluster, rule } = {}] = all
+      if (cluster === undefined || rule === undefined) continue
+      const series = new Map(
+        all.map(s => [s.key, { ...s.series, knownMs: Math.max(s.series.knownMs, evaluatedMs) }] as const),
+      )
+      this.#held.set(at, { cluster, rule, state: { evaluatedMs, series } })
+    }
   }
 
   clear(): void {
@@ -66,7 +73,9 @@ export class Rounds {
 
   async run(desk: Desk, cluster: string, rules: readonly ReadyRule[], atMs: number): Promise<Outcome[]> {
     const due = rules.filter(rule => this.#isDue(cluster, rule, atMs))
-    const readings = await readRules(desk, cluster, due, { atMs, listeningMs: this.#options.listeningMs })
+    const stateOf = (rule: ReadyRule) => this.#held.get(place(cluster, rule.name))?.state ?? NEVER
+    const moment = { atMs, listeningMs: this.#options.listeningMs }
+    const readings = await readRules(desk, cluster, due, moment, { recent: this.#recent, stateOf })
     const outcomes: Outcome[] = []
     for (const [rule, measured] of readings) {
       const at = place(cluster, rule.name)
@@ -75,11 +84,10 @@ export class Rounds {
         continue
       }
       this.errors.delete(at)
-      const before = this.#held.get(at)?.state ?? NEVER
       const done = evaluate(
         rule,
         measured,
-        before,
+        stateOf(rule),
         atMs,
         optionsOf(rule, isSlow(rule) ? SLOW_MS : this.#options.everyMs),
       )

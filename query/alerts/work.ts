@@ -12,9 +12,9 @@
  *   listed, of others               ████
  *   not listed                          ██████████         may be this job's too
  */
-import type { Asker } from '../asker.ts'
-import { within } from '../scope.ts'
 import { sql } from '../sql.ts'
+import { type Reading, readTicks } from './points.ts'
+import type { Ticks } from './ticks.ts'
 
 export interface Work {
   /** Cores: see above. */
@@ -42,30 +42,6 @@ interface ByProcesses {
   written: number
 }
 
-export async function readWork(asker: Asker, cluster: string, windowMs: number, atMs: number): Promise<WorkOf> {
-  const window = within({ from: atMs - windowMs, to: atMs })
-  const [processes, groups, nodes] = await Promise.all([
-    asker.rows<ByProcesses>(
-      'alerts: processes of jobs',
-      sql`SELECT toString(node) AS node, toString(job) AS job, sum(s) AS seconds, sum(k) AS kernel, toFloat64(max(m)) AS memory,
-            sum(r) AS read, sum(w) AS written FROM (
-              SELECT node, job, time, sum((ifNull(cpu_user, 0) + ifNull(cpu_system, 0)) * interval_ms) / 1000 AS s,
-                sum(ifNull(cpu_system, 0) * interval_ms) / 1000 AS k, sum(memory_bytes) AS m,
-                sum(ifNull(read_bytes, 0) * interval_ms) / 1000 AS r, sum(ifNull(write_bytes, 0) * interval_ms) / 1000 AS w
-              FROM processes WHERE cluster = ${cluster} AND ${window} GROUP BY node, job, time)
-          GROUP BY node, job`,
-    ),
-    readGroups(asker, cluster, windowMs, atMs),
-    asker.rows<{ node: string; cores: number | null }>(
-      'alerts: busy cores',
-      sql`SELECT toString(node) AS node, avg(cpu_busy) / 10000 * max(cpu_count) AS cores FROM node_points
-          WHERE cluster = ${cluster} AND ${window} GROUP BY node`,
-    ),
-  ])
-  const busy = new Map(nodes.flatMap(row => (row.cores === null ? [] : [[row.node, row.cores] as const])))
-  return addUp(processes, groups, busy, windowMs / 1000)
-}
-
 interface ByGroup {
   node: string
   job: string
@@ -76,14 +52,79 @@ interface ByGroup {
   written: number | null
 }
 
-const readGroups = (asker: Asker, cluster: string, windowMs: number, atMs: number): Promise<ByGroup[]> =>
-  asker.rows<ByGroup>(
-    'alerts: control groups of jobs',
-    sql`SELECT toString(node) AS node, toString(instance) AS job, avg(cpu_user + cpu_system) / 1000 AS cores,
-          toFloat64(max(memory_bytes)) AS memory, toFloat64(max(memory_limit)) AS limit,
-          toFloat64(avg(read_bytes)) AS read, toFloat64(avg(write_bytes)) AS written
-        FROM job_points WHERE cluster = ${cluster} AND ${within({ from: atMs - windowMs, to: atMs })} GROUP BY node, job`,
-  )
+/** What the three witnesses told, tick by tick. */
+export interface Witnesses {
+  processes: Ticks
+  groups: Ticks
+  nodes: Ticks
+}
+
+/** What processes of a job did at a tick: core seconds, bytes. */
+const OF_PROCESSES = {
+  seconds: sql`sum((ifNull(cpu_user, 0) + ifNull(cpu_system, 0)) * interval_ms) / 1000`,
+  kernel: sql`sum(ifNull(cpu_system, 0) * interval_ms) / 1000`,
+  memory: sql`toFloat64(sum(memory_bytes))`,
+  read: sql`sum(ifNull(read_bytes, 0) * interval_ms) / 1000`,
+  written: sql`sum(ifNull(write_bytes, 0) * interval_ms) / 1000`,
+}
+const OF_GROUPS = ['cpu_user', 'cpu_system', 'memory_bytes', 'memory_limit', 'read_bytes', 'write_bytes'] as const
+const OF_NODES = ['cpu_busy', 'cpu_count'] as const
+
+/** `windowMs`: the longest that will be asked for. */
+export async function readWitnesses(reading: Reading, windowMs: number): Promise<Witnesses> {
+  const { asker, recent, cluster, atMs } = reading
+  const listed = { cluster, table: sql`processes`, instance: sql`job`, values: OF_PROCESSES, gathered: true }
+  const [processes, groups, nodes] = await Promise.all([
+    recent.ticks(asker, listed, windowMs, atMs),
+    readTicks(reading, 'job', OF_GROUPS, windowMs),
+    readTicks(reading, 'node', OF_NODES, windowMs),
+  ])
+  return { processes, groups, nodes }
+}
+
+/** Pure: what was done within the window that ends where the ticks do. */
+export function workOf({ processes, groups, nodes }: Witnesses, windowMs: number): WorkOf {
+  const [share, count] = [nodes.over('cpu_busy', 'avg', windowMs), nodes.over('cpu_count', 'max', windowMs)]
+  const busy = new Map<string, number>()
+  for (const place of nodes.there(windowMs)) {
+    const cores = ((share[place] ?? Number.NaN) / 10_000) * (count[place] ?? Number.NaN)
+    if (!Number.isNaN(cores)) busy.set(nodes.nodes[place] ?? '', cores)
+  }
+  return addUp(byProcesses(processes, windowMs), byGroups(groups, windowMs), busy, windowMs / 1000)
+}
+
+const orNull = (value: number | undefined): number | null => (value === undefined || Number.isNaN(value) ? null : value)
+
+function byProcesses(ticks: Ticks, windowMs: number): ByProcesses[] {
+  const sum = (name: keyof typeof OF_PROCESSES) => ticks.over(name, 'sum', windowMs)
+  const [seconds, kernel, read, written] = [sum('seconds'), sum('kernel'), sum('read'), sum('written')]
+  const memory = ticks.over('memory', 'max', windowMs)
+  return ticks.there(windowMs).map(place => ({
+    node: ticks.nodes[place] ?? '',
+    job: ticks.instances[place] ?? '',
+    seconds: seconds[place] ?? 0,
+    kernel: kernel[place] ?? 0,
+    memory: orNull(memory[place]),
+    read: read[place] ?? 0,
+    written: written[place] ?? 0,
+  }))
+}
+
+function byGroups(ticks: Ticks, windowMs: number): ByGroup[] {
+  const mean = (name: (typeof OF_GROUPS)[number]) => ticks.over(name, 'avg', windowMs)
+  const most = (name: (typeof OF_GROUPS)[number]) => ticks.over(name, 'max', windowMs)
+  const [user, system, read, written] = [mean('cpu_user'), mean('cpu_system'), mean('read_bytes'), mean('write_bytes')]
+  const [memory, limit] = [most('memory_bytes'), most('memory_limit')]
+  return ticks.there(windowMs).map(place => ({
+    node: ticks.nodes[place] ?? '',
+    job: ticks.instances[place] ?? '',
+    cores: orNull(((user[place] ?? Number.NaN) + (system[place] ?? Number.NaN)) / 1000),
+    memory: orNull(memory[place]),
+    limit: orNull(limit[place]),
+    read: orNull(read[place]),
+    written: orNull(written[place]),
+  }))
+}
 
 /** Pure: the picture above. `busy` is in cores. */
 export function addUp(

@@ -1,0 +1,216 @@
+/**
+ * What alerts watch, of the longest window, kept in memory: a round asks the store only for what it does not have yet.
+ *
+ *   pieces   ▕12:00:00▕12:00:30▕ …  ▕12:14:00▕12:14:30▕12:15:00▕
+ *   kept      12,000   12,000         11,400   12,000   4,000      rows
+ *   stored    12,000   12,000         12,000   12,000   8,000      as the store counts them: reads one column
+ *   asked                             ▒▒▒▒▒▒            ▒▒▒▒▒▒
+ *
+ * So what comes late, from a collector whose network was cut, is in the next window, however old it is. A piece holds the
+ * points of (start, end]. Values are kept as they are stored (scaled integers) in 32 bits: a ratio exactly, bytes to 1 part
+ * in 16 million. A thousand nodes with 40 metrics every 10 s and windows of 15 minutes are 14 MiB.
+ */
+
+import { type Asker, numbers, strings } from '../asker.ts'
+import { within } from '../scope.ts'
+import { list, nothing, type Sql, sql, whole } from '../sql.ts'
+import { groupBy } from './groups.ts'
+import { type Piece, placeOf, Ticks } from './ticks.ts'
+
+/** Where ticks come from. */
+export interface TickSource {
+  cluster: string
+  table: Sql
+  /** What beside the node tells two rows of a tick apart. */
+  instance: Sql
+  /** Numbers of a row, or of all rows of a node and instance at a time where `gathered`. */
+  values: Readonly<Record<string, Sql>>
+  gathered?: boolean
+}
+
+/** What is kept of a table: all values that anybody asked for, of the longest window. */
+interface Kept {
+  values: Record<string, Sql>
+  windowMs: number
+  pieces: Map<number, Piece>
+  /** Of the past: what was read until here. */
+  readMs: number
+  askedMs: number
+  /** As they were read last. */
+  ticks: Ticks | undefined
+  /** One after the other. */
+  turn: Promise<unknown>
+}
+
+const PIECE_SECONDS = 30
+const PIECE_MS = PIECE_SECONDS * 1000
+const UNUSED_MS = 3_600_000
+/** Rows of one question: at a start there are more. */
+const MAX_ROWS = 50_000
+
+export class Recent {
+  readonly #kept = new Map<string, Kept>()
+  readonly #past: boolean
+
+  /** `past`: nothing comes in any more, and what follows is asked for next: it is read some way ahead, and never again. */
+  constructor({ past = false } = {}) {
+    this.#past = past
+  }
+
+  /** Ticks of a window that ends at `toMs`, or of a longer one. */
+  async ticks(asker: Asker, source: TickSource, windowMs: number, toMs: number): Promise<Ticks> {
+    const key = `${source.cluster}\0${source.table.query}`
+    const kept = this.#kept.get(key) ?? {
+      values: {},
+      windowMs: 0,
+      pieces: new Map(),
+      readMs: 0,
+      askedMs: toMs,
+      ticks: undefined,
+      turn: Promise.resolve(),
+    }
+    this.#kept.set(key, kept)
+    kept.askedMs = toMs
+    // A cluster that is no more, a table that no rule looks at any more.
+    for (const [other, { askedMs }] of this.#kept) if (toMs - askedMs > UNUSED_MS) this.#kept.delete(other)
+    const mine = kept.turn
+      .catch(() => undefined)
+      .then(() => update(asker, kept, { source, windowMs, toMs, past: this.#past }))
+    kept.turn = mine
+    return mine
+  }
+}
+
+interface Wanted {
+  source: TickSource
+  windowMs: number
+  toMs: number
+  past: boolean
+}
+
+async function update(asker: Asker, kept: Kept, { source, windowMs, toMs, past }: Wanted): Promise<Ticks> {
+  const fresh = Object.keys(source.values).filter(name => kept.values[name] === undefined)
+  if (fresh.length === 0 && windowMs <= kept.windowMs && kept.ticks?.toMs === toMs) return kept.ticks
+  if (fresh.length > 0) {
+    kept.pieces.clear()
+    kept.readMs = 0
+  }
+  kept.values = { ...kept.values, ...source.values }
+  kept.windowMs = Math.max(kept.windowMs, windowMs)
+  const first = Math.floor((toMs - kept.windowMs) / PIECE_MS)
+  for (const start of kept.pieces.keys()) if (start < first) kept.pieces.delete(start)
+  const spans = past
+    ? spanAhead(kept, first, toMs)
+    : spansOf(await readMissing(asker, source, kept.pieces, first, toMs))
+  for (const span of spans) {
+    const read = await readPieces(asker, { ...source, values: kept.values }, span, past ? kept.readMs : toMs)
+    for (const [start, piece] of read) kept.pieces.set(start, piece)
+  }
+  const pieces = [...kept.pieces].sort(([a], [b]) => a - b).map(([, piece]) => piece)
+  kept.ticks = new Ticks(Object.keys(kept.values), pieces, toMs)
+  return kept.ticks
+}
+
+const AHEAD_MS = 600_000
+
+/** Of the past: from where was read to some way ahead. */
+function spanAhead(kept: Kept, first: number, toMs: number): Span[] {
+  if (toMs <= kept.readMs) return []
+  const from = Math.max(first, Math.floor(kept.readMs / PIECE_MS))
+  kept.readMs = Math.ceil((toMs + AHEAD_MS) / PIECE_MS) * PIECE_MS
+  return [{ first: from, last: kept.readMs / PIECE_MS - 1 }]
+}
+
+interface Missing {
+  start: number
+  rows: number
+}
+
+/** Pieces of which the store has other rows than memory. */
+async function readMissing(
+  asker: Asker,
+  { cluster, table }: TickSource,
+  pieces: ReadonlyMap<number, Piece>,
+  first: number,
+  toMs: number,
+): Promise<Missing[]> {
+  const [starts, counts] = await asker.columns(
+    'alerts: ticks counted',
+    sql`SELECT intDiv(toUnixTimestamp(time) - 1, ${whole(PIECE_SECONDS)}), toFloat64(count()) FROM ${table}
+        WHERE cluster = ${cluster} AND ${within({ from: first * PIECE_MS, to: toMs })} GROUP BY 1`,
+  )
+  const stored = numbers(counts)
+  return numbers(starts)
+    .map((start, i) => ({ start, rows: stored[i] ?? 0 }))
+    .filter(({ start, rows }) => pieces.get(start)?.rows !== rows)
+    .sort((a, b) => a.start - b.start)
+}
+
+interface Span {
+  first: number
+  last: number
+}
+
+/** 3 4 5 9 -> 3-5, 9: neighbours are one question, where they are not too many rows. */
+function spansOf(missing: readonly Missing[]): Span[] {
+  const spans: (Span & { rows: number })[] = []
+  for (const { start, rows } of missing) {
+    const open = spans.at(-1)
+    if (open && start === open.last + 1 && open.rows + rows <= MAX_ROWS) {
+      open.last = start
+      open.rows += rows
+    } else spans.push({ first: start, last: start, rows })
+  }
+  return spans
+}
+
+async function readPieces(asker: Asker, source: TickSource, span: Span, toMs: number): Promise<Map<number, Piece>> {
+  const { cluster, table, instance, gathered, values } = source
+  const window = within({ from: span.first * PIECE_MS, to: Math.min(toMs, (span.last + 1) * PIECE_MS) })
+  const [nodes, instances, seconds, rows, ...columns] = await asker.columns(
+    'alerts: ticks',
+    sql`SELECT toString(node), toString(${instance}), toUnixTimestamp(time), ${gathered ? sql`toFloat64(count())` : sql`1`},
+          ${list(Object.values(values))}
+        FROM ${table} WHERE cluster = ${cluster} AND ${window} ${gathered ? sql`GROUP BY node, ${instance}, time` : nothing}`,
+  )
+  return piecesOf(strings(nodes), strings(instances), numbers(seconds), numbers(rows), columns)
+}
+
+function piecesOf(
+  nodes: readonly string[],
+  instances: readonly string[],
+  seconds: readonly number[],
+  rows: readonly number[],
+  columns: readonly unknown[][],
+): Map<number, Piece> {
+  const byStart = groupBy(seconds.keys(), row => Math.floor(((seconds[row] ?? 0) - 1) / PIECE_SECONDS))
+  const pieces = new Map<number, Piece>()
+  for (const [start, mine] of byStart) {
+    const known = new Map<string, number>()
+    const piece: Piece = {
+      from: start * PIECE_SECONDS,
+      to: (start + 1) * PIECE_SECONDS,
+      rows: mine.reduce((sum, row) => sum + (rows[row] ?? 0), 0),
+      nodes: [],
+      instances: [],
+      places: new Uint32Array(mine.length),
+      seconds: new Float64Array(mine.length),
+      values: columns.map(column => cellsOf(column, mine)),
+    }
+    mine.forEach((row, i) => {
+      piece.places[i] = placeOf(known, piece, nodes[row] ?? '', instances[row] ?? '')
+      piece.seconds[i] = seconds[row] ?? 0
+    })
+    pieces.set(start, piece)
+  }
+  return pieces
+}
+
+function cellsOf(column: readonly unknown[], rows: readonly number[]): Float32Array {
+  const cells = new Float32Array(rows.length)
+  for (let i = 0; i < rows.length; i++) {
+    const cell = column[rows[i] ?? 0]
+    cells[i] = typeof cell === 'number' ? cell : Number.NaN
+  }
+  return cells
+}
