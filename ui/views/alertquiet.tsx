@@ -130,7 +130,7 @@ function SilenceTable(props: { silences: SilenceList['silences']; nowMs: number;
       <thead>
         <tr>
           <th scope="col">{t('silence.matches')}</th>
-          <th scope="col">{t('silence.comment')}</th>
+          <th scope="col">{t('silence.reason')}</th>
           <th scope="col">{t('silence.author')}</th>
           <th scope="col" class="num">
             {t('alert.since')}

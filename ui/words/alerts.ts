@@ -68,6 +68,7 @@ export const ALERTS = {
   ],
   'silence.over': ['over', '已结束'],
   'silence.matches': ['Matches', '匹配'],
+  'silence.reason': ['Why', '原因'],
   'silence.author': ['By', '创建者'],
   'message.title': ['Messages on their way', '发送中的消息'],
   'message.none': ['Every message has arrived', '所有消息均已送达'],
