@@ -14,8 +14,7 @@ import { type Grid, layGrid } from './window.ts'
 
 export async function readProcess(desk: Desk, ask: ProcessAsk): Promise<ProcessDetail> {
   const asked = await resolveScope(desk.asker, desk.known, ask)
-  const [row] = (await readRows(desk, asked, 'newest', 1)).rows
-  const process = row ?? (await readUnseen(desk, asked))
+  const process = (await readWho(desk, asked)) ?? (await readJustStarted(desk, asked))
   if (!process) throw await notThere(desk, asked)
   const target = { ...asked, start: process.start }
   const profile = await desk.profile(target)
@@ -35,6 +34,23 @@ export async function readProcess(desk: Desk, ask: ProcessAsk): Promise<ProcessD
     categories: shareRows(profile),
   }
 }
+
+async function readWho(desk: Desk, target: Target): Promise<ProcessRow | undefined> {
+  const [row] = (await readRows(desk, target, 'newest', 1)).rows
+  return row ? { ...row, sampled: false } : readUnseen(desk, target)
+}
+
+/**
+ * A page that follows asks up to the last whole step, and a link to what the live line has just told of is followed within
+ * it: the process is known, its figures come with the next step.
+ */
+async function readJustStarted(desk: Desk, target: Target): Promise<ProcessRow | undefined> {
+  const { nowMs } = desk.asker
+  if (target.rowsTo < nowMs - JUST_MS || target.rowsTo >= nowMs) return undefined
+  return readWho(desk, { ...target, from: target.rowsTo, rowsTo: nowMs })
+}
+
+const JUST_MS = 60_000
 
 /** One that was never among the top processes of a tick, but was met by the sampler. */
 async function readUnseen(desk: Desk, target: Target): Promise<ProcessRow | undefined> {
@@ -65,6 +81,12 @@ async function readUnseen(desk: Desk, target: Target): Promise<ProcessRow | unde
 }
 
 async function notThere(desk: Desk, target: Target): Promise<QueryError> {
+  const age = target.start === undefined ? undefined : desk.asker.nowMs - target.start
+  if (age !== undefined && age >= 0 && age < JUST_MS) {
+    return notFound(
+      `process ${target.pid} started ${Math.ceil(age / 1000)} s ago on ${target.nodes?.join(', ')} and was not measured yet: its first figures come with the node's next tick, ask again then`,
+    )
+  }
   const { rows } = await readRows(desk, { ...target, pid: undefined, start: undefined }, 'cpu', 5)
   const names = rows.map(row => `${row.pid} (${row.name})`).join(', ')
   const start = target.start === undefined ? '' : ` started at ${target.start}`

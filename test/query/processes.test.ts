@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { ProcessDetail, Processes } from '../../query/api.ts'
-import { MINUTE, openPlace, type Place, SECOND, T0 } from './place.ts'
+import { HOUR, MINUTE, openPlace, type Place, SECOND, T0 } from './place.ts'
 
 let place: Place
 
@@ -186,6 +186,22 @@ describe('one process', () => {
       ['mpi', 3],
       ['compute', 1],
     ])
+  })
+
+  it('that was seen first after the end of the window, by a page that is a step behind', async () => {
+    const until = { from: T0 - HOUR, to: T0 + 40 * SECOND, node: 'node1', pid: 11, start: 1000 }
+    const answer = await place.ask<ProcessDetail>('/process', until)
+    expect(answer.process).toMatchObject({ name: 'late', first: T0 + 50 * SECOND })
+    expect(answer.series.cpuUser?.every(value => value === null)).toBe(true)
+    place.clock.now = T0 + HOUR
+    expect((await place.refusal('/process', until)).status).toBe(404)
+    place.clock.now = T0 + MINUTE
+  })
+
+  it('that started now and was not measured yet', async () => {
+    const start = T0 + 55 * SECOND
+    const refusal = await place.refusal('/process', { ...window, node: 'node1', pid: 5, start })
+    expect(refusal).toMatchObject({ status: 404, message: expect.stringContaining('started 5 s ago on node1') })
   })
 
   it('that is not there, and who is', async () => {

@@ -85,6 +85,7 @@ function Identity({ page, data }: { page: Page; data: ProcessDetail }) {
         </span>
       )}
       {p.threads !== null && <span class="soft">{t('process.threads', { count: p.threads })}</span>}
+      {p.first > data.to && <span role="status">{t('process.soon', { time: formatTime(p.first, 1) })}</span>}
       <Where process={p} />
       {p.ended !== null && <span class="soft">{t('process.endedWhy')}</span>}
       <code class="command cut" title={p.command}>
