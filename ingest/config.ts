@@ -53,6 +53,14 @@ export const StoreConfig = Type.Object(
         description: 'what the embedded store may use; absent: a quarter of the machine, 1 GiB to 4 GiB',
       }),
     ),
+    questionsAtOnce: Type.Optional(
+      Type.Integer({
+        minimum: 2,
+        maximum: 64,
+        description:
+          'that the embedded store answers; absent: two less than the threads that UV_THREADPOOL_SIZE gives, 2 to 8',
+      }),
+    ),
   },
   { additionalProperties: false },
 )

@@ -1,9 +1,9 @@
 /**
  * chDB in this process. What chDB 3.4 asks for:
  *
- *  - One connection runs one statement at a time, and a second one waits inside a thread of libuv's four. So there are
- *    three connections, one for inserts and two for questions: a slow question holds up no insert and not every question,
- *    and one thread is left for files.
+ *  - One connection runs one statement at a time, and each that runs holds a thread of libuv's pool, which has four unless
+ *    UV_THREADPOOL_SIZE says more. So there is one connection for inserts, `questionsAtOnce` for questions, and a thread is
+ *    left for files. Slow questions (pace.ts) leave one of these connections to the others.
  *  - Its own way to bind parameters lets one bound statement run in the whole process. SET param_… binds for a connection.
  *  - A running statement cannot be interrupted through its own call; it is killed by KILL QUERY over the other connection.
  *  - Inline data is not safe (see store.ts): a block goes to a file in the data directory and in by file().
@@ -24,7 +24,8 @@ import type { Logger } from 'pino'
 import type { StoreConfig } from './config.ts'
 import { databaseError, StoreError } from './errors.ts'
 import { openHolder } from './holder.ts'
-import { openLane } from './lane.ts'
+import { type Lane, openLane } from './lane.ts'
+import { openPace } from './pace.ts'
 import { parameterSettings, quoted } from './parameters.ts'
 import { type Engine, QUERY_SETTINGS } from './store.ts'
 
@@ -51,7 +52,9 @@ export async function openEmbedded(config: EmbeddedConfig, database: string, log
     await session.queryAsync(`USE ${database}`)
     await session.queryAsync(`SET ${settingsText(INSERT_SETTINGS)}`)
     const readers = await Promise.all(
-      Array.from({ length: READERS }, () => openReader(join(path, 'clickhouse'), database, memoryBytes, sessions)),
+      Array.from({ length: config.questionsAtOnce ?? FEWEST_READERS }, () =>
+        openReader(join(path, 'clickhouse'), database, memoryBytes, sessions),
+      ),
     )
     const version = (await session.queryAsync('SELECT version()', { format: 'TSVRaw' })).text().trim()
     log.info({ path, memoryBytes, version }, 'store: opened')
@@ -64,7 +67,10 @@ export async function openEmbedded(config: EmbeddedConfig, database: string, log
   }
 }
 
-const READERS = 2
+/** With the connection for inserts three of the four threads. */
+const FEWEST_READERS = 2
+/** Of a reader's own jobs and nodes there may be thousands, each a value in the text of the question. */
+const LONGEST_QUESTION_BYTES = 64 << 20
 
 /** In one piece. That of fs/promises writes 512 KiB a turn of the event loop, and a busy loop lets a block wait for seconds. */
 const writeFile = promisify(writeFileByCallback)
@@ -73,7 +79,7 @@ async function openReader(path: string, database: string, memoryBytes: number, o
   const session = new Session(path)
   opened.push(session)
   await session.queryAsync(`USE ${database}`)
-  const limit = { max_memory_usage: Math.floor(memoryBytes / (READERS + 1)) }
+  const limit = { max_memory_usage: Math.floor(memoryBytes / 3), max_query_size: LONGEST_QUESTION_BYTES }
   await session.queryAsync(`SET ${settingsText({ ...QUERY_SETTINGS, ...limit })}`)
   return session
 }
@@ -132,7 +138,10 @@ class Embedded implements Engine {
   readonly #idle: Session[]
   readonly #release: () => void
   readonly #writes = openLane(1)
-  readonly #reads = openLane(READERS)
+  readonly #reads: Lane
+  /** Those of them that are slow. */
+  readonly #slow: Lane
+  readonly #pace = openPace()
   readonly #types = new Map<string, Promise<Map<string, string>>>()
   #blocks = 0
   #asked = 0
@@ -144,6 +153,8 @@ class Embedded implements Engine {
     this.version = version
     this.#writer = writer
     this.#idle = readers
+    this.#reads = openLane(readers.length)
+    this.#slow = openLane(readers.length - 1)
     this.#release = release
   }
 
@@ -163,34 +174,40 @@ class Embedded implements Engine {
     }
   }
 
-  ask: Engine['ask'] = (question, format, options) =>
-    this.#reads.run(async () => {
-      const comment = `${options.name}#${++this.#asked}`
-      const limit = options.maxSeconds ?? QUERY_SETTINGS.max_execution_time
-      const set = [`log_comment = ${quoted(comment)}`, `max_execution_time = ${limit}`, ...parameterSettings(question)]
-      const reader = this.#idle.pop()
-      if (reader === undefined) throw new StoreError('closed', 'the store is closed')
-      const asked = reader.queryAsync(`SET ${set.join(', ')}; ${question.query}`, { format })
-      let killing: Promise<void> | undefined
-      const kill = (): void => {
-        killing = this.#kill(comment, asked)
-      }
-      options.signal?.addEventListener('abort', kill, { once: true })
-      let failed = true
-      try {
-        const answer = (await asked).text()
-        failed = false
-        return answer
-      } catch (error) {
-        throw databaseError(error)
-      } finally {
-        options.signal?.removeEventListener('abort', kill)
-        // The next question starts under this one's log_comment, until its own SET: a late kill would cut its answer.
-        await killing
-        if (failed) await this.#empty(reader)
-        this.#idle.push(reader)
-      }
-    }, options.signal)
+  ask: Engine['ask'] = (question, format, options) => {
+    const asked = () => this.#reads.run(() => this.#ask(question, format, options), options.signal)
+    return this.#pace.isSlow(options.name) ? this.#slow.run(asked, options.signal) : asked()
+  }
+
+  async #ask(...[question, format, options]: Parameters<Engine['ask']>): Promise<string> {
+    const comment = `${options.name}#${++this.#asked}`
+    const limit = options.maxSeconds ?? QUERY_SETTINGS.max_execution_time
+    const set = [`log_comment = ${quoted(comment)}`, `max_execution_time = ${limit}`, ...parameterSettings(question)]
+    const reader = this.#idle.pop()
+    if (reader === undefined) throw new StoreError('closed', 'the store is closed')
+    const ended = this.#pace.start(options.name)
+    const asked = reader.queryAsync(`SET ${set.join(', ')}; ${question.query}`, { format })
+    let killing: Promise<void> | undefined
+    const kill = (): void => {
+      killing = this.#kill(comment, asked)
+    }
+    options.signal?.addEventListener('abort', kill, { once: true })
+    let failed = true
+    try {
+      const answer = (await asked).text()
+      failed = false
+      return answer
+    } catch (error) {
+      throw databaseError(error)
+    } finally {
+      ended()
+      options.signal?.removeEventListener('abort', kill)
+      // The next question starts under this one's log_comment, until its own SET: a late kill would cut its answer.
+      await killing
+      if (failed) await this.#empty(reader)
+      this.#idle.push(reader)
+    }
+  }
 
   /** A question that failed half way leaves the rows it had written in the connection: the next answer would begin with them. */
   async #empty(reader: Session): Promise<void> {
@@ -212,6 +229,7 @@ class Embedded implements Engine {
   }
 
   async #shut(): Promise<void> {
+    await this.#slow.close()
     await Promise.all([this.#reads.close(), this.#writes.close()])
     for (const reader of this.#idle.splice(0)) reader.close()
     this.#writer.close()

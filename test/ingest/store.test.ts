@@ -295,6 +295,26 @@ describe('query', () => {
     )
   })
 
+  it('that is slow leaves a connection to the others', async () => {
+    const store = await freshStore()
+    const stop = new AbortController()
+    const slow = (k: number) =>
+      store.query({ query: FOREVER, query_params: { k } }, { name: 'slow', signal: stop.signal })
+    await store.query({ query: 'SELECT sleep(1.5)', query_params: {} }, { name: 'slow' })
+    const asked = [slow(1), slow(2), slow(3), slow(4)]
+    expect(await rows(store, 'SELECT 1 AS one')).toEqual([{ one: 1 }])
+    stop.abort()
+    for (const ended of await Promise.allSettled(asked)) expect(ended).toMatchObject({ reason: { code: 'aborted' } })
+    expect(await rows(store, 'SELECT 2 AS two')).toEqual([{ two: 2 }])
+  })
+
+  it('may name as much as a reader of thousands of jobs has', async () => {
+    const store = await freshStore()
+    const jobs = Array.from({ length: 100_000 }, (_, i) => `job ${i}`)
+    const question = { query: 'SELECT length({jobs:Array(String)}) AS jobs', query_params: { jobs } }
+    expect(await store.query(question, { name: 'test' })).toEqual([{ jobs: '100000' }])
+  })
+
   it('ends at its time limit', async () => {
     const store = await freshStore()
     const asked = store.query({ query: FOREVER, query_params: { k: 1 } }, { name: 'slow', maxSeconds: 1 })
