@@ -20,7 +20,7 @@ import type { OpenWire } from './collector/line.ts'
 import type { Send } from './collector/outbox.ts'
 import { IngestConfig, StoreConfig } from './ingest/config.ts'
 import type { Ingest } from './ingest/index.ts'
-import { TlsConfig } from './ingest/tls.ts'
+import { TlsConfig, type TlsOptions } from './ingest/tls.ts'
 import { AccessConfig } from './query/access/config.ts'
 import { AlertsConfig } from './query/alerts/config.ts'
 
@@ -93,7 +93,8 @@ const USAGE = `jobsight: where the time went on a cluster: cluster -> job/node -
   --interval MS     tick of the collector                   (10000)
   --node NAME       name of this node; import: node of the profile
   --set KEY=VALUE   any key of the YAML file: --set collector.stacks.hz=49
-  demo:   --nodes 64 --jobs 12 --hours 2 --seed 1 --once (history only)
+  demo:   --nodes 64 --jobs 12 --hours 2 --seed 1 --once (history only) --speedup 60 (an hour a minute;
+          without it as fast as the store takes it)
   import: --job ID
   job:    jobsight job start 4711 name=relax user=ann queue=long nodes=n[01-04] cores=256; job stop 4711 exit=3
 
@@ -114,6 +115,7 @@ const OPTIONS = {
   jobs: { type: 'string' },
   hours: { type: 'string' },
   seed: { type: 'string' },
+  speedup: { type: 'string' },
   once: { type: 'boolean' },
   job: { type: 'string' },
   'token-file': { type: 'string' },
@@ -242,7 +244,11 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
   const { access, senders, onlyHere, notices } = await openDoor(config, host, log)
   const https = readTls(config.tls)
   const store = await openStore(
-    { ...config.store, ...(config.store.url ? {} : { path: config.store.path ?? stateDir('jobsight') }) },
+    {
+      questionsAtOnce: questionsAtOnce(process.env.UV_THREADPOOL_SIZE),
+      ...config.store,
+      ...(config.store.url ? {} : { path: config.store.path ?? stateDir('jobsight') }),
+    },
     { log },
   )
   const ingest = await openIngest({ store, log, defaultCluster: config.cluster, config: config.ingest, senders })
@@ -264,7 +270,7 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
   }
   if (config.serve.query) await app.register(query, answers)
   try {
-    const grpc = await openGrpcDoor(config, ingest, onlyHere, log)
+    const grpc = await openGrpcDoor(config, ingest, onlyHere, https, log)
     const url = await app.listen({ host, port: Number(config.listen.slice(at + 1)) })
     const stopRenewing = app.server instanceof TlsServer ? startRenewing(config.tls, app.server, log) : undefined
     for (const notice of notices) log.warn(notice)
@@ -289,6 +295,10 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
     )
   }
 }
+
+/** Each holds a thread of libuv's pool (4, unless told before the start), and two are left for inserts and files. */
+const questionsAtOnce = (poolThreads = '4'): number =>
+  Math.min(8, Math.max(2, Math.floor(Number(poolThreads)) - 2 || 2))
 
 const accessFile = (config: Config, name: string) => join(config.store.path ?? stateDir('jobsight'), 'access', name)
 const usersFile = (config: Config) => config.access.users ?? accessFile(config, 'users.yaml')
@@ -336,6 +346,7 @@ async function openGrpcDoor(
   config: Config,
   ingest: Ingest,
   onlyHere: boolean,
+  tls: TlsOptions | undefined,
   log: Logger,
 ): Promise<{ close: Stop } | undefined> {
   if (config.grpc === undefined) return undefined
@@ -346,7 +357,7 @@ async function openGrpcDoor(
   }
   const { openGrpc } = await import('./ingest/grpc.ts')
   const { INGEST_DEFAULTS } = await import('./ingest/config.ts')
-  return openGrpc(ingest, { listen: config.grpc, ...INGEST_DEFAULTS, ...config.ingest }, log)
+  return openGrpc(ingest, { listen: config.grpc, tls, ...INGEST_DEFAULTS, ...config.ingest }, log)
 }
 
 async function openTelemetry(config: Config, ingest: Ingest): Promise<{ stop: Stop } | undefined> {
@@ -448,6 +459,7 @@ async function demo(config: Config, flags: Flags, log: Logger): Promise<Stop> {
     seed: numberFlag(flags, 'seed', 1),
     untilMs: Date.now(),
     follow: flags.once !== true,
+    ...(flags.speedup === undefined ? {} : { speedup: numberFlag(flags, 'speedup', 1) }),
   }
   const simulation = startSimulation(options, { send: sendTo(server.ingest), log })
   say(`Simulating ${options.nodes} nodes over ${options.hours} h; the page fills at ${server.url}`)
@@ -537,7 +549,7 @@ const JOB_ACTIONS: ReadonlySet<string> = new Set(['start', 'update', 'stop'])
 type Stop = () => Promise<void>
 const say = (line: string): void => void process.stdout.write(`${line}\n`)
 
-function numberFlag(flags: Flags, name: 'nodes' | 'jobs' | 'hours' | 'seed', otherwise: number): number {
+function numberFlag(flags: Flags, name: 'nodes' | 'jobs' | 'hours' | 'seed' | 'speedup', otherwise: number): number {
   const value = flags[name] === undefined ? otherwise : Number(flags[name])
   if (!Number.isFinite(value) || value <= 0) throw new UsageError(`--${name} ${flags[name]}: expected a number above 0`)
   return value

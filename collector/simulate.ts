@@ -3,7 +3,7 @@
  *
  *   for await (const { door, body } of simulate({ nodes: 64, hours: 2, untilMs: Date.now() })) …
  *
- * History is made as fast as it is taken, many ticks a request; with `follow` it goes on in real time. All of it is marked
+ * History is made as fast as it is taken (or `speedup` times as fast as it was), many ticks a request; with `follow` it goes on in real time. All of it is marked
  * jobsight.simulated. demoStory() tells what was planted and where, so that a test (or a guide) can look for it.
  */
 import { setMaxListeners } from 'node:events'
@@ -25,6 +25,8 @@ export interface SimulateOptions {
   untilMs: number
   stepMs?: number
   follow?: boolean
+  /** How many times as fast as time the history is played; absent: as fast as it is taken. */
+  speedup?: number
   processes?: boolean
   stacks?: boolean
   /** The odd nodes send every core too. */
@@ -45,6 +47,7 @@ export interface SimulateDeps {
 }
 
 interface Resolved extends ClusterOptions {
+  speedup: number
   follow: boolean
   windowMs: number
   liveWindowMs: number
@@ -71,6 +74,7 @@ function resolve(options: SimulateOptions): Resolved {
     devices: options.devices ?? (options.nodes ?? 64) <= FEW_NODES,
     requestPerNode: options.requestPerNode ?? false,
     follow: options.follow ?? false,
+    speedup: options.speedup ?? Number.POSITIVE_INFINITY,
   }
 }
 
@@ -87,14 +91,18 @@ function openRun(options: SimulateOptions): Run {
 /** The traffic in the order of time. A body stands alone; several may be under way at once. */
 export async function* simulate(options: SimulateOptions, deps: SimulateDeps = {}): AsyncGenerator<Traffic> {
   const run = openRun(options)
-  yield* history(run)
+  yield* history(run, deps)
   if (run.resolved.follow) yield* following(run, deps)
 }
 
-async function* history({ resolved, cluster }: Run): AsyncGenerator<Traffic> {
-  const { span, stepMs, windowMs } = resolved
+async function* history({ resolved, cluster }: Run, deps: SimulateDeps): AsyncGenerator<Traffic> {
+  const { span, stepMs, windowMs, speedup } = resolved
+  const now = deps.now ?? Date.now
+  const startedMs = now()
   yield* cluster.inventory(span.beginMs)
   for (let timeMs = span.beginMs + stepMs; timeMs <= span.untilMs; timeMs += stepMs) {
+    const restMs = startedMs + (timeMs - span.beginMs) / speedup - now()
+    if (restMs > 0 && !(await slept(restMs, deps.signal))) return
     yield* cluster.tick(timeMs, windowMs)
   }
   yield* cluster.flush(span.untilMs)
@@ -129,9 +137,9 @@ export function startSimulation(
   const { send, log, now } = deps
   const { signal } = ending
   const run = openRun(options)
-  const written = play(history(run), { send, log, signal })
+  const clock = now === undefined ? { signal } : { signal, now }
+  const written = play(history(run, clock), { send, log, signal })
   const going = written.then(async () => {
-    const clock = now === undefined ? { signal } : { signal, now }
     if (run.resolved.follow) await play(following(run, clock), { send, log, signal })
   })
   // A rejection is heard through `history`; stop() only waits.

@@ -14,10 +14,13 @@ import { StoreError } from './errors.ts'
 import type { Ingest, Receipt } from './index.ts'
 import { exportResponse, retryStatus } from './otlp/response.ts'
 import { SenderError } from './senders.ts'
+import type { TlsOptions } from './tls.ts'
 
 export interface GrpcOptions {
   /** host:port; port 0 is any. */
   listen: string
+  /** Absent: plain text. */
+  tls?: TlsOptions | undefined
   maxInflatedBytes: number
 }
 
@@ -51,7 +54,7 @@ export async function openGrpc(
       },
     })
   }
-  const port = await bind(server, options.listen)
+  const port = await bind(server, options)
   return {
     port,
     close: () =>
@@ -84,9 +87,15 @@ function serviceOf(name: string) {
   }
 }
 
-function bind(server: Server, listen: string): Promise<number> {
+/** The certificate of the page's port. Senders show tokens here: one by certificate is not told apart by this library. */
+const credentialsOf = (tls: TlsOptions | undefined): ServerCredentials =>
+  tls === undefined
+    ? ServerCredentials.createInsecure()
+    : ServerCredentials.createSsl(null, [{ private_key: tls.key, cert_chain: tls.cert }])
+
+function bind(server: Server, { listen, tls }: GrpcOptions): Promise<number> {
   return new Promise((done, failed) => {
-    server.bindAsync(listen, ServerCredentials.createInsecure(), (error, port) => {
+    server.bindAsync(listen, credentialsOf(tls), (error, port) => {
       if (error === null) done(port)
       else
         failed(

@@ -17,7 +17,9 @@ export const TlsConfig = Type.Object(
 )
 export type TlsConfig = Static<typeof TlsConfig>
 
-interface TlsOptions extends SecureContextOptions {
+export interface TlsOptions extends SecureContextOptions {
+  cert: Buffer
+  key: Buffer
   requestCert: boolean
   rejectUnauthorized: boolean
 }

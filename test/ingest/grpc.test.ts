@@ -1,3 +1,6 @@
+import { execFileSync } from 'node:child_process'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { Client, credentials, Metadata, type ServiceError, status } from '@grpc/grpc-js'
 import { OTLPMetricExporter } from '@opentelemetry/exporter-metrics-otlp-grpc'
 import { resourceFromAttributes } from '@opentelemetry/resources'
@@ -6,9 +9,10 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { type GrpcOptions, openGrpc } from '../../ingest/grpc.ts'
 import type { Receipt } from '../../ingest/index.ts'
 import { SenderError } from '../../ingest/senders.ts'
+import { readTls } from '../../ingest/tls.ts'
 import { metricsProtobuf } from './otlp.ts'
 import { profilesProtobuf } from './otlpprofiles.ts'
-import { openDoors, quiet, rows } from './place.ts'
+import { freshPath, openDoors, quiet, rows } from './place.ts'
 
 const doors = openDoors()
 const T = Math.floor(Date.now() / 1000) * 1000 - 60_000
@@ -25,8 +29,14 @@ beforeAll(async () => {
 })
 afterAll(() => close())
 
-function send(path: string, body: Uint8Array, to = port, metadata = new Metadata()): Promise<Buffer> {
-  const client = new Client(`127.0.0.1:${to}`, credentials.createInsecure())
+function send(
+  path: string,
+  body: Uint8Array,
+  to = port,
+  metadata = new Metadata(),
+  by = credentials.createInsecure(),
+): Promise<Buffer> {
+  const client = new Client(`127.0.0.1:${to}`, by)
   onTestFinished(() => client.close())
   const asIs = (bytes: Buffer): Buffer => bytes
   return new Promise((done, failed) => {
@@ -74,6 +84,23 @@ describe('OTLP/gRPC', () => {
       { node: 'p1', value: '3000000000' },
       { node: 'p1', value: '3000000000' },
     ])
+  })
+
+  it('with a certificate it speaks TLS, and nothing without', async () => {
+    const dir = freshPath()
+    const [cert, key] = [join(dir, 'cert.pem'), join(dir, 'key.pem')]
+    const subject = ['-subj', '/CN=localhost', '-addext', 'subjectAltName=IP:127.0.0.1']
+    const made = ['req', '-x509', '-newkey', 'ec', '-pkeyopt', 'ec_paramgen_curve:P-256', '-nodes', '-days', '2']
+    execFileSync('openssl', [...made, ...subject, '-keyout', key, '-out', cert], { stdio: 'pipe' })
+    const grpc = await openGrpc(doors.ingest, { ...options, tls: readTls({ cert, key }) }, quiet)
+    onTestFinished(() => grpc.close())
+    const body = metricsProtobuf([
+      { attributes: { 'host.name': 'tls' }, metrics: [{ name: 'x', gauge: [{ timeMs: T, asDouble: 1 }] }] },
+    ])
+    const trusting = credentials.createSsl(readFileSync(cert))
+    expect((await send(METRICS, body, grpc.port, new Metadata(), trusting)).length).toBe(0)
+    const plain: ServiceError = await send(METRICS, body, grpc.port).catch(error => error)
+    expect(plain.code).toBe(status.UNAVAILABLE)
   })
 
   it('says what of a request was refused, and of a broken one that it is', async () => {

@@ -36,6 +36,23 @@ describe('the same seed', () => {
   })
 })
 
+it('sped up, is the same, and nothing of it comes before its time', async () => {
+  const options = { nodes: 3, hours: 1 / 60, untilMs, windowMs: 20_000 }
+  const speedup = 200
+  const startedMs = Date.now()
+  const early: number[] = []
+  const hash = createHash('sha256')
+  for await (const { body, timeMs } of simulate({ ...options, speedup })) {
+    hash.update(body)
+    // The clock is in whole ms; a timer may be one too early.
+    if (Date.now() + 2 < startedMs + (timeMs - (untilMs - 60_000)) / speedup) early.push(timeMs)
+  }
+  expect(early).toEqual([])
+  const whole = createHash('sha256')
+  for await (const { body } of simulate(options)) whole.update(body)
+  expect(hash.digest('hex')).toBe(whole.digest('hex'))
+})
+
 describe('eighteen nodes over 24 minutes', () => {
   const options = { nodes: 18, hours: 0.4, untilMs }
   let traffic: Traffic[]
