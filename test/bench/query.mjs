@@ -65,9 +65,17 @@ function simulatedValue(metric, i) {
     : `toInt64(${metric.scale} * 1e6 * ${share})`
 }
 
+/** A store that is kept goes on where its making was cut: a chunk is there when its last row is. */
 async function inChunks(what, count, size, insert) {
   const started = process.hrtime.bigint()
-  for (let first = 0; first < count; first += size) await insert(first, Math.min(size, count - first))
+  const time = what === 'function_minutes' ? 'minute' : 'time'
+  for (let first = 0; first < count; first += size) {
+    const some = Math.min(size, count - first)
+    const there = await ask(
+      `SELECT 1 FROM ${what} WHERE cluster = 'bench' AND node = '${nodeName(first + some - 1)}' AND ${time} >= ${end} LIMIT 1`,
+    )
+    if (there.length === 0) await insert(first, some)
+  }
   console.error(`  ${what}: ${(Number(process.hrtime.bigint() - started) / 1e9).toFixed(0)} s`)
 }
 
@@ -104,7 +112,7 @@ async function makeProcesses() {
 }
 
 /** Ten programs of a thousand stacks; deeper frames differ more, as in a tree. */
-async function makeStacks() {
+async function makeBodies() {
   await store.command(`INSERT INTO frames (frame_id, function_id, function, module, kind, seen)
     SELECT 1000000000000 + number, 2000000000000 + number, concat('solver::function_', toString(number % 2000)), concat('app', toString(intDiv(number, 2000)), '.so'), 'native', today()
     FROM numbers(20000)`)
@@ -112,6 +120,9 @@ async function makeStacks() {
     SELECT 3000000000000 + number, ['compute', 'compute', 'mpi', 'io'][1 + number % 4],
       arrayReverse(arrayMap(d -> 1000000000000 + intDiv(number, 1000) * 2000 + cityHash64(d, number % toUInt64(1 + d * d / 2)) % 2000, range(1, 9 + number % 24))), today()
     FROM numbers(10000)`)
+}
+
+async function makeStacks() {
   const rows = hours * 60 * 128
   await inChunks('samples', nodes, 25, (first, some) =>
     store.command(`INSERT INTO samples (cluster, job, event, node, pid, start_ms, time, window_ms, process, thread, evidence, burst, stack_id, value, count)
@@ -181,13 +192,14 @@ async function makeJobs() {
   await store.command(`INSERT INTO jobs FORMAT JSONEachRow ${rows.map(row => JSON.stringify(row)).join(' ')}`)
 }
 
+console.error(`${made ? 'completing' : 'making'} ${hours} h of ${nodes} nodes in ${path}`)
 if (!made) {
-  console.error(`making ${hours} h of ${nodes} nodes in ${path}`)
   await makeJobs()
-  await makePoints()
-  await makeProcesses()
-  await makeStacks()
+  await makeBodies()
 }
+await makePoints()
+await makeProcesses()
+await makeStacks()
 const tables = await ask(
   'SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND database = currentDatabase() GROUP BY table HAVING rows > 1000 ORDER BY bytes DESC',
 )

@@ -1,13 +1,13 @@
 // What a cluster costs the server for as long as it runs: simulated nodes send metrics, processes and profiles of their cores
 // every 10 s, each in requests of its own, over HTTP; the server is a process of its own, and its alone are the figures.
 //
-//   npm run build && node test/bench/sustain.mjs [--nodes 1000] [--minutes 5] [--seed 1]
+//   npm run build && node test/bench/sustain.mjs [--nodes 1000] [--minutes 5] [--window 10] [--seed 1] [--profile DIR]
 //
 // Printed every half minute: cores that the server used since the line before, its resident memory, bytes of its data
-// directory. The growth between the first and the last of these is what the last lines plan with. The simulator needs about
+// directory; at the end which threads it went to. Stacks are folded over windows of 10 s, as collectors do. The growth between the first and the last of these is what the last lines plan with. The simulator needs about
 // as much CPU as the server: where both do not find it, ticks come late, and the line says so.
 import { spawn, spawnSync } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { pino } from 'pino'
@@ -25,9 +25,21 @@ const { httpSend } = await import(new URL('collector/outbox.js', dist))
 const log = pino({ level: 'warn' })
 const path = mkdtempSync(join(tmpdir(), 'jobsight-sustain-'))
 
+const profileAt = process.argv.indexOf('--profile') + 1
+const profiling = profileAt > 0 ? ['--cpu-prof', `--cpu-prof-dir=${process.argv[profileAt]}`] : []
 const server = spawn(
   process.execPath,
-  [new URL('main.js', dist).pathname, 'serve', '--data', path, '--listen', '127.0.0.1:0', '--cluster', 'demo'],
+  [
+    ...profiling,
+    new URL('main.js', dist).pathname,
+    'serve',
+    '--data',
+    path,
+    '--listen',
+    '127.0.0.1:0',
+    '--cluster',
+    'demo',
+  ],
   { stdio: ['ignore', 'pipe', 'inherit'] },
 )
 const url = await new Promise((ok, no) => {
@@ -49,6 +61,22 @@ const residentBytes = () =>
   Number(/VmRSS:\s+(\d+)/.exec(readFileSync(`/proc/${server.pid}/status`, 'utf8'))?.[1] ?? 0) * 1024
 const storedBytes = () => Number(spawnSync('du', ['-sb', path], { encoding: 'utf8' }).stdout.split('\t')[0])
 
+/** CPU seconds by what a thread is called; of those that live. */
+const threadSeconds = () => {
+  const by = new Map()
+  for (const task of readdirSync(`/proc/${server.pid}/task`)) {
+    try {
+      const stat = readFileSync(`/proc/${server.pid}/task/${task}/stat`, 'latin1')
+      const fields = stat.slice(stat.lastIndexOf(')') + 2).split(' ')
+      const name = Number(task) === server.pid ? 'javascript' : stat.slice(stat.indexOf('(') + 1, stat.lastIndexOf(')'))
+      by.set(name, (by.get(name) ?? 0) + (Number(fields[11]) + Number(fields[12])) / 100)
+    } catch {
+      // It has ended.
+    }
+  }
+  return by
+}
+
 let requests = 0
 let lateMs = 0
 const send = httpSend(url, log)
@@ -68,7 +96,7 @@ const options = {
   stepMs: 10_000,
 }
 const simulation = startSimulation(
-  { ...options, liveWindowMs: 60_000, devices: true, requestPerNode: true, follow: true },
+  { ...options, liveWindowMs: 1000 * option('window', 10), devices: true, requestPerNode: true, follow: true },
   { send: counted, log },
 )
 const history = await simulation.history
@@ -76,6 +104,7 @@ console.log(`${NODES} nodes at 10 s for ${MINUTES} minutes, after a first one of
 
 const lines = []
 const startedMs = Date.now()
+const threadsBefore = threadSeconds()
 let before = { seconds: cpuSeconds(), atMs: startedMs, requests }
 while (Date.now() - startedMs < MINUTES * 60_000) {
   await new Promise(done => setTimeout(done, LINE_MS))
@@ -97,6 +126,9 @@ const last = lines.at(-1)
 const cores = lines.reduce((sum, line) => sum + line.cores, 0) / lines.length
 const mostMiB = Math.max(...lines.map(l => l.resident)) / 2 ** 20
 console.log(`mean ${cores.toFixed(2)} cores, at most ${mostMiB.toFixed(0)} MiB resident`)
+const spent = [...threadSeconds()].map(([name, seconds]) => [name, seconds - (threadsBefore.get(name) ?? 0)])
+const told = spent.sort((a, b) => b[1] - a[1]).filter(([, seconds]) => seconds > 0.5)
+console.log(`CPU s by thread: ${told.map(([name, seconds]) => `${name} ${seconds.toFixed(1)}`).join(', ')}`)
 const perNode = cores / NODES
 console.log(`10,000 nodes by the same share: ${(perNode * 10_000).toFixed(1)} cores`)
 if (MINUTES < 5) console.log('growth is told of five minutes and more: merges make less of it at first')
