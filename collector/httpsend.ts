@@ -50,6 +50,8 @@ export function httpSend(endpoint: string, log: Logger, credentials: Credentials
         'content-encoding': 'gzip',
         'content-length': packed.length,
         'user-agent': 'jobsight-collector',
+        // By this node's clock: the server says where it differs from its own.
+        'jobsight-sent-ms': String(Date.now()),
         ...(batch === undefined ? {} : { 'idempotency-key': batch }),
       },
     }

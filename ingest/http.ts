@@ -1,6 +1,7 @@
 /** The doors over HTTP: OTLP/HTTP metrics and profiles, and /v1/jobs. A body is taken as bytes; what it is, ingest finds out. */
 import type { FastifyPluginAsync, FastifyReply } from 'fastify'
 import { type Batch, parseBatch } from './batches.ts'
+import { type Clocks, SENT_HEADER } from './clocks.ts'
 import { BodyError } from './errors.ts'
 import type { Door, Receipt } from './index.ts'
 import { type Encoding, parseContentType } from './otlp/body.ts'
@@ -27,7 +28,13 @@ export type Take = (
 ) => Promise<Receipt>
 
 /** `flush` resolves when the database has what was taken: who asks for it by `prefer: wait` can be sure to find it. */
-export function httpDoors(take: Take, flush: () => Promise<void>, maxBodyBytes: number): FastifyPluginAsync {
+export function httpDoors(
+  take: Take,
+  flush: () => Promise<void>,
+  maxBodyBytes: number,
+  clocks: Clocks,
+  now: () => number,
+): FastifyPluginAsync {
   return async app => {
     app.removeAllContentTypeParsers()
     app.addContentTypeParser('*', { parseAs: 'buffer', bodyLimit: maxBodyBytes }, (_request, body, done) =>
@@ -46,6 +53,7 @@ export function httpDoors(take: Take, flush: () => Promise<void>, maxBodyBytes: 
           const given = request.headers['content-encoding'] ?? ''
           const type =
             request.headers['content-type'] ?? (door === 'jobs' ? 'application/json' : 'application/x-protobuf')
+          clocks.look(request.ip, oneHeader(request.headers[SENT_HEADER]), now())
           const batch = parseBatch(oneHeader(request.headers['idempotency-key']))
           const receipt = await take(door, body, type, oneHeader(given) ?? '', batch)
           if (request.headers.prefer === 'wait' && receipt.status === 200) await flush()

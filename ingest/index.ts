@@ -14,6 +14,7 @@ import { parseBatch } from './batches.ts'
 import { Budget } from './budget.ts'
 import type { Burst } from './burst.ts'
 import { BURST_COLUMNS, writeBurst } from './bursts.ts'
+import { Clocks } from './clocks.ts'
 import { INGEST_DEFAULTS, type IngestConfig } from './config.ts'
 import { type Control, openControl } from './control.ts'
 import { addControlDoor } from './controldoor.ts'
@@ -143,7 +144,7 @@ async function openParts(deps: IngestDeps & Required<Pick<IngestDeps, 'now' | 's
   const arrivals = new Arrivals(openTake(doors, writer, admission.admit), journal?.known)
   const control = openControl(deps.defaultCluster, log)
   const own = { places, latest, inserter, rollups, metrics, doors, foreign, admission, arrivals, control }
-  return { ...doorDeps, ...own, budget: new Budget(store, log), shortcuts: { taken: 0 } }
+  return { ...doorDeps, ...own, budget: new Budget(store, log), clocks: new Clocks(log), shortcuts: { taken: 0 } }
 }
 
 /** What the last process acknowledged goes in first, then what it had added up. */
@@ -175,14 +176,15 @@ const openTake =
     })
 
 async function addDoors(app: FastifyInstance, parts: Parts): Promise<void> {
-  const { arrivals, sending, senders, shortcuts, writer, control, admission, foreign } = parts
+  const { arrivals, sending, senders, shortcuts, writer, control, admission, foreign, clocks, now } = parts
   const { maxBodyBytes } = parts.config
-  const onTaken = (): void => {
+  const onTaken = (address: string, sent: string | undefined): void => {
     shortcuts.taken++
+    clocks.look(address, sent, now())
   }
   addSenderGate(app, senders, sending)
   addShortcut(app, { take: arrivals.take, sending, senders, maxBodyBytes, onTaken })
-  await app.register(httpDoors(arrivals.take, () => writer.flush(), maxBodyBytes))
+  await app.register(httpDoors(arrivals.take, () => writer.flush(), maxBodyBytes, clocks, now))
   await app.register(async door => addControlDoor(door, control))
   await app.register(foreignDoors(admission.admit, foreign, maxBodyBytes))
   addExposition(app, () => countersOf(parts))
@@ -194,6 +196,7 @@ const countersOf = (parts: Parts): Record<string, number> => ({
   ...parts.doors.jobs.counters(),
   ...parts.foreign.metrics.counters(),
   ...parts.inserter.counters,
+  ...parts.clocks.counters,
   duplicateBatches: parts.arrivals.duplicates,
   shortRequests: parts.shortcuts.taken,
   ...parts.control.counters(),

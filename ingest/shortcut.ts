@@ -3,7 +3,7 @@
  * node sends, and for the same collector they come to the same answer each tick. So:
  *
  *   connection   request 1 ─ Fastify ─ 200            its head is remembered
- *                request 2 ─ same head? ─ door        but for the length of the body and the name of the batch
+ *                request 2 ─ same head? ─ door        but for the length of the body, the name of the batch and the time
  *                request 3 ─ another head ─ Fastify
  *
  * A head that hooks let in once is let in again: whatever they look at is in it or is the connection. Only who sends is
@@ -13,13 +13,14 @@ import type { IncomingMessage, RequestListener, ServerResponse } from 'node:http
 import type { Socket } from 'node:net'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import { parseBatch } from './batches.ts'
+import { SENT_HEADER } from './clocks.ts'
 import { BodyError } from './errors.ts'
 import { type Answer, answerOf, DOOR_PATHS, failureOf, type Take } from './http.ts'
 import type { Door } from './index.ts'
 import type { Sending } from './sendergate.ts'
 import type { Sender, Senders } from './senders.ts'
 
-const VARIES = new Set(['content-length', 'idempotency-key'])
+const VARIES = new Set(['content-length', 'idempotency-key', SENT_HEADER])
 
 /** A request that went through Fastify and was taken. */
 interface Known {
@@ -37,8 +38,8 @@ export interface ShortcutDeps {
   senders: Senders
   sending: Sending
   maxBodyBytes: number
-  /** Called for each request that went this way. */
-  onTaken: () => void
+  /** Called for each request that went this way: from where, and when by the sender's clock. */
+  onTaken: (address: string, sent: string | undefined) => void
 }
 
 export function addShortcut(app: FastifyInstance, deps: ShortcutDeps): void {
@@ -115,7 +116,7 @@ function takeIn(
   request.on('error', () => {})
   request.on('end', () => {
     if (length > maxBodyBytes) return
-    onTaken()
+    onTaken(request.socket.remoteAddress ?? '', headerOf(request.rawHeaders, SENT_HEADER))
     const body = chunks.length === 1 && chunks[0] !== undefined ? chunks[0] : Buffer.concat(chunks)
     const enter = () => take(door, body, type, encoding, parseBatch(headerOf(request.rawHeaders, 'idempotency-key')))
     const taken = sender === undefined ? enter() : sending.run(sender, enter)
