@@ -1,9 +1,10 @@
 /** GET /jobs/:id: what a job asked, what it used, what stands out. */
 import { advise, type Finding, type NodeEvidence } from './advice.ts'
 import type { JobDetail } from './api.ts'
+import type { Asker } from './asker.ts'
 import type { Desk } from './desk.ts'
 import { allocatedSeconds, jobRow } from './jobs.ts'
-import { type JobDevices, readDevices, readKernelShare, readNodeMeasures, readNodeUse, readWaits } from './jobuse.ts'
+import { type JobDevices, type NodeTotals, readDevices, readNodeMeasures, readNodeTotals, readWaits } from './jobuse.ts'
 import type { KnownJob } from './known.ts'
 import { resolveCluster, resolveJob, resolveScope, spanOf, type Target } from './scope.ts'
 import { readUsage, type Usage } from './usage.ts'
@@ -19,7 +20,7 @@ export async function readJob(desk: Desk, id: string, asked: string | undefined)
   ])
   const allocated = allocatedSeconds(job, first, asker.nowMs)
   const started = job.record.startMs !== undefined
-  const measured = started ? await readMeasured(desk, target, job) : undefined
+  const measured = started ? await readMeasured(asker, target, job) : undefined
   return {
     cluster,
     job: jobRow(job, usage, first, asker.nowMs),
@@ -42,15 +43,16 @@ interface Measured extends JobDevices {
   nodes: NodeEvidence[]
 }
 
-async function readMeasured(desk: Desk, target: Target, job: KnownJob): Promise<Measured> {
-  const { asker } = desk
-  const [use, measures, waits, kernelShare, devices] = await Promise.all([
-    readNodeUse(desk, target),
+async function readMeasured(asker: Asker, target: Target, job: KnownJob): Promise<Measured> {
+  const [use, measures, waits, devices] = await Promise.all([
+    readNodeTotals(asker, target, job),
     readNodeMeasures(asker, target),
     readWaits(asker, target),
-    readKernelShare(asker, target),
     readDevices(asker, target, job),
   ])
+  const sum = (of: (totals: NodeTotals) => number) => [...use.values()].reduce((all, totals) => all + of(totals), 0)
+  const processSeconds = sum(totals => totals.processSeconds)
+  const kernelShare = processSeconds > 0 ? sum(totals => totals.kernelSeconds) / processSeconds : null
   const names = job.nodes.length > 0 ? job.nodes : [...use.keys()]
   const allocated = new Map((job.record.allocations ?? []).map(a => [a.node, a.cores ?? null]))
   const evenly = job.record.cores && names.length > 0 ? job.record.cores / names.length : null

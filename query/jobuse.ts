@@ -64,15 +64,34 @@ async function readSampledSeconds(asker: Asker, bodies: Bodies, target: Target) 
   return rows.map(({ node, seconds, id }) => ({ node, seconds, topFunction: names.get(id)?.function ?? null }))
 }
 
-/** Part of its CPU time that was in the kernel, by its processes; null where they were not seen. */
-export async function readKernelShare(asker: Asker, target: Target): Promise<number | null> {
-  if (isLarge(target)) return null
-  const [row] = await asker.rows<{ share: number | null }>(
-    'kernel share of a job',
-    sql`SELECT sum(cpu_system * interval_ms) / nullIf(sum((ifNull(cpu_user, 0) + cpu_system) * interval_ms), 0) AS share
-        FROM processes WHERE ${processesOf(target)}`,
+export interface NodeTotals {
+  /** The larger of what its processes and its samples say. */
+  coreSeconds: number
+  /** Of its processes: in all, and in the kernel. */
+  processSeconds: number
+  kernelSeconds: number
+}
+
+/** Of the whole job, by what ingest adds up a minute: some rows a node where the ticks of its processes are thousands. */
+export async function readNodeTotals(
+  asker: Asker,
+  target: Target,
+  { ids }: KnownJob,
+): Promise<Map<string, NodeTotals>> {
+  const to = Math.ceil(target.rowsTo / 60_000) * 60
+  // The job was found for the reader, and is asked for in its own span.
+  const rows = await asker.unlimited().rows<{ node: string; cpu: number; kernel: number; sampled: number }>(
+    'use of a job by node',
+    sql`SELECT toString(node) AS node, sum(cpu_seconds) AS cpu, sum(system_seconds) AS kernel, toFloat64(sum(sampled_ns)) / 1e9 AS sampled
+        FROM job_usage WHERE cluster = ${target.cluster} AND job IN ${ids}
+          AND minute > toDateTime(${Math.floor(target.from / 1000)}, 'UTC') AND minute <= toDateTime(${to}, 'UTC') GROUP BY node`,
   )
-  return row?.share ?? null
+  return new Map(
+    rows.map(({ node, cpu, kernel, sampled }) => [
+      node,
+      { coreSeconds: Math.max(cpu, sampled), processSeconds: cpu, kernelSeconds: kernel },
+    ]),
+  )
 }
 
 const GPU_SCALE = findMetric('node', 'gpu_utilization')?.scale ?? 1
