@@ -88,6 +88,17 @@ export class ProfileGather {
   readonly #samples: FoldedSample[] = []
   readonly #windows = new Map<string, ProcessWindow>()
   readonly #reasons = new Set<string>()
+  /** Where the sample before went. */
+  #last:
+    | {
+        of: ProfileHead
+        origin: Origin
+        identity: ProcessIdentity | undefined
+        event: string
+        burst: string
+        window: ProcessWindow
+      }
+    | undefined
   #rejected = 0
   #refused = 0
 
@@ -171,7 +182,17 @@ export class ProfileGather {
     weight: Weight,
   ): void {
     const thread = cut(told.thread, 255)
-    const window = this.#window(origin, identity, head, timeMs, weight.event, cut(told.burst, 255))
+    const burst = cut(told.burst, 255)
+    const last = this.#last
+    // The samples of a process come one after the other: only the first of them needs the key.
+    const same =
+      last?.of === head &&
+      last.origin === origin &&
+      last.identity === identity &&
+      last.event === weight.event &&
+      last.burst === burst
+    const window = same ? last.window : this.#window(origin, identity, head, timeMs, weight.event, burst)
+    if (!same) this.#last = { of: head, origin, identity, event: weight.event, burst, window }
     addFunctions(window, stack, weight)
     let stacks = window.threads.get(thread)
     if (stacks === undefined) {
