@@ -123,7 +123,10 @@ export const VIEWS = {
   'process.io': ['I/O', 'I/O'],
   'process.started': ['started {time}', '启动于 {time}'],
   'process.ran': ['ran {length}', '运行 {length}'],
-  'process.soon': ['seen since {time}: first figures at the next step', '自 {time} 起可见：首批数据将在下一步更新时显示'],
+  'process.soon': [
+    'seen since {time}: first figures at the next step',
+    '自 {time} 起可见：首批数据将在下一步更新时显示',
+  ],
   'process.endedWhy': [
     'Processes of one parent, user and name that came and went between two readings, added up',
     '同一父进程、用户和名称下，在两次读取之间出现又结束的进程之和',
