@@ -14,7 +14,6 @@ import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
 import { type Static, type TSchema, Type } from 'typebox'
 import { Value } from 'typebox/value'
-import { parse as parseYaml } from 'yaml'
 import { CollectorConfig } from './collector/config.ts'
 import type { OpenWire } from './collector/line.ts'
 import type { Send } from './collector/outbox.ts'
@@ -157,9 +156,10 @@ function keysOf(schema: TSchema, path: string[] = []): string[][] {
 const environmentName = (path: readonly string[]) =>
   `JOBSIGHT_${path.map(key => key.replace(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()).join('_')}`
 
-function readConfigFile(file: string | undefined): Tree {
+async function readConfigFile(file: string | undefined): Promise<Tree> {
   const found = file ?? ['jobsight.yaml', '/etc/jobsight.yaml'].find(existsSync)
   if (!found) return {}
+  const { parse: parseYaml } = await import('yaml')
   let parsed: unknown
   try {
     parsed = parseYaml(readFileSync(found, 'utf8')) ?? {}
@@ -173,9 +173,9 @@ function readConfigFile(file: string | undefined): Tree {
 }
 
 /** File, then environment, then flags; the last one that names a key wins. Errors name the key. */
-function loadConfig(flags: Flags, environment: NodeJS.ProcessEnv): Config {
+async function loadConfig(flags: Flags, environment: NodeJS.ProcessEnv): Promise<Config> {
   const tree: Tree = { access: {}, tls: {}, store: {}, ingest: {}, serve: {}, telemetry: {}, alerts: {}, collector: {} }
-  for (const [key, value] of Object.entries(readConfigFile(flags.config))) tree[key] = value ?? {}
+  for (const [key, value] of Object.entries(await readConfigFile(flags.config))) tree[key] = value ?? {}
   for (const path of keysOf(Config)) {
     const value = environment[environmentName(path)]
     if (value !== undefined) setPath(tree, path, value)
@@ -578,7 +578,7 @@ async function main(): Promise<void> {
     say(USAGE)
     return
   }
-  const config = loadConfig(flags, process.env)
+  const config = await loadConfig(flags, process.env)
   const log = openLog(config.log)
   switch (role) {
     case 'start':
