@@ -70,6 +70,14 @@ pub struct RawWindow {
     pub counters: Counters,
 }
 
+impl RawWindow {
+    fn is_stack(&self, stack: u32, places: &[Place]) -> bool {
+        let (from, to) = (self.offsets[stack as usize] as usize, self.offsets[stack as usize + 1] as usize);
+        let same = |(&index, place): (&u32, &Place)| self.places[index as usize] == *place;
+        to - from == places.len() && self.stack_places[from..to].iter().zip(places).all(same)
+    }
+}
+
 #[derive(Default)]
 pub struct Fold {
     window: RawWindow,
@@ -139,7 +147,8 @@ impl Fold {
             Ending::Lost => self.window.counters.unfinished += 1,
         }
         let thread = self.thread(thread);
-        let Some(stack) = self.stack(stack, binary) else {
+        let full = self.window.samples.len() >= MOST_SAMPLES;
+        let Some(stack) = self.stack(stack, binary).filter(|_| !full) else {
             self.window.counters.lost += 1;
             return;
         };
@@ -153,14 +162,37 @@ impl Fold {
         sample.count += 1;
     }
 
-    /// None where the window is full.
+    /// The number of a stack; None where the window is full.
     fn stack(&mut self, places: &[Place], binary: impl Fn(u32) -> Option<Arc<Binary>>) -> Option<u32> {
+        let mut hasher = FxHasher::default();
+        for place in places {
+            place.hash(&mut hasher);
+        }
+        let hash = hasher.finish();
+        let newest = self.stack_index.get(&hash).copied().unwrap_or(NO_STACK);
+        let mut known = newest;
+        while known != NO_STACK {
+            if self.window.is_stack(known, places) {
+                return Some(known);
+            }
+            known = self.chain[known as usize];
+        }
+        self.number(places, binary)?;
+        self.window.stack_places.extend_from_slice(&self.scratch);
+        self.window.offsets.push(self.window.stack_places.len() as u32);
+        self.chain.push(newest);
+        let index = self.chain.len() as u32 - 1;
+        self.stack_index.insert(hash, index);
+        Some(index)
+    }
+
+    /// Puts the numbers of `places` into `scratch`.
+    fn number(&mut self, places: &[Place], binary: impl Fn(u32) -> Option<Arc<Binary>>) -> Option<()> {
         let window = &mut self.window;
-        if window.samples.len() >= MOST_SAMPLES || window.stack_places.len() + places.len() > MOST_STACK_FRAMES {
+        if window.stack_places.len() + places.len() > MOST_STACK_FRAMES {
             return None;
         }
         self.scratch.clear();
-        let mut hasher = FxHasher::default();
         for place in places {
             let next = window.places.len() as u32;
             let index = *self.place_index.entry(*place).or_insert(next);
@@ -174,25 +206,9 @@ impl Fold {
                     window.binaries.extend(binary(place.binary).map(|binary| (place.binary, binary)));
                 }
             }
-            index.hash(&mut hasher);
             self.scratch.push(index);
         }
-        let hash = hasher.finish();
-        let mut known = self.stack_index.get(&hash).copied().unwrap_or(NO_STACK);
-        let newest = known;
-        while known != NO_STACK {
-            let (from, to) = (window.offsets[known as usize] as usize, window.offsets[known as usize + 1] as usize);
-            if window.stack_places[from..to] == self.scratch {
-                return Some(known);
-            }
-            known = self.chain[known as usize];
-        }
-        window.stack_places.extend_from_slice(&self.scratch);
-        window.offsets.push(window.stack_places.len() as u32);
-        self.chain.push(newest);
-        let index = self.chain.len() as u32 - 1;
-        self.stack_index.insert(hash, index);
-        Some(index)
+        Some(())
     }
 
     /// Ends the window and starts the next.

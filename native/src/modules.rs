@@ -186,6 +186,7 @@ impl Modules {
     pub fn tidy(&mut self) {
         self.round += 1;
         self.steps.clear();
+        self.live.tidy();
         // Those of files stay while their module does; those of processes and old windows while somebody holds them.
         self.by_id.retain(|_, binary| Arc::strong_count(binary) > 1);
         let mut modules: Vec<Rc<Module>> = self.by_key.values().cloned().collect();

@@ -29,6 +29,15 @@ pub struct Process {
     pub runtime: Option<Arc<Binary>>,
 }
 
+/// Whom a sample is of.
+pub struct Task {
+    /// Of the process.
+    pub serial: u64,
+    pub maps: Rc<Maps>,
+    /// The thread's name.
+    pub thread: Arc<str>,
+}
+
 pub struct Processes {
     by_pid: FxHashMap<u32, Process>,
     /// Those of this window whose pid has been given again, by serial.
@@ -146,7 +155,7 @@ impl Processes {
         }
     }
 
-    fn known(&mut self, pid: u32) -> &mut Process {
+    pub fn known(&mut self, pid: u32) -> &mut Process {
         if !self.by_pid.contains_key(&pid) {
             let process = self.fresh(pid);
             self.by_pid.insert(pid, process);
@@ -159,8 +168,18 @@ impl Processes {
         if pid == NO_PID { self.last_exit.get(&cpu).copied().unwrap_or((0, 0)) } else { (pid, tid) }
     }
 
-    /// The process of a sample, with its maps.
-    pub fn sampled(&mut self, pid: u32, now_ns: u64) -> &mut Process {
+    /// Whom a sample is of, with the maps of the process.
+    pub fn sampled(&mut self, pid: u32, tid: u32, now_ns: u64) -> Task {
+        if !self.by_pid.get(&pid).is_some_and(|process| process.maps.is_some() && process.threads.contains_key(&tid)) {
+            self.look_at(pid, tid, now_ns);
+        }
+        let process = self.known(pid);
+        let thread = process.threads.get(&tid).unwrap_or(&process.name).clone();
+        Task { serial: process.serial, maps: process.maps.clone().unwrap_or_default(), thread }
+    }
+
+    /// Asks /proc for what the side-band did not tell of a process and a thread.
+    fn look_at(&mut self, pid: u32, tid: u32, now_ns: u64) {
         let parent_maps = self.by_pid.get(&pid).filter(|process| process.maps.is_none()).map(|process| process.parent);
         let parent_maps = parent_maps.and_then(|parent| self.by_pid.get(&parent)?.maps.clone());
         let process = self.known(pid);
@@ -171,31 +190,22 @@ impl Processes {
             process.maps_read_ns = now_ns;
             process.maps = read_maps(pid).or(parent_maps).or_else(|| Some(Rc::default()));
         }
-        process
+        if !process.threads.contains_key(&tid) {
+            let name = if tid == pid { None } else { read_comm(&format!("/proc/{pid}/task/{tid}/comm")) };
+            process.threads.insert(tid, name.unwrap_or_else(|| process.name.clone()));
+        }
     }
 
-    /// Reads the maps of a process anew because a stack did not fit them. False when that was done just now.
-    pub fn refresh_maps(&mut self, pid: u32, now_ns: u64) -> bool {
-        let Some(process) = self.by_pid.get_mut(&pid).filter(|process| !process.exited) else { return false };
+    /// Reads the maps of a process anew because a stack did not fit them. None when that was done just now.
+    pub fn refresh_maps(&mut self, pid: u32, now_ns: u64) -> Option<Rc<Maps>> {
+        let process = self.by_pid.get_mut(&pid).filter(|process| !process.exited)?;
         if now_ns.saturating_sub(process.maps_read_ns) < process.maps_wait_ns {
-            return false;
+            return None;
         }
         process.maps_read_ns = now_ns;
         process.maps_wait_ns = (process.maps_wait_ns * 2).min(MAPS_AGAIN_AT_MOST_NS);
-        let Some(maps) = read_maps(pid) else { return false };
-        process.maps = Some(maps);
-        true
-    }
-
-    pub fn thread_name(&mut self, pid: u32, tid: u32) -> Arc<str> {
-        let process = self.known(pid);
-        if let Some(name) = process.threads.get(&tid) {
-            return name.clone();
-        }
-        let path = format!("/proc/{pid}/task/{tid}/comm");
-        let name = read_comm(&path).unwrap_or_else(|| process.name.clone());
-        process.threads.insert(tid, name.clone());
-        name
+        process.maps = Some(read_maps(pid)?);
+        process.maps.clone()
     }
 
     /// Fills in what is known of a process at the end of a window. Those that live on are asked for their start, which is

@@ -181,8 +181,7 @@ fn stacks() {
         places.clear();
         let modules = &mut modules;
         modules.live.start_drain();
-        Walk { modules, maps: &maps, pid, stack, copied_frames: None, beyond: false }
-            .run(Frame::leaf(registers), &mut places);
+        Walk::new(modules, &maps, pid, pid, stack).run(Frame::leaf(registers), &mut places);
         assert!(places.len() <= 1024);
     });
 }

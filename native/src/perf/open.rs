@@ -6,10 +6,12 @@ use super::expected::Expected;
 use super::ring::Ring;
 use crate::arch::register_mask;
 use crate::family::threads;
+use crate::start::clock_ns;
 use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
+use std::time::Duration;
 
 #[derive(Clone, Debug, PartialEq)]
 pub enum Target {
@@ -43,7 +45,7 @@ pub struct CpuEvent {
     pub cpu: u32,
     pub ring: Ring,
     /// Events of single threads that write into this CPU's ring.
-    _attached: Vec<OwnedFd>,
+    attached: Vec<OwnedFd>,
     /// Set where the event counts cycles.
     pub cycles: Option<CycleClock>,
     pub expected: Expected,
@@ -54,6 +56,8 @@ pub struct Events {
     pub per_cpu: Vec<CpuEvent>,
     ring_bytes: usize,
     target: Target,
+    /// When the first events were enabled, on CLOCK_MONOTONIC; 0 before.
+    enabled_ns: u64,
 }
 
 /// A sample without its stack copy is below this.
@@ -64,6 +68,7 @@ const LARGEST_RING: usize = 32 << 20;
 const ALL_RINGS: usize = 96 << 20;
 /// Processes with more events than this (threads x CPUs) are watched by events of the node, filtered by pid.
 const MOST_THREAD_EVENTS: usize = 1024;
+const IOC_ENABLE: libc::c_ulong = 0x2400;
 const IOC_SET_OUTPUT: libc::c_ulong = 0x2405;
 
 /// Ten seconds of samples, within bounds: the drain thread may be that late before the kernel drops any. It is late where
@@ -78,7 +83,8 @@ fn ring_bytes(wanted: &Wanted, cpus: usize) -> usize {
 }
 
 fn attributes(wanted: &Wanted, hardware: bool, extras: u64) -> Attr {
-    let mut flags = FLAG_FREQ | FLAG_WATERMARK | FLAG_SAMPLE_ID_ALL | FLAG_USE_CLOCKID | FLAG_EXCLUDE_HV;
+    let mut flags =
+        FLAG_DISABLED | FLAG_FREQ | FLAG_WATERMARK | FLAG_SAMPLE_ID_ALL | FLAG_USE_CLOCKID | FLAG_EXCLUDE_HV;
     flags |= FLAG_EXCLUDE_CALLCHAIN_USER;
     if !wanted.include_idle {
         flags |= FLAG_EXCLUDE_IDLE;
@@ -169,7 +175,8 @@ impl Events {
         let mut ring_bytes = ring_bytes(&wanted, cpus.len());
         loop {
             attr.wakeup_watermark = (ring_bytes / 4) as u32;
-            let mut events = Events { attr, per_cpu: Vec::new(), ring_bytes, target: wanted.target.clone() };
+            let mut events =
+                Events { attr, per_cpu: Vec::new(), ring_bytes, target: wanted.target.clone(), enabled_ns: 0 };
             match events.follow(&cpus) {
                 Ok(()) => return Ok(events),
                 Err(Failure::Ring(_)) if ring_bytes > SMALLEST_RING => ring_bytes /= 2,
@@ -207,6 +214,7 @@ impl Events {
 
     fn follow(&mut self, cpus: &[u32]) -> Result<(), Failure> {
         self.per_cpu.retain(|event| cpus.contains(&event.cpu));
+        let known = self.per_cpu.len();
         for &cpu in cpus {
             if self.per_cpu.iter().any(|event| event.cpu == cpu) {
                 continue;
@@ -218,7 +226,39 @@ impl Events {
                 Err(failure) => return Err(failure),
             }
         }
+        self.enable(known);
         Ok(())
+    }
+
+    /// Starts the events from the `first` on, all at once: the timers of all CPUs then tick together, so that one look at
+    /// the rings finds a fresh sample of each. A CPU that comes later is started at a tick of the others.
+    fn enable(&mut self, first: usize) {
+        if first == self.per_cpu.len() {
+            return;
+        }
+        let now = clock_ns(libc::CLOCK_MONOTONIC);
+        if first > 0 {
+            let period_ns = self.period_ns();
+            std::thread::sleep(Duration::from_nanos(period_ns - (now - self.enabled_ns) % period_ns));
+        } else {
+            self.enabled_ns = now;
+        }
+        for event in &self.per_cpu[first..] {
+            for fd in std::iter::once(event.ring.fd()).chain(event.attached.iter().map(OwnedFd::as_raw_fd)) {
+                // SAFETY: a perf event of ours; one whose thread has ended stays as it is.
+                unsafe { libc::ioctl(fd, IOC_ENABLE, 0) };
+            }
+        }
+    }
+
+    /// Between two samples of a CPU, nominally.
+    pub fn period_ns(&self) -> u64 {
+        1_000_000_000 / self.attr.sample_freq.max(1)
+    }
+
+    /// Whether the CPUs tick together: not where a counter decides, nor where events come and go with their threads.
+    pub fn ticks_together(&self) -> bool {
+        self.target == Target::Node && self.per_cpu.iter().all(|event| event.cycles.is_none())
     }
 
     fn open_cpu(&self, cpu: u32) -> Result<CpuEvent, Failure> {
@@ -237,7 +277,7 @@ impl Events {
             unsafe { libc::ioctl(fd.as_raw_fd(), IOC_SET_OUTPUT, ring.fd()) };
         }
         let cycles = (attr.kind == TYPE_HARDWARE).then(CycleClock::default);
-        Ok(CpuEvent { cpu, ring, _attached: attached, cycles, expected: Expected::default() })
+        Ok(CpuEvent { cpu, ring, attached, cycles, expected: Expected::default() })
     }
 
     fn open_targets(&self, attr: &Attr, cpu: u32) -> io::Result<Vec<OwnedFd>> {

@@ -26,8 +26,8 @@ pub struct Opened {
     pub hz: u32,
 }
 
-/// Rings are drained at least this often, full or not.
-const FLUSH_NS: u64 = 1_000_000_000;
+/// Rings are drained at least this often, full or not: a program in Python that began since is noticed then.
+const FLUSH_NS: u64 = 250_000_000;
 const FOLLOW_CPUS_NS: u64 = 5_000_000_000;
 /// How long a window that should have ended goes on before its end is tried again.
 const LAGGING_NS: u64 = 50_000_000;

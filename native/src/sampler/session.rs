@@ -1,5 +1,6 @@
 //! One profile being taken: its events, its window, and what it asks of a sample.
 use crate::fold::{Fold, RawWindow};
+use crate::perf::expected::Rhythm;
 use crate::perf::open::{Events, OpenError, Wanted};
 use crate::start::clock_ns;
 
@@ -19,6 +20,7 @@ pub struct Session {
     pub id: u32,
     pub options: SessionOptions,
     pub events: Events,
+    pub rhythm: Rhythm,
     pub fold: Fold,
     pub window_end_ns: u64,
     pub ends_ns: Option<u64>,
@@ -30,7 +32,13 @@ impl Session {
         let now = clock_ns(libc::CLOCK_MONOTONIC);
         let ends_ns = options.duration_ns.map(|duration| now + duration);
         let window_end_ns = window_end(now, options.first_window_ns, ends_ns);
-        Ok(Session { id, options, events, fold: Fold::new(now), window_end_ns, ends_ns })
+        let rhythm = Rhythm {
+            period_ns: events.period_ns(),
+            regular: events.clock() == "cpu-clock",
+            together: events.ticks_together(),
+            close: !options.burst.is_empty(),
+        };
+        Ok(Session { id, options, events, rhythm, fold: Fold::new(now), window_end_ns, ends_ns })
     }
 
     /// When the session needs its thread at the latest.

@@ -9,16 +9,43 @@
 //! ```
 //!
 //! The process went on meanwhile, so this part is believed only when the first frame of it holds a call of the function
-//! below it, and when the walk then reaches a root.
+//! below it, and when the walk then reaches a root. It is remembered: for the other samples of this drain, and for those of a
+//! process that has ended when they are looked at.
+use crate::unwind::frame::Place;
+use rustc_hash::FxHashMap;
 
 /// Bytes read at once: frames lie close together.
 const CHUNK_BYTES: usize = 4096;
 const MOST_READS_A_STACK: u32 = 32;
 /// A node full of deep stacks must not make the drain slow; beyond, cut stacks stay cut.
 const MOST_READS_A_DRAIN: u32 = 1024;
+const MOST_REMEMBERED: usize = 4096;
+
+/// The last frame in the copy: what stands above it is the same as long as this frame is.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash)]
+pub struct Border {
+    pub pid: u32,
+    pub tid: u32,
+    /// Version of the process's maps.
+    pub maps: u64,
+    pub sp: u64,
+    pub pc: u64,
+}
+
+struct Above {
+    border: Border,
+    places: Vec<Place>,
+    drain: u64,
+}
 
 #[derive(Default)]
 pub struct Live {
+    /// By (pid, tid).
+    above: FxHashMap<(u32, u32), Above>,
+    /// Counts drains.
+    drain: u64,
+    /// Whether a caller calls a callee: (version of maps, PC of the caller, PC of the callee).
+    calls: FxHashMap<(u64, u64, u64), bool>,
     reads_left: u32,
     reads_left_of_stack: u32,
     start: u64,
@@ -28,6 +55,34 @@ pub struct Live {
 impl Live {
     pub fn start_drain(&mut self) {
         self.reads_left = MOST_READS_A_DRAIN;
+        self.drain += 1;
+    }
+
+    /// Called once a window.
+    pub fn tidy(&mut self) {
+        self.calls.clear();
+        if self.above.len() > MOST_REMEMBERED {
+            self.above.clear();
+        }
+    }
+
+    /// What was found above this frame in this drain, or ever when `of_old`.
+    pub fn above(&self, border: &Border, of_old: bool) -> Option<&[Place]> {
+        let above = self.above.get(&(border.pid, border.tid)).filter(|above| above.border == *border)?;
+        (of_old || above.drain == self.drain).then_some(&above.places)
+    }
+
+    pub fn remember_above(&mut self, border: Border, places: &[Place]) {
+        let above = Above { border, places: places.to_vec(), drain: self.drain };
+        self.above.insert((border.pid, border.tid), above);
+    }
+
+    pub fn known_call(&self, maps: u64, caller_pc: u64, callee_pc: u64) -> Option<bool> {
+        self.calls.get(&(maps, caller_pc, callee_pc)).copied()
+    }
+
+    pub fn remember_call(&mut self, maps: u64, caller_pc: u64, callee_pc: u64, is_call: bool) {
+        self.calls.insert((maps, caller_pc, callee_pc), is_call);
     }
 
     pub fn start_stack(&mut self) {

@@ -1,7 +1,7 @@
 //! The walk up one stack.
 use super::cfi::{Cfa, Expression, Found, Row, Rule};
 use super::frame::{Ending, Frame, Place, StackCopy};
-use super::live::{Call, call_before};
+use super::live::{Border, Call, call_before};
 use super::steps::Step;
 use crate::arch::{self, DWARF_REGISTERS, FP, PC, RA, SP};
 use crate::maps::{Map, Maps};
@@ -13,36 +13,55 @@ const MOST_FRAMES: usize = 1024;
 const LARGEST_STACK: u64 = 1 << 32;
 
 pub struct Walk<'a> {
-    pub modules: &'a mut Modules,
-    pub maps: &'a Maps,
-    pub pid: u32,
-    pub stack: StackCopy<'a>,
+    modules: &'a mut Modules,
+    maps: &'a Maps,
+    pid: u32,
+    stack: StackCopy<'a>,
+    /// Where the walk stands; once it has gone beyond the copy, the last frame in it.
+    border: Border,
     /// Frames found in the copy, once the walk has gone beyond it.
-    pub copied_frames: Option<usize>,
-    /// A word beyond the copy was read.
-    pub beyond: bool,
+    copied_frames: Option<usize>,
+    /// A word beyond the copy was wanted.
+    beyond: bool,
 }
 
-impl Walk<'_> {
+impl<'a> Walk<'a> {
+    pub fn new(modules: &'a mut Modules, maps: &'a Maps, pid: u32, tid: u32, stack: StackCopy<'a>) -> Walk<'a> {
+        let border = Border { pid, tid, maps: maps.version(), ..Border::default() };
+        Walk { modules, maps, pid, stack, border, copied_frames: None, beyond: false }
+    }
+
     /// Appends the stack to `places`, leaf first.
     pub fn run(&mut self, frame: Frame, places: &mut Vec<Place>) -> Ending {
         self.modules.live.start_stack();
         let ending = self.climb(frame, places);
-        match self.copied_frames {
-            // What was read from the process in place of the copy led nowhere: only the copy counts.
-            Some(copied) if ending != Ending::Root => {
-                places.truncate(copied);
-                self.copied_frames = None;
-                if self.stack.full { Ending::Truncated } else { Ending::Lost }
-            }
-            _ => ending,
+        let Some(copied) = self.copied_frames else { return ending };
+        if ending == Ending::Root {
+            self.modules.live.remember_above(self.border, &places[copied..]);
+            return ending;
         }
+        // What was read from the process in place of the copy led nowhere: the copy counts, and what stood above it before.
+        places.truncate(copied);
+        if let Some(above) = self.modules.live.above(&self.border, true) {
+            places.extend_from_slice(above);
+            return Ending::Root;
+        }
+        self.copied_frames = None;
+        if self.stack.full { Ending::Truncated } else { Ending::Lost }
+    }
+
+    /// Whether frames were found beyond the copy.
+    pub fn went_beyond(&self) -> bool {
+        self.copied_frames.is_some()
     }
 
     fn climb(&mut self, mut frame: Frame, places: &mut Vec<Place>) -> Ending {
         for _ in 0..MOST_FRAMES {
             // A return address may be the first byte behind a function that never returns, so look one byte before.
             let pc = frame.registers[PC].wrapping_sub(u64::from(!frame.exact));
+            if !self.beyond {
+                (self.border.sp, self.border.pc) = (frame.registers[SP], pc);
+            }
             let step = match self.modules.steps.get(self.maps.version(), pc) {
                 Some((place, step)) => {
                     places.push(place);
@@ -53,14 +72,19 @@ impl Walk<'_> {
                 }
                 None => self.step_anew(&frame, pc, places),
             };
+            let leaves = self.beyond && self.copied_frames.is_none();
+            if leaves {
+                self.copied_frames = Some(places.len());
+                if let Some(above) = self.modules.live.above(&self.border, false) {
+                    places.extend_from_slice(above);
+                    return Ending::Root;
+                }
+            }
             frame = match step {
-                Ok(caller) if self.left_the_copy() && !self.calls(&caller, pc) => return Ending::Truncated,
+                Ok(caller) if leaves && !self.calls(&caller, pc) => return Ending::Truncated,
                 Ok(caller) => caller,
                 Err(ending) => return ending,
             };
-            if self.beyond {
-                self.copied_frames.get_or_insert(places.len());
-            }
         }
         Ending::Truncated
     }
@@ -95,13 +119,18 @@ impl Walk<'_> {
         }
     }
 
-    fn left_the_copy(&self) -> bool {
-        self.beyond && self.copied_frames.is_none()
-    }
-
     /// Whether the instruction before the caller's address is a call of the function around `callee_pc`.
     fn calls(&mut self, caller: &Frame, callee_pc: u64) -> bool {
-        let pc = caller.registers[PC];
+        let (maps, pc) = (self.maps.version(), caller.registers[PC]);
+        let known = self.modules.live.known_call(maps, pc, callee_pc);
+        known.unwrap_or_else(|| {
+            let is_call = self.reads_as_call(pc, callee_pc);
+            self.modules.live.remember_call(maps, pc, callee_pc, is_call);
+            is_call
+        })
+    }
+
+    fn reads_as_call(&mut self, pc: u64, callee_pc: u64) -> bool {
         let callee = self.located(callee_pc);
         let (Some((callee, callee_address)), Some((module, address))) = (callee, self.located(pc.wrapping_sub(1)))
         else {
@@ -237,8 +266,10 @@ impl Walk<'_> {
             return Err(Ending::Lost);
         }
         // A copy that is short met a page that is not in memory: the end of the stack, or an array nobody wrote to yet.
-        self.beyond = true;
         let cut = if self.stack.full { Ending::Truncated } else { Ending::Lost };
+        if !std::mem::replace(&mut self.beyond, true) && self.modules.live.above(&self.border, false).is_some() {
+            return Err(cut);
+        }
         self.modules.live.word(self.pid, address).ok_or(cut)
     }
 }
