@@ -8,7 +8,7 @@ use crate::unwind::load::{Cfi, Loader};
 use crate::unwind::steps::Steps;
 use rustc_hash::FxHashMap;
 use std::cell::{Cell, RefCell};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -108,15 +108,10 @@ impl Modules {
         if &*map.file.path == "[vdso]" {
             return self.vdso.clone();
         }
-        if let FileHint::BuildId { id, len } = map.file.hint {
-            // Known by its build id: no file is touched for another process of it.
-            if let Some(module) = self.by_key.get(&Key::BuildId(id[..len as usize].to_vec())) {
-                remember(module, map, pid);
-                return Some(module.clone());
-            }
-        }
-        for path in candidates(map, pid) {
-            if let Some(found) = self.open(&path, map) {
+        // The mapping itself is the file, whatever its inode is called (overlayfs has two numbers for it).
+        let candidates = candidates(map, pid);
+        for (path, hint) in candidates.iter().zip([FileHint::None, map.file.hint, map.file.hint]) {
+            if let Some(found) = self.open(path, map, pid, hint) {
                 return found;
             }
         }
@@ -124,19 +119,17 @@ impl Modules {
     }
 
     /// None when this is not the mapped file, Some(None) when it is, but not ELF.
-    fn open(&mut self, path: &std::path::Path, map: &Map) -> Option<Option<Rc<Module>>> {
+    fn open(&mut self, path: &Path, map: &Map, pid: u32, hint: FileHint) -> Option<Option<Rc<Module>>> {
         let (file, identity) = open_regular(path).ok()?;
-        if matches!(map.file.hint, FileHint::Inode(inode) if inode != identity.inode) {
+        if matches!(hint, FileHint::Inode(inode) if inode != identity.inode) {
             return None;
         }
         if let Some(module) = self.by_key.get(&Key::Identity(identity)) {
+            remember(module, map, pid);
             return Some(Some(module.clone()));
         }
         let image = Image::of_file(file, identity, path.to_path_buf());
         let Some(elf) = parse_elf(&image) else { return Some(None) };
-        if matches!(map.file.hint, FileHint::BuildId { id, len } if elf.build_id != id[..len as usize]) {
-            return None;
-        }
         let key = if elf.build_id.is_empty() { Key::Identity(identity) } else { Key::BuildId(elf.build_id.clone()) };
         let module = match self.by_key.get(&key) {
             Some(module) => module.clone(),

@@ -56,12 +56,12 @@ pub const FLAG_WATERMARK: u64 = 1 << 14;
 pub const FLAG_SAMPLE_ID_ALL: u64 = 1 << 18;
 /// The walk from user registers replaces the kernel's frame pointer walk (right for 0-9 % of real stacks, 3 us each).
 pub const FLAG_EXCLUDE_CALLCHAIN_USER: u64 = 1 << 22;
+/// Without attr.build_id: the kernel (seen in 6.18) leaves the mark of a build id in the same record for the next profiler that
+/// did not ask for one, and perf(1) dies of it.
 pub const FLAG_MMAP2: u64 = 1 << 23;
 pub const FLAG_COMM_EXEC: u64 = 1 << 24;
 pub const FLAG_USE_CLOCKID: u64 = 1 << 25;
 pub const FLAG_CGROUP: u64 = 1 << 32;
-/// Since Linux 5.12: MMAP2 carries the build id instead of device and inode.
-pub const FLAG_BUILD_ID: u64 = 1 << 34;
 
 pub const OPEN_CLOEXEC: u64 = 1 << 3;
 pub const OPEN_PID_CGROUP: u64 = 1 << 2;

@@ -90,7 +90,7 @@ fn attributes(wanted: &Wanted, hardware: bool, extras: u64) -> Attr {
         flags |= FLAG_EXCLUDE_IDLE;
     }
     if wanted.side_band {
-        flags |= FLAG_MMAP | FLAG_MMAP2 | FLAG_COMM | FLAG_COMM_EXEC | FLAG_TASK | (extras & FLAG_BUILD_ID);
+        flags |= FLAG_MMAP | FLAG_MMAP2 | FLAG_COMM | FLAG_COMM_EXEC | FLAG_TASK;
         flags |= extras & FLAG_CGROUP;
     }
     if matches!(wanted.target, Target::Processes(_)) {
@@ -114,12 +114,12 @@ fn attributes(wanted: &Wanted, hardware: bool, extras: u64) -> Attr {
     }
 }
 
-/// Asks the kernel for everything, then for less: 4.18 (RHEL 8) knows neither build ids nor cgroups in records, virtual
-/// machines have no cycle counter.
+/// Asks the kernel for everything, then for less: 4.18 (RHEL 8) knows no cgroups in records, virtual machines have no cycle
+/// counter.
 fn probe(wanted: &Wanted, cpu: u32) -> Result<Attr, OpenError> {
     let mut last = None;
     for hardware in [true, false] {
-        for extras in [FLAG_BUILD_ID | FLAG_CGROUP, FLAG_CGROUP, 0] {
+        for extras in [FLAG_CGROUP, 0] {
             let attr = attributes(&Wanted { target: Target::Node, ..wanted.clone() }, hardware, extras);
             match perf_event_open(&attr, -1, cpu as i32, 0) {
                 Ok(_) => return Ok(attributes(wanted, hardware, extras)),

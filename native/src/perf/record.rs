@@ -13,7 +13,6 @@ const LOST_SAMPLES: u32 = 13;
 const CGROUP: u32 = 19;
 
 const MISC_COMM_EXEC: u16 = 1 << 13;
-const MISC_MMAP_BUILD_ID: u16 = 1 << 14;
 
 /// Call chain entries above this are markers of what follows: PERF_CONTEXT_KERNEL, PERF_CONTEXT_USER …
 const CONTEXT_MAX: u64 = -4095i64 as u64;
@@ -24,7 +23,6 @@ const TRAILER_BYTES: usize = 24;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub enum FileHint {
-    BuildId { id: [u8; 20], len: u8 },
     Inode(u64),
     None,
 }
@@ -122,7 +120,7 @@ pub fn parse_record<'a>(bytes: &'a [u8], attr: &Attr) -> Option<Record<'a>> {
     }
     let mut body = Cursor(bytes.get(8..bytes.len().checked_sub(TRAILER_BYTES)?)?);
     Some(match kind {
-        MMAP2 => Record::Mmap(parse_mmap(body, misc)?),
+        MMAP2 => Record::Mmap(parse_mmap(body)?),
         COMM => {
             let (pid, tid) = (body.u32()?, body.u32()?);
             Record::Comm { pid, tid, exec: misc & MISC_COMM_EXEC != 0, name: body.text() }
@@ -143,21 +141,15 @@ pub fn parse_record<'a>(bytes: &'a [u8], attr: &Attr) -> Option<Record<'a>> {
     })
 }
 
-fn parse_mmap(mut body: Cursor<'_>, misc: u16) -> Option<Mmap<'_>> {
+fn parse_mmap(mut body: Cursor<'_>) -> Option<Mmap<'_>> {
     let (pid, _tid) = (body.u32()?, body.u32()?);
     let (start, bytes, file_offset) = (body.u64()?, body.u64()?, body.u64()?);
     let identity = body.take(24)?;
     let _protection_and_flags = body.u64()?;
-    let hint = if misc & MISC_MMAP_BUILD_ID != 0 {
-        let len = identity[0].min(20);
-        let mut id = [0; 20];
-        id[..len as usize].copy_from_slice(&identity[4..4 + len as usize]);
-        FileHint::BuildId { id, len }
-    } else {
-        match u64::from_le_bytes(identity[8..16].try_into().ok()?) {
-            0 => FileHint::None,
-            inode => FileHint::Inode(inode),
-        }
+    // Never a build id, whatever the record's misc says: that may be left over from another profiler's (attr.rs).
+    let hint = match u64::from_le_bytes(identity[8..16].try_into().ok()?) {
+        0 => FileHint::None,
+        inode => FileHint::Inode(inode),
     };
     Some(Mmap { pid, start, bytes, file_offset, hint, path: body.text() })
 }
