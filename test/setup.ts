@@ -22,6 +22,7 @@ const PACKAGES: Record<string, string> = {
   python3: '/usr/bin/python3',
   'stress-ng': '/usr/bin/stress-ng',
   sysstat: '/usr/bin/iostat',
+  'xz-utils': '/usr/bin/xz',
   munge: '/usr/sbin/munged',
   slurmctld: '/usr/sbin/slurmctld',
   slurmd: '/usr/sbin/slurmd',

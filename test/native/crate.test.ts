@@ -1,5 +1,5 @@
 import { spawnSync } from 'node:child_process'
-import { cpSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
+import { cpSync, existsSync, mkdirSync, mkdtempSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
@@ -15,6 +15,17 @@ describe('the crate', () => {
     const ran = spawnSync('nice', command, { cwd: native, encoding: 'utf8' })
     expect(ran.status, `${ran.stdout}\n${ran.stderr}`).toBe(0)
     expect(ran.stdout).toMatch(/test result: ok\. \d{2,} passed/)
+  }, 600_000)
+})
+
+const AARCH64 = 'aarch64-unknown-linux-gnu'
+
+describe('on another processor', () => {
+  it('compiles for aarch64', context => {
+    const library = spawnSync('rustc', ['--print', 'target-libdir', '--target', AARCH64], { encoding: 'utf8' })
+    if (!existsSync(library.stdout?.trim() ?? '')) context.skip(`to check it: rustup target add ${AARCH64}`)
+    const ran = spawnSync('cargo', ['check', '--locked', '--target', AARCH64], { cwd: native, encoding: 'utf8' })
+    expect(ran.status, ran.stderr).toBe(0)
   }, 600_000)
 })
 

@@ -28,6 +28,8 @@ pub struct Opened {
 
 /// Rings are drained at least this often, full or not: a program in Python that began since is noticed then.
 const FLUSH_NS: u64 = 250_000_000;
+/// The same during a closer look, of which a quarter of a second is much.
+const FLUSH_CLOSE_NS: u64 = 20_000_000;
 const FOLLOW_CPUS_NS: u64 = 5_000_000_000;
 /// How long a window that should have ended goes on before its end is tried again.
 const LAGGING_NS: u64 = 50_000_000;
@@ -73,8 +75,9 @@ impl Engine {
         let late_ns = if self.names.has_room() { 0 } else { now + LAGGING_NS };
         let window_end = self.sessions.iter().map(|session| session.wakes_ns().max(late_ns)).min();
         let expected = self.sessions.iter().flat_map(Session::expected_ns).min();
-        let wake_ns = window_end.into_iter().chain(expected).min().map_or(FLUSH_NS, |at| at.saturating_sub(now));
-        let wait_ns = wake_ns.min(FLUSH_NS);
+        let flush_ns = if self.sessions.iter().any(|session| session.rhythm.close) { FLUSH_CLOSE_NS } else { FLUSH_NS };
+        let wake_ns = window_end.into_iter().chain(expected).min().map_or(flush_ns, |at| at.saturating_sub(now));
+        let wait_ns = wake_ns.min(flush_ns);
         let timeout = libc::timespec {
             tv_sec: (wait_ns / 1_000_000_000) as libc::time_t,
             tv_nsec: (wait_ns % 1_000_000_000) as libc::c_long,

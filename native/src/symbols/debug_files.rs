@@ -11,6 +11,8 @@ use xz4rust::{DICT_SIZE_MIN, XzDecoder, XzReader};
 /// Bounds of what is decompressed into memory.
 const MOST_DECOMPRESSED: usize = 32 << 20;
 const MOST_DICTIONARY: usize = 16 << 20;
+/// Files without a build id are old or home-made: larger ones are not looked through to the end.
+const MOST_SUMMED: u64 = 64 << 20;
 const ELFCOMPRESS_ZLIB: u32 = 1;
 
 pub struct DebugFile {
@@ -35,32 +37,58 @@ pub fn separate(file: &DebugFile, elf: &Elf, path: &str) -> Option<DebugFile> {
         let hex: String = elf.build_id.iter().map(|byte| format!("{byte:02x}")).collect();
         candidates.push(PathBuf::from(format!("/usr/lib/debug/.build-id/{}/{}.debug", &hex[..2], &hex[2..])));
     }
-    if let (Some(link), Some(directory)) = (debug_link(file), Path::new(path).parent()) {
-        candidates.push(directory.join(&link));
-        candidates.push(directory.join(".debug").join(&link));
-        candidates.push(Path::new("/usr/lib/debug").join(directory.strip_prefix("/").unwrap_or(directory)).join(&link));
+    let link = debug_link(file);
+    if let (Some((link, _)), Some(directory)) = (&link, Path::new(path).parent()) {
+        candidates.push(directory.join(link));
+        candidates.push(directory.join(".debug").join(link));
+        candidates.push(Path::new("/usr/lib/debug").join(directory.strip_prefix("/").unwrap_or(directory)).join(link));
     }
-    candidates.iter().filter(|candidate| candidate.as_os_str() != path).find_map(|path| open(path, &elf.build_id))
+    let checksum = link.map(|(_, checksum)| checksum);
+    let others = candidates.iter().filter(|candidate| candidate.as_os_str() != path);
+    others.into_iter().find_map(|path| open(path, &elf.build_id, checksum))
 }
 
-fn open(path: &Path, build_id: &[u8]) -> Option<DebugFile> {
+fn open(path: &Path, build_id: &[u8], checksum: Option<u32>) -> Option<DebugFile> {
     let (file, identity) = open_regular(path).ok()?;
     let image = Arc::new(Image::of_file(file, identity, path.to_path_buf()));
     let elf = parse_elf(&image)?;
     // A debug file of another build would name everything wrongly.
-    if elf.build_id != build_id {
+    let same = elf.build_id == build_id && (!build_id.is_empty() || checksum == checksum_of(&image));
+    if !same {
         return None;
     }
     DebugFile::of(&image, &elf)
 }
 
-/// .gnu_debuglink: a file name, then its checksum, which the build id makes unnecessary.
-fn debug_link(file: &DebugFile) -> Option<String> {
+/// The CRC-32 of a whole file, as .gnu_debuglink has it; None for what cannot be read or is larger than we look through.
+fn checksum_of(image: &Image) -> Option<u32> {
+    if image.bytes > MOST_SUMMED {
+        return None;
+    }
+    let mut sum = !0u32;
+    let mut block = vec![0; 1 << 16];
+    let mut at = 0;
+    while at < image.bytes {
+        let read = image.read_at(at, &mut block);
+        if read == 0 {
+            return None;
+        }
+        for &byte in &block[..read] {
+            sum = (0..8).fold(sum ^ u32::from(byte), |sum, _| sum >> 1 ^ (0xedb8_8320 & (sum & 1).wrapping_neg()));
+        }
+        at += read as u64;
+    }
+    Some(!sum)
+}
+
+/// .gnu_debuglink: a file name, and its checksum, which a build id makes unnecessary.
+fn debug_link(file: &DebugFile) -> Option<(String, u32)> {
     let section = file.section(".gnu_debuglink")?;
     let bytes = file.image.part(section.offset, section.bytes, 4096)?;
     let end = bytes.iter().position(|&byte| byte == 0)?;
     let name = std::str::from_utf8(&bytes[..end]).ok()?;
-    (!name.is_empty() && !name.contains('/')).then(|| name.to_string())
+    let checksum = u32_at(&bytes, (end + 1).next_multiple_of(4))?;
+    (!name.is_empty() && !name.contains('/')).then(|| (name.to_string(), checksum))
 }
 
 /// .gnu_debugdata: an ELF file with nothing but function symbols, compressed by xz. (Fedora, RHEL.)
@@ -85,4 +113,15 @@ pub fn inflate(file: &DebugFile, section: &Section) -> Option<Vec<u8>> {
         return None;
     }
     miniz_oxide::inflate::decompress_to_vec_zlib_with_limit(bytes.get(HEADER_BYTES..)?, MOST_DECOMPRESSED).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn sums_like_gdb() {
+        assert_eq!(checksum_of(&Image::of_memory(b"123456789".to_vec())), Some(0xcbf4_3926));
+        assert_eq!(checksum_of(&Image::of_memory(Vec::new())), Some(0));
+    }
 }
