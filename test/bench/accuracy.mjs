@@ -1,6 +1,6 @@
 /**
  * What the sampler and perf(1) say of programs that spend 60 / 30 / 10 % of their time in three functions: npm run bench --
- * accuracy [seconds of CPU time a program, 2.5]
+ * accuracy [seconds of CPU time a program, 10] [names of programs, all]
  *
  * Each program runs once, under all three at the same time and rate: two perf record -p of the program (--call-graph fp,
  * --call-graph dwarf,16384), and the addon over the whole node.
@@ -20,7 +20,7 @@ const { startNative } = await import('../../dist/collector/native.js')
 const { PerfScriptParser } = await import('../../dist/collector/formats/perfscript.js')
 const { FRAME_KINDS } = await import('../../dist/ingest/records.js')
 
-const SECONDS = process.argv[2] ?? '2.5'
+const [SECONDS = '10', ...NAMES] = process.argv.slice(2)
 const HZ = 499
 const programs = join(import.meta.dirname, '../native/programs')
 const folder = mkdtempSync(join(tmpdir(), 'jobsight-accuracy-'))
@@ -192,7 +192,8 @@ say(
 )
 say(`program   samples  lost  ${Array(3).fill('split            root  named').join('  | ')}`)
 try {
-  for (const known of JSON.parse(readFileSync(join(programs, 'known.json'), 'utf8'))) await measure(known)
+  const all = JSON.parse(readFileSync(join(programs, 'known.json'), 'utf8'))
+  for (const known of all.filter(({ name }) => NAMES.length === 0 || NAMES.includes(name))) await measure(known)
 } finally {
   rmSync(folder, { recursive: true, force: true })
 }

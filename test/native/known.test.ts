@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { afterAll, describe, expect, it } from 'vitest'
 import type { Frame } from '../../ingest/records.ts'
-import { shares } from './judging.ts'
+import { drawn, shares } from './judging.ts'
 import { openWorkshop, type SampledStack, sample, type Workshop, whyAbsent } from './sampling.ts'
 
 /**
@@ -47,7 +47,7 @@ function countsOf(stacks: readonly SampledStack[], known: Known) {
   for (const { frames, count } of stacks) {
     if (frames.every(frame => frame.kind === 'kernel')) continue
     counts.samples += count
-    if (isRoot(frames[0], known)) counts.rooted += count
+    if (isRoot(frames)) counts.rooted += count
     const own = frames.filter(frame => hasSymbols(frame, known))
     counts.frames += count * own.length
     counts.named += count * own.filter(frame => !NAMELESS.test(frame.function)).length
@@ -58,9 +58,11 @@ function countsOf(stacks: readonly SampledStack[], known: Known) {
   return { ...counts, leaves }
 }
 
-/** Where programs and threads start; the loader's own start has no name. */
-function isRoot(frame: Frame | undefined, known: Known): boolean {
-  return ROOT.test(frame?.function ?? '') || frame?.module === known.name || /^ld-/.test(frame?.module ?? '')
+/** Where programs and threads start; the start of a program without symbols, and the loader's own, have no name. */
+function isRoot([frame, next]: readonly Frame[]): boolean {
+  return (
+    ROOT.test(frame?.function ?? '') || /^__libc_start_/.test(next?.function ?? '') || /^ld-/.test(frame?.module ?? '')
+  )
 }
 
 /** Distributions strip their libraries: of a built program its own frames count, and the kernel's. */
@@ -69,31 +71,39 @@ function hasSymbols({ kind, module }: Frame, known: Known): boolean {
   return known.symbols === undefined && known.build?.some(([, output]) => output === module) === true
 }
 
+/** Three points; where samples are few, four times their standard deviation. */
+const tolerance = (truth: number, samples: number) => Math.max(3, 4 * Math.sqrt((truth * (100 - truth)) / samples))
+
+/** For the message of a failed test. */
+function unrooted(stacks: readonly SampledStack[]): string {
+  const without = stacks.filter(({ frames }) => !isRoot(frames) && frames.some(frame => frame.kind !== 'kernel'))
+  return without.map(stack => `${stack.count} x ${drawn(stack)}`).join('\n')
+}
+
 if (absent) it(`known programs: ${absent}`, context => context.skip(absent))
 
 describe.skipIf(absent)('a program with a known split', () => {
   for (const known of readKnown())
     it(known.name, async () => {
-      // The start of an interpreter is not what is judged, and deeper than a copy.
-      const sampled = await sample([...made(known, workshop), known.run ? '4' : '1.5'])
+      // Of an interpreter each sample must be looked at by itself, which a closer look does.
+      const sampled = known.run
+        ? await sample([...made(known, workshop), '4'], { burst: { hz: 997 } })
+        : await sample([...made(known, workshop), '2'], { hz: 1999 })
       const own = known.run
-        ? sampled.stacks.filter(stack => stack.pid === sampled.pid)
+        ? sampled.stacks.filter(stack => stack.burst !== '')
         : sampled.stacks.filter(stack => stack.process === known.name)
       const { samples, rooted, frames, named, leaves } = countsOf(own, known)
-      expect(samples).toBeGreaterThan(100)
-      // One in a hundred, and a program as short as this is a few samples long in its start and its end.
-      expect(samples - rooted).toBeLessThanOrEqual(samples / 100 + 10)
+      expect(samples).toBeGreaterThan(2000)
+      expect(rooted / samples, unrooted(own)).toBeGreaterThanOrEqual(0.99)
       expect(named / frames).toBeGreaterThanOrEqual(0.98)
       if (known.symbols !== undefined || known.unsplit) return
-      // Three points, and what chance adds to a share of so many samples.
-      const tolerance = 3 + 300 * Math.sqrt(0.25 / samples)
       const { f60 = 0, f30 = 0, f10 = 0 } = shares(leaves)
-      const drawn = JSON.stringify(leaves)
+      const counted = JSON.stringify(leaves)
       for (const [share, truth] of [
         [f60, 60],
         [f30, 30],
         [f10, 10],
       ] as const)
-        expect(Math.abs(share - truth), drawn).toBeLessThan(tolerance)
+        expect(Math.abs(share - truth), counted).toBeLessThan(tolerance(truth, samples))
     })
 })

@@ -5,33 +5,39 @@ module kernels
 contains
   subroutine f60(n)
     integer, intent(in) :: n
-    integer :: i
+    integer :: i, k
     real(8) :: s
-    s = 0
-    do i = 1, n * 6
-      s = s + i * 0.5d0
+    do k = 1, 6
+      s = 0
+      do i = 1, n
+        s = s + i * 0.5d0
+      end do
+      sink = s
     end do
-    sink = s
   end subroutine
   subroutine f30(n)
     integer, intent(in) :: n
-    integer :: i
+    integer :: i, k
     real(8) :: s
-    s = 0
-    do i = 1, n * 3
-      s = s + i * 0.25d0
+    do k = 1, 3
+      s = 0
+      do i = 1, n
+        s = s + i * 0.5d0
+      end do
+      sink = s
     end do
-    sink = s
   end subroutine
   subroutine f10(n)
     integer, intent(in) :: n
-    integer :: i
+    integer :: i, k
     real(8) :: s
-    s = 0
-    do i = 1, n
-      s = s + i * 0.125d0
+    do k = 1, 1
+      s = 0
+      do i = 1, n
+        s = s + i * 0.5d0
+      end do
+      sink = s
     end do
-    sink = s
   end subroutine
   subroutine work(n)
     integer, intent(in) :: n
@@ -47,11 +53,14 @@ program flat
   implicit none
   character(32) :: text
   real(8) :: limit, now
+  integer :: i
   call get_command_argument(1, text)
   read (text, *) limit
   now = 0
   do while (now < limit)
-    call work(20000)
+    do i = 1, 20
+      call work(1000)
+    end do
     call cpu_time(now)
   end do
 end program

@@ -2,17 +2,17 @@
 let sink = 0
 function f60(n) {
   let s = 0
-  for (let i = 0; i < n * 6; i++) s += i * 0.5
+  for (let k = 0; k < 6; k++) for (let i = 0; i < n; i++) s += i * 0.5
   sink = s
 }
 function f30(n) {
   let s = 0
-  for (let i = 0; i < n * 3; i++) s += i * 0.25
+  for (let k = 0; k < 3; k++) for (let i = 0; i < n; i++) s += i * 0.5
   sink = s
 }
 function f10(n) {
   let s = 0
-  for (let i = 0; i < n; i++) s += i * 0.125
+  for (let k = 0; k < 1; k++) for (let i = 0; i < n; i++) s += i * 0.5
   sink = s
 }
 function work(n) {
@@ -21,4 +21,4 @@ function work(n) {
   f10(n)
 }
 const limit = Number(process.argv[2]) * 1e6
-while (process.cpuUsage().user < limit) for (let i = 0; i < 10; i++) work(20000)
+while (process.cpuUsage().user < limit) for (let i = 0; i < 100; i++) work(2000)

@@ -3,17 +3,20 @@ import sys, time
 
 def f60(n):
     s = 0.0
-    for i in range(n * 6): s += i * 0.5
+    for k in range(6):
+        for i in range(n): s += i * 0.5
     return s
 
 def f30(n):
     s = 0.0
-    for i in range(n * 3): s += i * 0.25
+    for k in range(3):
+        for i in range(n): s += i * 0.5
     return s
 
 def f10(n):
     s = 0.0
-    for i in range(n): s += i * 0.125
+    for k in range(1):
+        for i in range(n): s += i * 0.5
     return s
 
 class Model:
@@ -24,6 +27,6 @@ def main():
     limit = float(sys.argv[1])
     model = Model()
     while time.process_time() < limit:
-        model.work(3000)
+        for _ in range(10): model.work(300)
 
 main()
