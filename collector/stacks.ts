@@ -3,7 +3,7 @@
  * and written as OTLP profiles.
  *
  *   sampler ──windows──▶ charge(pid, start) ──▶ encodeProfiles ──≤ 1 MiB each──▶ outbox
- *      └────counters────▶ stacks_samples, stacks_lost: a reading each tick
+ *      └────counters────▶ stacks_samples, stacks_lost, stacks_throttled, stacks_cpu: a reading each tick
  */
 import type { Logger } from 'pino'
 import type { Attribution } from './attribution.ts'
@@ -52,7 +52,7 @@ export interface Stacks {
   /** Why each sampler before the one that runs could not. */
   readonly refused: readonly string[]
   status(): StacksStatus
-  /** stacks_samples and stacks_lost, a second; part of each tick. */
+  /** What stacks_* of the catalogue tells, a second; part of each tick. */
   readonly source: Source
   startBurst(options: BurstOptions, watch: BurstWatch): Burst | { absent: string }
   /** Sends what has been sampled, then ends. */
@@ -93,6 +93,14 @@ async function startOne(start: StartSampler, options: SamplerOptions): Promise<S
   }
 }
 
+/** Since the start; `cpu` in seconds. */
+interface Sums {
+  samples: number
+  lost: number
+  throttled: number
+  cpu: number
+}
+
 class RunningStacks implements Stacks {
   readonly refused: readonly string[]
   readonly source: Source = { name: 'stacks', read: tick => this.read(tick.monotonicMs) }
@@ -103,9 +111,10 @@ class RunningStacks implements Stacks {
   private readonly watches = new Map<string, BurstWatch>()
   private draining: Promise<void> | undefined
   private failure = ''
-  private samples = 0
-  private lost = 0
-  private last: { monotonicMs: number; samples: number; lost: number } | undefined
+  private sums: Sums = { samples: 0, lost: 0, throttled: 0, cpu: 0 }
+  private last: { monotonicMs: number; sums: Sums } | undefined
+  /** perf(1) does not tell what it costs. */
+  private tellsCpu = false
 
   constructor(sampler: Sampler, options: StacksOptions, deps: StacksDeps, refused: readonly string[]) {
     this.sampler = sampler
@@ -157,14 +166,18 @@ class RunningStacks implements Stacks {
   }
 
   private send(window: StackWindow): void {
+    const { lost, throttled, ownCpuNs } = window.counters
+    this.sums.cpu += (ownCpuNs ?? 0) / 1e9
+    this.tellsCpu ||= ownCpuNs !== undefined
     const { attribution, outbox } = this.deps
     const chargeOf = (p: SampledProcess) => attribution.charge(p.pid, p.startMs, p.cgroup)
     if (window.burst !== '') {
       this.sendBurst(window, chargeOf)
       return
     }
-    this.samples += window.samples.count.reduce((sum, count) => sum + count, 0)
-    this.lost += window.counters.lost
+    this.sums.samples += window.samples.count.reduce((sum, count) => sum + count, 0)
+    this.sums.lost += lost
+    this.sums.throttled += throttled
     for (const body of encodeProfiles(window, this.sender, chargeOf)) outbox.put('profiles', body)
   }
 
@@ -185,14 +198,21 @@ class RunningStacks implements Stacks {
 
   /** Windows end on their own clock, so a tick may hold none or two of them; over a minute it evens out. */
   private read(monotonicMs: number): Reading[] {
-    const { samples, lost, last } = this
-    this.last = { monotonicMs, samples, lost }
+    const { sums, last } = this
+    this.last = { monotonicMs, sums: { ...sums } }
     if (!last || monotonicMs <= last.monotonicMs) return []
     const seconds = (monotonicMs - last.monotonicMs) / 1000
-    const reading = (column: string, value: number): Reading => ({ entity: 'node', column, instance: '', value })
+    const reading = (column: string, counter: keyof Sums): Reading => ({
+      entity: 'node',
+      column,
+      instance: '',
+      value: (sums[counter] - last.sums[counter]) / seconds,
+    })
     return [
-      reading('stacks_samples', (samples - last.samples) / seconds),
-      reading('stacks_lost', (lost - last.lost) / seconds),
+      reading('stacks_samples', 'samples'),
+      reading('stacks_lost', 'lost'),
+      reading('stacks_throttled', 'throttled'),
+      ...(this.tellsCpu ? [reading('stacks_cpu', 'cpu')] : []),
     ]
   }
 }

@@ -432,6 +432,21 @@ export const METRICS: readonly Metric[] = [
     meaning: 'stack samples lost a second, before anyone could read them',
     source: 'stack sampler',
   }),
+  rate('node', 'jobsight.stacks.throttled', undefined, {
+    column: 'stacks_throttled',
+    unit: '1/s',
+    scale: 10,
+    meaning: 'times a second that the kernel throttled sampling, because its interrupts took too long',
+    source: 'stack sampler',
+  }),
+  gauge('node', 'jobsight.stacks.cpu', undefined, {
+    column: 'stacks_cpu',
+    unit: '1',
+    scale: 1_000_000,
+    full: 'cpu_count',
+    meaning: "cores used by the stack sampler's own threads",
+    source: 'CLOCK_THREAD_CPUTIME_ID of the sampler addon',
+  }),
 
   ...CPU_MODES.map(([mode, meaning]) => cpuMode('core')(mode, meaning)),
 

@@ -36,6 +36,13 @@ export const Coverage = Type.Object({
   to: Type.Number(),
   samples: Type.Number({ description: 'samples behind the answer' }),
   lost: Type.Number({ description: "samples lost on the scope's nodes in the window" }),
+  throttled: Type.Number({ description: "times the kernel throttled sampling on the scope's nodes in the window" }),
+  samplerCpu: Type.Union([Type.Number(), Type.Null()], {
+    description: 'cores that the sampler itself used, mean over nodes and time; null where nobody told it',
+  }),
+  unwinding: Type.Union([Type.Literal('eh_frame'), Type.Literal('perf'), Type.Literal('')], {
+    description: "how stacks were unwound: by the programs' own .eh_frame, or by perf(1); '' where nobody told it",
+  }),
   truncatedShare: Type.Number({ description: '0..1 of the value: stack cut before its root' }),
   unnamedShare: Type.Number({ description: '0..1 of the value: leaf function without a name' }),
   idleSeconds: Type.Number({ description: 'left out unless idle=true' }),

@@ -4,7 +4,7 @@ import type { Coverage, Flame } from './api.ts'
 import type { FlameAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { hint, notFound } from './errors.ts'
-import { readLost } from './lost.ts'
+import { readSampling, type Sampling } from './sampling.ts'
 import { resolveScope, type Target } from './scope.ts'
 import { findFunctions, kindOf, type Profile, sumsOf } from './stacks.ts'
 import { buildTree, OTHER, ROOT, type Tree } from './tree.ts'
@@ -14,12 +14,12 @@ export const share = (part: number, whole: number): number => (whole > 0 ? part 
 
 export async function readFlame(desk: Desk, ask: FlameAsk): Promise<Flame> {
   const target = await resolveScope(desk.asker, desk.known, ask)
-  const [profile, lost] = await Promise.all([desk.profile(target), readLost(desk.asker, target)])
+  const [profile, sampling] = await Promise.all([desk.profile(target), readSampling(desk.asker, target)])
   const idle = ask.idle ?? false
   const direction = ask.direction ?? 'topdown'
   const only = ask.function === undefined ? undefined : functionsNamed(profile, ask.function, ask.module)
   const tree = buildTree(profile, { direction, budget: ask.nodes ?? 4000, idle, only })
-  const coverage = coverageOf(target, profile, idle, lost)
+  const coverage = coverageOf(target, profile, idle, sampling)
   return {
     cluster: target.cluster,
     direction,
@@ -39,13 +39,13 @@ function functionsNamed(profile: Profile, name: string, module: string | undefin
   throw notFound(`function ${name}${where} is not in these samples.${hint(name, profile.names.slice(1), 'function')}`)
 }
 
-export const coverageOf = (target: Target, profile: Profile, idle: boolean, lost: number): Coverage => {
+export const coverageOf = (target: Target, profile: Profile, idle: boolean, sampling: Sampling): Coverage => {
   const sums = sumsOf(profile, idle)
   return {
     from: target.from,
     to: target.to,
     samples: sums.samples,
-    lost,
+    ...sampling,
     truncatedShare: share(sums.truncatedNs, sums.ns),
     unnamedShare: share(sums.unnamedNs, sums.ns),
     idleSeconds: seconds(sums.idleNs),

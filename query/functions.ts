@@ -8,7 +8,7 @@ import { type Asker, numbers, strings } from './asker.ts'
 import type { FunctionsAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { coverageOf, seconds, share } from './flame.ts'
-import { readLost } from './lost.ts'
+import { readSampling } from './sampling.ts'
 import { resolveScope, samplesOf, type Target, whoOf } from './scope.ts'
 import { sql } from './sql.ts'
 import { functionTotals, isUnnamedName, kindOf, NOT_STORED, type Profile, sumsOf } from './stacks.ts'
@@ -34,10 +34,10 @@ export async function readFunctions(desk: Desk, ask: FunctionsAsk): Promise<Func
 }
 
 async function byStacks(desk: Desk, target: Target, ask: FunctionsAsk): Promise<Functions> {
-  const [profile, lost] = await Promise.all([desk.profile(target), readLost(desk.asker, target)])
+  const [profile, sampling] = await Promise.all([desk.profile(target), readSampling(desk.asker, target)])
   const idle = ask.idle ?? false
   const table = tableOf(rowsOf(profile, idle), sumsOf(profile, idle).ns, ask)
-  return { cluster: target.cluster, ...table, coverage: coverageOf(target, profile, idle, lost) }
+  return { cluster: target.cluster, ...table, coverage: coverageOf(target, profile, idle, sampling) }
 }
 
 const rowsOf = (profile: Profile, idle: boolean): Row[] =>
@@ -59,9 +59,9 @@ const wholeMinutes = (target: Target): Target => ({
 })
 
 async function byMinutes(desk: Desk, target: Target, ask: FunctionsAsk): Promise<Functions> {
-  const [rows, lost, idleNs] = await Promise.all([
+  const [rows, sampling, idleNs] = await Promise.all([
     readMinutes(desk, target),
-    readLost(desk.asker, target),
+    readSampling(desk.asker, target),
     readIdle(desk.asker, target),
   ])
   const whole = rows.reduce((sum, row) => sum + row.self, 0)
@@ -70,7 +70,7 @@ async function byMinutes(desk: Desk, target: Target, ask: FunctionsAsk): Promise
     from: target.from,
     to: target.to,
     samples: rows.reduce((sum, row) => sum + row.samples, 0),
-    lost,
+    ...sampling,
     truncatedShare: share(rows.find(row => row.kind === 'truncated')?.total ?? 0, whole),
     unnamedShare: share(
       unnamed.reduce((sum, row) => sum + row.self, 0),

@@ -169,6 +169,8 @@ export class NodeValues {
     this.node('cpu_unseen', 0.002 * load.forksPerSecond)
     this.node('stacks_samples', 19 * (busy - over))
     this.node('stacks_lost', load.pressureCpu > 0.5 ? 0.4 : 0)
+    this.node('stacks_throttled', 0)
+    this.node('stacks_cpu', 0.0005 * (busy - over))
   }
 
   private fillMemory(load: Load, processes: readonly SimulatedProcess[], drift: Drift, stepMs: number): void {

@@ -370,7 +370,7 @@ it('the stacks beyond the largest keep their time as one', async () => {
   expect(functionTotals(profile, true).find(row => row.function === 0)?.self).toBe(24 * S)
 })
 
-it('samples lost on the nodes are told', async () => {
+it('what the samplers of the nodes lost, were throttled and used is told', async () => {
   await place.write(
     'node_points',
     [0, 10, 20].map(s => ({
@@ -379,10 +379,27 @@ it('samples lost on the nodes are told', async () => {
       time: (T0 + 5 * MINUTE) / 1000 + s,
       interval_ms: 10_000,
       stacks_lost: 15,
+      stacks_throttled: 1,
+      stacks_cpu: 500,
     })),
   )
   await place.restore()
-  expect((await flame({ ...window, node: 'node1' })).coverage.lost).toBe(45)
-  expect((await flame({ ...window, node: 'node2' })).coverage.lost).toBe(0)
-  expect((await flame({ from: DAY0 - 72 * HOUR, to: T0 + HOUR, node: 'node1' })).coverage.lost).toBe(5400)
+  expect((await flame({ ...window, node: 'node1' })).coverage).toMatchObject({
+    lost: 45,
+    throttled: 3,
+    samplerCpu: 0.0005,
+    unwinding: 'eh_frame',
+  })
+  expect((await flame({ ...window, node: 'node2' })).coverage).toMatchObject({
+    lost: 0,
+    throttled: 0,
+    samplerCpu: null,
+    unwinding: '',
+  })
+  expect((await flame({ from: DAY0 - 72 * HOUR, to: T0 + HOUR, node: 'node1' })).coverage).toMatchObject({
+    lost: 5400,
+    throttled: 360,
+    samplerCpu: 0.0005,
+    unwinding: 'eh_frame',
+  })
 })

@@ -142,7 +142,7 @@ function Ways({ way }: { way: Way }) {
 
 /** How much of the truth this is. */
 export function CoverageBadge({ coverage, short }: { coverage: Coverage; short: boolean }) {
-  const { samples, lost, truncatedShare, unnamedShare } = coverage
+  const { samples, lost, throttled, truncatedShare, unnamedShare, samplerCpu, unwinding } = coverage
   if (samples === 0 && lost === 0) return null
   const lostShare = lost / Math.max(1, lost + samples)
   const bad = lostShare > 0.02 || truncatedShare > 0.1 || unnamedShare > 0.1 || samples < 100
@@ -150,11 +150,14 @@ export function CoverageBadge({ coverage, short }: { coverage: Coverage; short: 
     samples: samples.toLocaleString(),
     lost: lost.toLocaleString(),
     lostShare: formatRatio(lostShare),
+    throttled: throttled.toLocaleString(),
+    rooted: formatRatio(1 - truncatedShare),
     truncated: formatRatio(truncatedShare),
-    unnamed: formatRatio(unnamedShare),
+    named: formatRatio(1 - unnamedShare),
   })
+  const how = unwinding === '' ? '' : t(`coverage.${unwinding}`, { cpu: formatRatio(samplerCpu ?? 0) })
   return (
-    <span class={`badge${bad ? ' warn' : ''}`} title={why}>
+    <span class={`badge${bad ? ' warn' : ''}`} title={why + how}>
       {t('coverage.samples', { count: formatCount(samples) })}
       {(bad || !short) && lostShare > 0.001 && ` · ${t('coverage.lost', { share: formatRatio(lostShare) })}`}
       {(bad || !short) &&

@@ -184,9 +184,14 @@ export const VIEWS = {
   'coverage.truncated': ['{share} cut', '截断 {share}'],
   'coverage.unnamed': ['{share} unnamed', '未命名 {share}'],
   'coverage.why': [
-    '{samples} samples; {lost} lost before anyone could read them ({lostShare}); {truncated} of the time in stacks cut before their root; {unnamed} in functions without a name',
-    '{samples} 个样本；丢失 {lost} 个 ({lostShare})；{truncated} 的时间在被截断的栈中；{unnamed} 在未命名的函数中',
+    '{samples} samples; {lost} lost before anyone could read them ({lostShare}), throttled {throttled} times; {rooted} of the time in stacks that reach their root, {truncated} in stacks cut before it; {named} in functions with a name',
+    '{samples} 个样本；丢失 {lost} 个 ({lostShare})，被限流 {throttled} 次；{rooted} 的时间在到达根的栈中，{truncated} 在被截断的栈中；{named} 在已命名的函数中',
   ],
+  'coverage.eh_frame': [
+    "; unwound by the programs' own .eh_frame; the sampler used {cpu} of a core",
+    '；按程序自带的 .eh_frame 回溯；采样器占用 {cpu} 个核',
+  ],
+  'coverage.perf': ['; unwound by perf(1)', '；由 perf(1) 回溯'],
   'flame.all': ['all', '全部'],
   'flame.keys': [
     'Arrow keys walk the boxes, Enter zooms, Backspace goes one caller out',

@@ -93,11 +93,18 @@ describe('startStacks', () => {
     const { deps } = place(async () => sampler(windows))
     const stacks = await startStacks(OPTIONS, deps)
     expect(stacks.source.read(tick(0))).toEqual([])
-    windows.push(windowOf('main main\na b\n1 1', 5))
+    const window = windowOf('main main\na b\n1 1', 5)
+    windows.push({ ...window, counters: { ...window.counters, throttled: 3, ownCpuNs: 20_000_000 } })
     await vi.advanceTimersByTimeAsync(1000)
     const reading = (column: string, value: number) => ({ entity: 'node', column, instance: '', value })
-    expect(stacks.source.read(tick(10_000))).toEqual([reading('stacks_samples', 0.2), reading('stacks_lost', 0.5)])
-    expect(stacks.source.read(tick(20_000))).toEqual([reading('stacks_samples', 0), reading('stacks_lost', 0)])
+    const readings = (samples: number, lost: number, throttled: number, cpu: number) => [
+      reading('stacks_samples', samples),
+      reading('stacks_lost', lost),
+      reading('stacks_throttled', throttled),
+      reading('stacks_cpu', cpu),
+    ]
+    expect(stacks.source.read(tick(10_000))).toEqual(readings(0.2, 0.5, 0.3, 0.002))
+    expect(stacks.source.read(tick(20_000))).toEqual(readings(0, 0, 0, 0))
     await stacks.stop()
   })
 
