@@ -1,17 +1,18 @@
 /**
  * What the stack sampler costs: npm run bench -- sampler, or node test/bench/sampler.mjs [cost memory rest soak=MINUTES]
  *
- * cost    CPU a sample, all in (capture, unwinding, folding, names, hand-over to JavaScript, OTLP), after a start of 15 s, on a
- *         mixed load at 19, 99 and 999 Hz; at 99 Hz beside perf record -a --call-graph dwarf,16384 | perf script. The kernel's
- *         part is what a spinning program misses of its own time, with samples and without.
+ * cost    CPU a sample of the whole node, all in and by stage (rings: capture, unwinding, folding; names; JavaScript: hand-over
+ *         and OTLP), after a start of 15 s, on a mixed load at 19, 99 and 999 Hz; at 99 Hz beside perf record -a --call-graph
+ *         dwarf,16384 | perf script. The kernel's part is what a spinning program misses of its own time, with samples and
+ *         without.
  * memory  resident memory before and after 500 processes of 500 different files
- * rest    bytes sent and bytes at rest a core and day, at 19 Hz
+ * rest    bytes sent and bytes at rest a core and day, at 19 Hz: samples, their rollups, and what is told once
  * soak    memory and CPU each half minute, under the mixed load and a storm of short-lived processes
  *
  * Needs root (or kernel.perf_event_paranoid <= 0), perf, gcc and python3.
  */
 import { execFileSync, spawn } from 'node:child_process'
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
 import { createRequire } from 'node:module'
 import { cpus, loadavg, tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -60,22 +61,21 @@ const residentMb = () => {
 }
 
 /** The collector's road for a while: drained each second, encoded, dropped. */
-async function drainFor(sampler, seconds, hz, bodies) {
-  const sums = { samples: 0, lost: 0, truncated: 0, unfinished: 0, frames: 0, named: 0, addonNs: 0, bytes: 0 }
+async function drainFor(sampler, seconds, hz, windows) {
+  const sums = { samples: 0, lost: 0, truncated: 0, unfinished: 0, frames: 0, named: 0, bytes: 0 }
   for (let second = 0; second < seconds; second++) {
     await wait(1000)
     for (const window of sampler.drain()) {
       const { counters } = window
+      windows?.push(window)
       sums.samples += counters.samples
       sums.lost += counters.lost
       sums.truncated += counters.truncated
       sums.unfinished += counters.unfinished
       sums.frames += counters.frames
       sums.named += counters.namedFrames
-      sums.addonNs += counters.ownCpuNs
       for (const body of encodeProfiles(window, { node: 'bench', hz }, nobody)) {
         sums.bytes += body.length
-        bodies?.push(body)
       }
     }
   }
@@ -83,17 +83,27 @@ async function drainFor(sampler, seconds, hz, bodies) {
 }
 
 /** Of these processes and their children: what else runs on the machine is not measured. Without pids: the node. */
-function startSampler(hz, pids) {
+function startSampler(hz, pids, windows = { windowMs: 10_000, firstWindowMs: 3000 }) {
   const native = new NativeSampler()
-  const windows = { windowMs: 10_000, firstWindowMs: 3000 }
   native.openSession({ hz, ...windows, stackBytes: 16_384, includeIdle: false, sideBand: true, burst: '', pids })
   return { drain: () => native.drain(), stop: () => native.close() }
 }
 
-/** perf record | perf script of the same processes: CPU seconds and samples. */
-async function perfFor(seconds, hz, pids) {
+/** CPU seconds of our threads, by stage. */
+function readStages() {
+  const stages = { rings: 0, names: 0, javascript: 0 }
+  for (const thread of readdirSync('/proc/self/task')) {
+    const read = file => readFileSync(`/proc/self/task/${thread}/${file}`, 'utf8').trim()
+    const stage = { 'jobsight-stacks': 'rings', 'jobsight-names': 'names' }[read('comm')] ?? 'javascript'
+    stages[stage] += Number(read('schedstat').split(' ')[0]) / 1e9
+  }
+  return stages
+}
+
+/** perf record | perf script of the node: CPU seconds and samples. */
+async function perfFor(seconds, hz) {
   const text = join(folder, 'perf.txt')
-  const command = `timeout -s INT ${seconds} perf record -q -B -N -p ${pids} -e cpu-clock -F ${hz} -m 512 --call-graph dwarf,16384 -o - 2>/dev/null |
+  const command = `timeout -s INT ${seconds} perf record -q -B -N -a -e cpu-clock -F ${hz} -m 512 --call-graph dwarf,16384 -o - 2>/dev/null |
     perf script -i - --no-inline -F comm,pid,tid,time,period,event,ip,sym,dso > ${text} 2>/dev/null; times`
   const shell = spawn('bash', ['-c', command], { stdio: ['ignore', 'pipe', 'ignore'] })
   let said = ''
@@ -115,16 +125,20 @@ async function perfFor(seconds, hz, pids) {
 }
 
 async function benchCost() {
-  say('Hz    samples  lost  truncated  unfinished  named   addon us/sample  all-in us/sample  at 19 Hz, of a core')
+  say(
+    'Hz    samples  lost  truncated  unfinished    named      rings   names  JavaScript  all in, us/sample  at this rate, of a core',
+  )
   const load = startLoad()
   for (const hz of [19, 99, 999]) {
-    const sampler = startSampler(hz, load.pids)
+    const sampler = startSampler(hz)
     await drainFor(sampler, 15, hz)
-    const before = ownSeconds()
-    const perf = hz === 99 ? perfFor(20, hz, load.pids) : undefined
+    const before = readStages()
+    const perf = hz === 99 ? perfFor(20, hz) : undefined
     const sums = await drainFor(sampler, 30, hz)
-    const used = ownSeconds() - before
+    const stages = Object.entries(readStages()).map(([stage, seconds]) => seconds - before[stage])
+    const used = stages.reduce((sum, seconds) => sum + seconds)
     sampler.stop()
+    const each = seconds => ((seconds * 1e6) / sums.samples).toFixed(1)
     const percent = (part, whole) => `${((100 * part) / whole).toFixed(2)} %`
     say(
       [
@@ -134,17 +148,17 @@ async function benchCost() {
         percent(sums.truncated, sums.samples).padStart(10),
         percent(sums.unfinished, sums.samples).padStart(11),
         percent(sums.named, sums.frames).padStart(7),
-        (sums.addonNs / 1e3 / sums.samples).toFixed(1).padStart(16),
-        ((used * 1e6) / sums.samples).toFixed(1).padStart(17),
-        `${((used * 19 * 100) / sums.samples).toFixed(4)} %`.padStart(12),
+        ...stages.map((seconds, stage) => each(seconds).padStart([10, 7, 11][stage])),
+        each(used).padStart(18),
+        `${((used * hz * 100) / sums.samples).toFixed(4)} %`.padStart(24),
       ].join(' '),
     )
     if (perf) {
       const { seconds, samples } = await perf
-      const each = (seconds * 1e6) / samples
-      const ratio = each / ((used * 1e6) / sums.samples)
+      const ratio = seconds / samples / (used / sums.samples)
+      const rival = ((seconds * 1e6) / samples).toFixed(0)
       say(
-        `      perf record -p --call-graph dwarf,16384 | perf script: ${samples} samples, ${each.toFixed(0)} us each: ${ratio.toFixed(0)} times as much`,
+        `      perf record -a --call-graph dwarf,16384 | perf script: ${samples} samples, ${rival} us each: ${ratio.toFixed(0)} times as much`,
       )
     }
   }
@@ -198,36 +212,64 @@ async function benchMemory() {
   sampler.stop()
 }
 
+/** Two minutes at 999 Hz are 1.75 hours at 19 Hz: as many samples in as many windows, of which none is like another. */
+const STRETCH = 999 / 19
+
 async function benchRest() {
   const { openStore } = await import('../../dist/ingest/store.js')
   const { openIngest } = await import('../../dist/ingest/index.js')
   const { pino } = await import('pino')
   const log = pino({ level: 'warn' })
   const load = startLoad()
-  const sampler = startSampler(19, load.pids)
-  await drainFor(sampler, 15, 19)
-  const [seconds, bodies] = [120, []]
-  const sums = await drainFor(sampler, seconds, 19, bodies)
+  const sampler = startSampler(999, load.pids, { windowMs: Math.round(10_000 / STRETCH), firstWindowMs: 1000 })
+  await drainFor(sampler, 10, 999)
+  const [seconds, windows] = [120, []]
+  const { samples } = await drainFor(sampler, seconds, 999, windows)
   sampler.stop()
   load.stop()
-  const sent = bodies.reduce((sum, body) => sum + gzipSync(body).length, 0)
-  const day = bytes => `${((bytes * 86_400) / seconds / CORES / 1e6).toFixed(2)} MB`
-  say(
-    `a core and day at 19 Hz (${sums.samples} samples in ${seconds} s): ${day(sums.bytes)} of OTLP, ${day(sent)} compressed`,
-  )
   const store = await openStore({ path: join(folder, 'store') }, { log })
   const ingest = await openIngest({ store, log, defaultCluster: 'bench' })
-  for (const body of bodies) await ingest.receive('profiles', body)
+  const [endMs, sent] = [Date.now(), { plain: 0, packed: 0 }]
+  for (const window of windows)
+    for (const body of encodeProfiles(stretched(window, endMs), { node: 'bench', hz: 19 }, nobody)) {
+      sent.plain += body.length
+      sent.packed += gzipSync(body).length
+      await ingest.receive('profiles', body)
+    }
   await ingest.close()
-  const query =
-    "SELECT table, sum(bytes_on_disk) AS bytes, sum(rows) AS n FROM system.parts WHERE active AND database = currentDatabase() AND match(table, 'sample|stack|frame') GROUP BY table ORDER BY bytes DESC"
-  const tables = () => store.query({ query, query_params: {} }, { name: 'bench' })
-  for (const { table } of await tables()) await store.command(`OPTIMIZE TABLE ${table} FINAL`)
-  for (const { table, bytes, n } of await tables())
-    say(
-      `  at rest ${table.padEnd(24)} ${String(n).padStart(8)} rows ${String(bytes).padStart(9)} bytes  ${day(Number(bytes))}`,
-    )
+  const hours = (seconds * STRETCH) / 3600
+  const day = bytes => `${((bytes * 24) / hours / CORES / 1e6).toFixed(2)} MB`
+  say(
+    `a core and day at 19 Hz: ${day(sent.plain)} of OTLP, ${day(sent.packed)} compressed; at rest, of ${samples} samples in ${hours.toFixed(2)} h:`,
+  )
+  await sayRest(store, day)
   await store.close()
+}
+
+function stretched(window, endMs) {
+  const at = ms => endMs - (endMs - ms) * STRETCH
+  const periodNs = window.samples.periodNs.map(ns => ns * STRETCH)
+  return { ...window, startMs: at(window.startMs), endMs: at(window.endMs), samples: { ...window.samples, periodNs } }
+}
+
+/** What grows with time a core and day; what grows with new code as it is. */
+async function sayRest(store, day) {
+  const ask = query => store.query({ query, query_params: {} }, { name: 'bench' })
+  const parts =
+    "active AND database = currentDatabase() AND match(table, '^(samples|stacks|frames|function_minutes|job_)')"
+  for (const { table } of await ask(`SELECT DISTINCT table FROM system.parts WHERE ${parts}`))
+    await store.command(`OPTIMIZE TABLE ${table} FINAL`)
+  let total = 0
+  for (const { table, bytes, n } of await ask(
+    `SELECT table, sum(bytes_on_disk) AS bytes, sum(rows) AS n FROM system.parts WHERE ${parts} GROUP BY table ORDER BY bytes DESC`,
+  )) {
+    const grows = !/^(stacks|frames)$/.test(table)
+    if (grows) total += Number(bytes)
+    say(
+      `  ${table.padEnd(18)} ${String(n).padStart(8)} rows ${String(bytes).padStart(9)} bytes  ${grows ? day(Number(bytes)) : 'once'}`,
+    )
+  }
+  say(`  together ${day(total)} (limit 2 MB)`)
 }
 
 async function benchSoak(minutes) {
