@@ -108,9 +108,12 @@ impl Modules {
         if &*map.file.path == "[vdso]" {
             return self.vdso.clone();
         }
-        // The mapping itself is the file, whatever its inode is called (overlayfs has two numbers for it).
         let candidates = candidates(map, pid);
-        for (path, hint) in candidates.iter().zip([FileHint::None, map.file.hint, map.file.hint]) {
+        // A mapping of this path is the file, whatever its inode is called (overlayfs has two numbers for it). Of another path
+        // it is what was mapped there since.
+        let is_same = std::fs::read_link(&candidates[0]).is_ok_and(|path| path == Path::new(&*map.file.path));
+        let mapping = if is_same { FileHint::None } else { map.file.hint };
+        for (path, hint) in candidates.iter().zip([mapping, map.file.hint, map.file.hint]) {
             if let Some(found) = self.open(path, map, pid, hint) {
                 return found;
             }

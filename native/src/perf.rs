@@ -7,4 +7,5 @@ pub mod cpus;
 pub mod expected;
 pub mod open;
 pub mod record;
+pub mod refusal;
 pub mod ring;

@@ -3,11 +3,11 @@ use super::attr::*;
 use super::clock::CycleClock;
 use super::cpus::read_online_cpus;
 use super::expected::Expected;
+use super::refusal::{OpenError, is_absent_counter, mmap_refusal, read_fastest_hz, refusal};
 use super::ring::Ring;
 use crate::arch::register_mask;
 use crate::family::threads;
 use crate::start::clock_ns;
-use std::fmt;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::path::PathBuf;
@@ -30,15 +30,6 @@ pub struct Wanted {
     /// MMAP2, COMM, FORK, EXIT and cgroup records: only the first session of a sampler needs them.
     pub side_band: bool,
     pub target: Target,
-}
-
-#[derive(Debug)]
-pub struct OpenError(pub String);
-
-impl fmt::Display for OpenError {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(&self.0)
-    }
 }
 
 pub struct CpuEvent {
@@ -128,32 +119,6 @@ fn probe(wanted: &Wanted, cpu: u32) -> Result<Attr, OpenError> {
         }
     }
     Err(refusal(&last.unwrap_or_else(io::Error::last_os_error)))
-}
-
-/// Why, and what to do about it.
-fn refusal(error: &io::Error) -> OpenError {
-    let paranoid = std::fs::read_to_string("/proc/sys/kernel/perf_event_paranoid").unwrap_or_default();
-    OpenError(match error.raw_os_error() {
-        Some(libc::EACCES | libc::EPERM) => format!(
-            "the kernel refuses perf_event_open for the whole node ({error}; kernel.perf_event_paranoid is {}). Run the \
-             collector as root, or give it CAP_PERFMON and CAP_SYS_PTRACE (CAP_SYS_ADMIN before Linux 5.8), or run \
-             `sysctl kernel.perf_event_paranoid=0`; in a container its seccomp profile must allow perf_event_open",
-            paranoid.trim()
-        ),
-        Some(libc::ENOSYS) => "this kernel has no perf events (CONFIG_PERF_EVENTS)".to_string(),
-        Some(libc::EMFILE | libc::ENFILE) => {
-            format!("too few file descriptors for one event per CPU ({error}): raise LimitNOFILE (ulimit -n)")
-        }
-        _ => format!("perf_event_open failed: {error}"),
-    })
-}
-
-fn mmap_refusal(error: &io::Error, bytes: usize) -> OpenError {
-    OpenError(format!(
-        "the kernel refuses a ring of {} KiB per CPU ({error}): run `sysctl kernel.perf_event_mlock_kb=2048` or give the \
-         collector CAP_IPC_LOCK",
-        bytes >> 10
-    ))
 }
 
 impl Events {
@@ -304,19 +269,22 @@ enum Failure {
     Ring(io::Error),
 }
 
-fn is_absent_counter(error: &io::Error) -> bool {
-    matches!(error.raw_os_error(), Some(libc::ENOENT | libc::EOPNOTSUPP | libc::ENODEV))
-}
-
-/// The kernel refuses higher rates, and lowers this one itself where interrupts take it long.
-fn read_fastest_hz() -> u32 {
-    let text = std::fs::read_to_string("/proc/sys/kernel/perf_event_max_sample_rate").unwrap_or_default();
-    text.trim().parse().unwrap_or(u32::MAX).max(1)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_cpu_that_went_is_dropped_and_sampled_again_when_it_is_back() {
+        let wanted = Wanted { hz: 19, stack_bytes: 4096, include_idle: false, side_band: false, target: Target::Node };
+        // Without the right to sample there is nothing to see; the tests of the addon say so.
+        let Ok(mut events) = Events::open(&wanted) else { return };
+        let cpus: Vec<u32> = events.per_cpu.iter().map(|event| event.cpu).collect();
+        assert_eq!(cpus, read_online_cpus());
+        assert!(events.follow(&cpus[..1]).is_ok());
+        assert_eq!(events.per_cpu.iter().map(|event| event.cpu).collect::<Vec<_>>(), cpus[..1]);
+        events.follow_cpus();
+        assert_eq!(events.per_cpu.iter().map(|event| event.cpu).collect::<Vec<_>>(), cpus);
+    }
 
     #[test]
     fn rings_hold_ten_seconds_within_bounds() {

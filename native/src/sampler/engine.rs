@@ -51,8 +51,7 @@ impl Engine {
     pub fn run(mut self) {
         run_at_once_when_woken();
         loop {
-            self.wait();
-            if !self.obey() {
+            if self.wait() && !self.obey() {
                 return;
             }
             self.drain();
@@ -70,7 +69,8 @@ impl Engine {
         }
     }
 
-    fn wait(&self) {
+    /// Until something is due. True when there may be commands.
+    fn wait(&self) -> bool {
         let now = clock_ns(libc::CLOCK_MONOTONIC);
         let late_ns = if self.names.has_room() { 0 } else { now + LAGGING_NS };
         let window_end = self.sessions.iter().map(|session| session.wakes_ns().max(late_ns)).min();
@@ -94,6 +94,8 @@ impl Engine {
             // An event whose task or CPU has gone is ready for ever.
             std::thread::sleep(std::time::Duration::from_millis(50));
         }
+        // An interrupted poll tells nothing of its descriptors.
+        ready < 0 || fds[0].revents != 0
     }
 
     /// False when it is time to end.

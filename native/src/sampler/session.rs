@@ -1,7 +1,8 @@
 //! One profile being taken: its events, its window, and what it asks of a sample.
 use crate::fold::{Fold, RawWindow};
 use crate::perf::expected::Rhythm;
-use crate::perf::open::{Events, OpenError, Wanted};
+use crate::perf::open::{Events, Wanted};
+use crate::perf::refusal::OpenError;
 use crate::start::clock_ns;
 
 #[derive(Clone, Debug)]

@@ -42,8 +42,9 @@ struct Above {
 pub struct Live {
     /// By (pid, tid).
     above: FxHashMap<(u32, u32), Above>,
-    /// Counts drains.
+    /// Counts drains; at the last `tidy`.
     drain: u64,
+    tidied: u64,
     /// Whether a caller calls a callee: (version of maps, PC of the caller, PC of the callee).
     calls: FxHashMap<(u64, u64, u64), bool>,
     reads_left: u32,
@@ -58,21 +59,23 @@ impl Live {
         self.drain += 1;
     }
 
-    /// Called once a window.
+    /// Called once a window: what was not found again since the last call is forgotten.
     pub fn tidy(&mut self) {
         self.calls.clear();
-        if self.above.len() > MOST_REMEMBERED {
-            self.above.clear();
-        }
+        let since = std::mem::replace(&mut self.tidied, self.drain);
+        self.above.retain(|_, above| above.drain > since);
     }
 
-    /// What was found above this frame in this drain, or ever when `of_old`.
+    /// What was found above this frame in this drain, or, when `of_old`, within two windows.
     pub fn above(&self, border: &Border, of_old: bool) -> Option<&[Place]> {
         let above = self.above.get(&(border.pid, border.tid)).filter(|above| above.border == *border)?;
         (of_old || above.drain == self.drain).then_some(&above.places)
     }
 
     pub fn remember_above(&mut self, border: Border, places: &[Place]) {
+        if self.above.len() >= MOST_REMEMBERED {
+            self.above.clear();
+        }
         let above = Above { border, places: places.to_vec(), drain: self.drain };
         self.above.insert((border.pid, border.tid), above);
     }
