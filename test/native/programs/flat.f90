@@ -8,9 +8,9 @@ contains
     integer :: i, k
     real(8) :: s
     do k = 1, 6
-      s = 0
+      s = 1
       do i = 1, n
-        s = s + i * 0.5d0
+        s = s * 0.999d0 + 1
       end do
       sink = s
     end do
@@ -20,9 +20,9 @@ contains
     integer :: i, k
     real(8) :: s
     do k = 1, 3
-      s = 0
+      s = 1
       do i = 1, n
-        s = s + i * 0.5d0
+        s = s * 0.999d0 + 1
       end do
       sink = s
     end do
@@ -32,9 +32,9 @@ contains
     integer :: i, k
     real(8) :: s
     do k = 1, 1
-      s = 0
+      s = 1
       do i = 1, n
-        s = s + i * 0.5d0
+        s = s * 0.999d0 + 1
       end do
       sink = s
     end do

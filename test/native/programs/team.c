@@ -6,7 +6,7 @@ int main(int argc, char **argv) {
   (void)argc;
   while (running(argv[1])) {
 #pragma omp parallel num_threads(2)
-    for (int i = 0; i < 5; i++) work(1000);
+    for (int i = 0; i < 200; i++) work(1000);
   }
   return 0;
 }
