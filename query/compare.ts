@@ -17,8 +17,8 @@ import type { Desk } from './desk.ts'
 import { badRequest } from './errors.ts'
 import { coverageOf, namesOf, seconds, share } from './flame.ts'
 import { jobRow } from './jobs.ts'
-import { readLost } from './lost.ts'
 import { meanOf, tableOf } from './points.ts'
+import { readSampling } from './sampling.ts'
 import { pointsOf, resolveScope, type Target } from './scope.ts'
 import { list, sql } from './sql.ts'
 import { categoriesOf, type FunctionTotal, functionTotals, IDLE, kindOf, type Profile, sumsOf } from './stacks.ts'
@@ -92,14 +92,14 @@ async function readSide(desk: Desk, scope: Scope): Promise<Side> {
   const { asker } = desk
   const target = await resolveScope(asker, desk.known, scope)
   const { job } = target
-  const [profile, lost, metrics, first, [usage]] = await Promise.all([
+  const [profile, sampling, metrics, first, [usage]] = await Promise.all([
     desk.profile(target),
-    readLost(asker, target),
+    readSampling(asker, target),
     readMetrics(desk, target),
     desk.known.first(asker, target.cluster),
     job ? desk.usage(asker, target.cluster, [job]) : [],
   ])
-  const coverage = coverageOf(target, profile, false, lost)
+  const coverage = coverageOf(target, profile, false, sampling)
   const side = {
     job: job ? jobRow(job, usage, first, asker.nowMs) : null,
     nodes: target.namedNodes ?? [],

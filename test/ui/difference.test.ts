@@ -5,7 +5,10 @@ import { formatOther, parseOther } from '../../ui/views/againstchoice.tsx'
 
 const side = (seconds: number, samples: number, coreSeconds: number | null): Comparison['a'] => ({
   ...{ job: null, nodes: [], rank: null, seconds, coreSeconds },
-  coverage: { from: 0, to: 1, samples, lost: 0, truncatedShare: 0, unnamedShare: 0, idleSeconds: 0 },
+  coverage: {
+    ...{ from: 0, to: 1, samples, lost: 0, throttled: 0, samplerCpu: null, unwinding: '' },
+    ...{ truncatedShare: 0, unnamedShare: 0, idleSeconds: 0 },
+  },
 })
 
 /** all > main > solve, read (only a), write (only b); a sample is worth 0.01 s in both. */
