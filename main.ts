@@ -3,7 +3,7 @@
  * The command line and the composition root: the only file that may import from every part, reads the environment and
  * ends the process. Parts are loaded by role, so that a compute node never loads the database.
  */
-import { existsSync, readFileSync } from 'node:fs'
+import { existsSync } from 'node:fs'
 import { rm } from 'node:fs/promises'
 import { homedir, hostname } from 'node:os'
 import { join } from 'node:path'
@@ -12,13 +12,13 @@ import { Server as TlsServer } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { type Logger, pino } from 'pino'
-import { type Static, type TSchema, Type } from 'typebox'
-import { Value } from 'typebox/value'
+import { type Static, Type } from 'typebox'
 import { CollectorConfig } from './collector/config.ts'
 import type { OpenWire } from './collector/line.ts'
 import type { Send } from './collector/outbox.ts'
 import { IngestConfig, StoreConfig } from './ingest/config.ts'
 import type { Ingest } from './ingest/index.ts'
+import { readSettings, UsageError } from './ingest/settings.ts'
 import { TlsConfig, type TlsOptions } from './ingest/tls.ts'
 import { AccessConfig } from './query/access/config.ts'
 import { AlertsConfig } from './query/alerts/config.ts'
@@ -126,100 +126,23 @@ const OPTIONS = {
 const parseArguments = (argv: string[]) => parseArgs({ args: argv, options: OPTIONS, allowPositionals: true })
 type Flags = ReturnType<typeof parseArguments>['values']
 
-/** A mistake of the caller: told in one line, without a stack. */
-class UsageError extends Error {
-  readonly code = 'USAGE'
-}
-
-type Tree = { [key: string]: unknown }
-const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value)
-
-function setPath(tree: Tree, path: readonly string[], value: unknown): void {
-  const [key = '', ...rest] = path
-  if (rest.length === 0) {
-    tree[key] = value
-    return
-  }
-  const child = tree[key]
-  const next: Tree = isTree(child) ? child : {}
-  tree[key] = next
-  setPath(next, rest, value)
-}
-
-/** Paths of all settable keys, by the schema's own structure. */
-function keysOf(schema: TSchema, path: string[] = []): string[][] {
-  const properties: unknown = 'properties' in schema ? schema.properties : undefined
-  if (!isTree(properties)) return [path]
-  return Object.entries(properties).flatMap(([key, child]) => keysOf(child as TSchema, [...path, key]))
-}
-
-const environmentName = (path: readonly string[]) =>
-  `JOBSIGHT_${path.map(key => key.replace(/([a-z])([A-Z])/g, '$1_$2').toUpperCase()).join('_')}`
-
-async function readConfigFile(file: string | undefined): Promise<Tree> {
-  const found = file ?? ['jobsight.yaml', '/etc/jobsight.yaml'].find(existsSync)
-  if (!found) return {}
-  const { parse: parseYaml } = await import('yaml')
-  let parsed: unknown
-  try {
-    parsed = parseYaml(readFileSync(found, 'utf8')) ?? {}
-  } catch (error) {
-    throw new UsageError(
-      `cannot read the configuration ${found}: ${String(error instanceof Error ? error.message : error)}`,
-    )
-  }
-  if (!isTree(parsed)) throw new UsageError(`${found}: expected a mapping such as "listen: 127.0.0.1:7070"`)
-  return parsed
-}
-
-/** File, then environment, then flags; the last one that names a key wins. Errors name the key. */
-async function loadConfig(flags: Flags, environment: NodeJS.ProcessEnv): Promise<Config> {
-  const tree: Tree = { access: {}, tls: {}, store: {}, ingest: {}, serve: {}, telemetry: {}, alerts: {}, collector: {} }
-  for (const [key, value] of Object.entries(await readConfigFile(flags.config))) tree[key] = value ?? {}
-  for (const path of keysOf(Config)) {
-    const value = environment[environmentName(path)]
-    if (value !== undefined) setPath(tree, path, value)
-  }
-  tree.endpoint ??= environment.OTEL_EXPORTER_OTLP_ENDPOINT
-  const named: [string | undefined, string[]][] = [
-    [flags.cluster, ['cluster']],
-    [flags.listen, ['listen']],
-    [flags.endpoint, ['endpoint']],
-    [flags.data, ['store', 'path']],
-    [flags.url, ['store', 'url']],
-    [flags.interval, ['collector', 'intervalMs']],
-    [flags.node, ['collector', 'node']],
-    [flags['token-file'], ['collector', 'tokenFile']],
+/** What the command line says of the configuration; the last one that names a key wins. */
+function loadConfig(flags: Flags, environment: NodeJS.ProcessEnv): Promise<Config> {
+  const named: [string | undefined, string][] = [
+    [flags.cluster, 'cluster'],
+    [flags.listen, 'listen'],
+    [flags.endpoint, 'endpoint'],
+    [flags.data, 'store.path'],
+    [flags.url, 'store.url'],
+    [flags.interval, 'collector.intervalMs'],
+    [flags.node, 'collector.node'],
+    [flags['token-file'], 'collector.tokenFile'],
   ]
-  for (const [value, path] of named) if (value !== undefined) setPath(tree, path, value)
-  for (const assignment of flags.set ?? []) {
-    const at = assignment.indexOf('=')
-    if (at < 1)
-      throw new UsageError(`--set ${assignment}: expected KEY=VALUE, for example --set collector.stacks.hz=49`)
-    setPath(tree, assignment.slice(0, at).split('.'), assignment.slice(at + 1))
-  }
-  return parseConfig(tree)
-}
-
-/** ` (tick, on the wall clock; default 10000)`: what the schema says of a key. */
-function meaningOf(schema: TSchema, path: readonly string[]): string {
-  let at: unknown = schema
-  for (const key of path) at = isTree(at) && isTree(at.properties) ? at.properties[key] : undefined
-  if (!isTree(at) || at.description === undefined) return ''
-  return ` (${at.description}${at.default === undefined ? '' : `; default ${at.default}`})`
-}
-
-function parseConfig(tree: Tree): Config {
-  const config = Value.Default(Config, Value.Convert(Config, JSON.parse(JSON.stringify(tree))))
-  const wrong = Value.Errors(Config, config).filter(e => e.keyword !== 'boolean')
-  if (wrong.length === 0) return config as Config
-  const told = wrong.slice(0, 5).map(e => {
-    const path = e.instancePath.split('/').slice(1)
-    const unknown = e.keyword === 'additionalProperties' ? [e.params.additionalProperties].flat().join(', ') : ''
-    if (unknown !== '') return `there is no key ${[...path, unknown].join('.')}`
-    return `${path.join('.')} ${e.message}${meaningOf(Config, path)}`
-  })
-  throw new UsageError(`configuration: ${told.join('; ')}`)
+  const assignments = named.flatMap(([value, key]) => (value === undefined ? [] : [`${key}=${value}`]))
+  const file = flags.config ?? ['jobsight.yaml', '/etc/jobsight.yaml'].find(existsSync)
+  const endpoint = environment.OTEL_EXPORTER_OTLP_ENDPOINT
+  const otherwise = endpoint === undefined ? {} : { endpoint }
+  return readSettings(Config, { otherwise, file, environment, assignments: [...assignments, ...(flags.set ?? [])] })
 }
 
 const stateDir = (name: string) => join(process.env.XDG_STATE_HOME ?? join(homedir(), '.local', 'state'), name)

@@ -69,8 +69,6 @@ export async function openEmbedded(config: EmbeddedConfig, database: string, log
 
 /** With the connection for inserts three of the four threads. */
 const FEWEST_READERS = 2
-/** Of a reader's own jobs and nodes there may be thousands, each a value in the text of the question. */
-const LONGEST_QUESTION_BYTES = 64 << 20
 
 /** In one piece. That of fs/promises writes 512 KiB a turn of the event loop, and a busy loop lets a block wait for seconds. */
 const writeFile = promisify(writeFileByCallback)
@@ -79,7 +77,7 @@ async function openReader(path: string, database: string, memoryBytes: number, o
   const session = new Session(path)
   opened.push(session)
   await session.queryAsync(`USE ${database}`)
-  const limit = { max_memory_usage: Math.floor(memoryBytes / 3), max_query_size: LONGEST_QUESTION_BYTES }
+  const limit = { max_memory_usage: Math.floor(memoryBytes / 3) }
   await session.queryAsync(`SET ${settingsText({ ...QUERY_SETTINGS, ...limit })}`)
   return session
 }
