@@ -31,6 +31,9 @@ export interface ScheduleOptions {
   silent: { node: string; silentMs: number; downMs: number } | undefined
 }
 
+/** Unchanged records of nodes are sent again, as a real poller does: a scheduler that says nothing would be unreadable. */
+const AGAIN_MS = 600_000
+
 export class Schedule {
   readonly jobs: PlannedJob[]
   private readonly options: ScheduleOptions
@@ -39,6 +42,8 @@ export class Schedule {
   private submitted = new Set<PlannedJob>()
   private fillers: number
   private nextFillerMs: number
+  /** When all nodes were told last. */
+  private toldMs = 0
 
   constructor(options: ScheduleOptions) {
     const { nodes, coresPerNode, jobs, seed, span, silent } = options
@@ -133,11 +138,13 @@ export class Schedule {
 
   private updatePlaces(timeMs: number, changes: Changes): void {
     const { silent, coresPerNode } = this.options
+    const again = timeMs - this.toldMs >= AGAIN_MS
+    if (again) this.toldMs = timeMs
     for (const p of this.places) {
       p.down = p.node === silent?.node && timeMs >= silent.downMs
       const used = p.node === silent?.node ? 0 : coresPerNode - p.freeCores
       const state = p.down ? 'down*' : used === 0 ? 'idle' : used < coresPerNode ? 'mixed' : 'allocated'
-      if (state !== p.state) changes.nodes.push(p.node)
+      if (again || state !== p.state) changes.nodes.push(p.node)
       p.state = state
     }
   }
