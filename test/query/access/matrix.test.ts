@@ -160,6 +160,29 @@ describe('the matrix', () => {
     }
   })
 
+  it('changes nothing for who may not: every other method asked as everyone', async () => {
+    const writing = routes.filter(r => !['GET', 'HEAD', 'OPTIONS'].includes(r.method) && !r.rules.includes('anyone'))
+    expect(new Set(writing.map(route => route.method))).toEqual(new Set(['POST', 'PUT', 'DELETE']))
+    for (const { method, url, rules } of writing) {
+      const path = url.replaceAll(/:\w+/g, '12')
+      const statusOf = async (who?: string) => {
+        const headers = who === undefined ? {} : { 'x-test-who': who }
+        const verb = method as 'POST' | 'PUT' | 'DELETE'
+        return (await place.app.inject({ method: verb, url: path, headers })).statusCode
+      }
+      expect(await statusOf(), `${method} ${path}`).toBe(401)
+      expect(await statusOf('mallory'), `${method} ${path}`).toBe(401)
+      for (const [name, who] of Object.entries(PEOPLE)) {
+        const status = await statusOf(name)
+        const where = `${method} ${path} as ${name}: ${status}`
+        // Who may is told what is wrong with an empty request, not that they may not.
+        if (allows(rules, who)) expect([401, 403], where).not.toContain(status)
+        else expect(status, where).toBe(403)
+        expect(status, where).toBeLessThan(500)
+      }
+    }
+  })
+
   it('tells support and administrators all, nobody else a word that is not theirs', async () => {
     const heard = new Map(Object.keys(READS).map(who => [who, new Set<string>()]))
     for (const route of readable()) {
