@@ -15,23 +15,21 @@ import { ProcessFiles } from './attribution/process.ts'
 import { type Attribution, openAttribution } from './attribution.ts'
 import type { CollectorConfig } from './config.ts'
 import { type Control, startControl } from './control.ts'
-import { type Exits, openExits } from './exits.ts'
 import { readInventory, startInventory } from './inventory.ts'
 import { openJobPower } from './jobpower.ts'
 import type { OpenWire } from './line.ts'
 import { type Meter, openMeter } from './meter.ts'
+import { openNodeProcesses, startNodeStacks } from './nodeparts.ts'
 import { type Outbox, type OutboxCounters, openOutbox, type Send } from './outbox.ts'
 import { openPanel, type Panel, type SourceStatus } from './panel.ts'
 import { type Polling, startPolling } from './polling.ts'
-import { type Charge, openProcesses, type Processes } from './processes.ts'
-import { openPortableProcesses } from './processesportable.ts'
+import type { Processes } from './processes.ts'
 import { adviseSampling, readSamplingHost } from './samplingadvice.ts'
 import { shortName } from './schedulers/contract.ts'
 import { PORTABLE_SOURCES, type Reading, SOURCES, type Tick } from './source.ts'
-import { type Stacks, samplersOf, startStacks } from './stacks.ts'
+import type { Stacks } from './stacks.ts'
 import { type Boot, readBoot } from './starttime.ts'
 import { spanStart, startTicks, type Ticks } from './ticks.ts'
-import { openUsers } from './users.ts'
 
 export type { CollectorConfig } from './config.ts'
 
@@ -122,25 +120,26 @@ class NodeCollector implements Collector {
   }
 
   async start(): Promise<void> {
+    const { config, node, outbox, log, now } = this
     const isLinux = process.platform === 'linux'
-    const boot = isLinux ? readBoot(this.config.roots) : undefined
+    const boot = isLinux ? readBoot(config.roots) : undefined
     const inventory = { update: () => {} }
-    this.panel = await openPanel({
-      roots: this.config.roots,
-      perCore: this.config.perCore,
-      counters: this.config.counters,
-      jobBandwidth: this.config.jobBandwidth,
-      log: this.log,
+    const { roots, perCore, counters, jobBandwidth } = config
+    const panel = await openPanel({
+      ...{ roots, perCore, counters, jobBandwidth, log },
       sources: isLinux ? SOURCES : PORTABLE_SOURCES,
       onChange: () => inventory.update(),
     })
+    this.panel = panel
     this.polling = this.startPolling()
     this.attribution = boot ? this.openAttribution(boot, this.polling) : undefined
-    this.processes = await this.openProcesses(boot, this.panel)
-    this.stacks = this.attribution ? await this.startStacks(this.attribution, this.panel) : undefined
+    this.processes = await openNodeProcesses(config, { panel, boot, attribution: this.attribution })
+    this.stacks = this.attribution
+      ? await startNodeStacks(config, { node, panel, attribution: this.attribution, outbox, log, now })
+      : undefined
     this.control = this.startControl(boot)
     this.meter = openMeter(
-      { node: this.node, cluster: this.config.cluster, intervalMs: this.config.intervalMs },
+      { node, cluster: config.cluster, intervalMs: config.intervalMs },
       {
         readings: () => this.readings,
         sourceErrors: () => this.panel?.errors() ?? {},
@@ -150,9 +149,8 @@ class NodeCollector implements Collector {
     )
     this.read(this.tickAt(this.now()))
     this.tellInventory = inventory.update = this.startInventory(boot)
-    this.ticks = startTicks(
-      { intervalMs: this.config.intervalMs, leadMs: FIRST_TICK_AFTER_MS, now: this.now },
-      timeMs => this.tick(timeMs),
+    this.ticks = startTicks({ intervalMs: config.intervalMs, leadMs: FIRST_TICK_AFTER_MS, now }, timeMs =>
+      this.tick(timeMs),
     )
   }
 
@@ -181,55 +179,6 @@ class NodeCollector implements Collector {
       now: this.now,
       ...(this.deps.env ? { env: this.deps.env } : {}),
     })
-  }
-
-  private async openProcesses(boot: Boot | undefined, panel: Panel): Promise<Processes | undefined> {
-    const { topByCpu, topByMemory } = this.config.processes
-    if (topByCpu + topByMemory === 0) {
-      panel.add('processes', 'switched off: collector.processes.topByCpu and topByMemory are 0')
-      return undefined
-    }
-    const { attribution } = this
-    const charge: Charge = attribution
-      ? (pid, startMs) => attribution.charge(pid, startMs)
-      : () => ({ job: '', step: '', evidence: 'none' })
-    const options = { topByCpu, topByMemory, charge }
-    const opened = boot
-      ? openProcesses({
-          ...{ ...options, roots: this.config.roots, files: panel.files, boot, users: openUsers() },
-          ...this.openExits(panel),
-          gpuOf: pid => panel.gpuOf(pid),
-        })
-      : await openPortableProcesses(options)
-    panel.add('processes', 'absent' in opened ? opened.absent : undefined)
-    return 'absent' in opened ? undefined : opened
-  }
-
-  private openExits(panel: Panel): { exits?: Exits } {
-    const exits = openExits()
-    if (!('absent' in exits)) {
-      panel.add('process exits', undefined, exits)
-      return { exits }
-    }
-    panel.add('process exits', `${exits.absent}; processes that came and went are told under their parent's name alone`)
-    return {}
-  }
-
-  private async startStacks(attribution: Attribution, panel: Panel): Promise<Stacks> {
-    const { cluster, stacks: options, roots } = this.config
-    const perf = {
-      log: this.log,
-      proc: roots.proc,
-      now: this.now,
-      monotonic: () => Number(process.hrtime.bigint()) / 1e6,
-    }
-    const stacks = await startStacks(
-      { ...options, node: this.node, ...(cluster ? { cluster } : {}) },
-      { samplers: samplersOf(options.mode, perf), outbox: this.outbox, attribution, log: this.log },
-    )
-    const status = stacks.status()
-    panel.add('stacks', 'absent' in status ? status.absent : undefined, stacks.source)
-    return stacks
   }
 
   private startControl(boot: Boot | undefined): Control | undefined {
