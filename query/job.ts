@@ -12,7 +12,7 @@ import { readUsage, type Usage } from './usage.ts'
 export async function readJob(desk: Desk, id: string, asked: string | undefined): Promise<JobDetail> {
   const { asker } = desk
   const cluster = await resolveCluster(asker, desk.known, asked)
-  const job = await resolveJob(asker, cluster, id)
+  const job = await resolveJob(asker, desk.known, cluster, id)
   const target = await resolveScope(asker, desk.known, { cluster, job: job.record.id })
   const [[usage], first] = await Promise.all([
     readUsage(asker, desk.bodies(), cluster, [job]),

@@ -6,6 +6,7 @@ import type { Entity } from '../ingest/metrics.ts'
 import type { Scope } from './api.ts'
 import type { Asker } from './asker.ts'
 import { badRequest, hint, notFound, offer } from './errors.ts'
+import { placeJobs } from './jobplace.ts'
 import { findJob, jobsLike, type Known, type KnownJob } from './known.ts'
 import { type Own, ownJobs, ownNodes, ownPoints, ownProcesses, ownSamples, readOwn } from './reach.ts'
 import { and, type Sql, sql } from './sql.ts'
@@ -46,7 +47,7 @@ export async function resolveCluster(asker: Asker, known: Known, asked: string |
 export async function resolveScope(asker: Asker, known: Known, scope: Scope): Promise<Target> {
   const cluster = await resolveCluster(asker, known, scope.cluster)
   const namedNodes = scope.node === undefined ? undefined : await resolveNodes(asker, known, cluster, scope.node)
-  const job = scope.job === undefined ? undefined : await resolveJob(asker, cluster, scope.job)
+  const job = scope.job === undefined ? undefined : await resolveJob(asker, known, cluster, scope.job)
   const ownWindow = scope.burst && scope.from === undefined && scope.to === undefined
   const burst = ownWindow ? await resolveBurst(asker, known, cluster, scope.burst ?? '') : undefined
   const window = windowOf(scope, burst ?? (job && spanOf(job, asker.nowMs)), asker.nowMs)
@@ -86,9 +87,12 @@ function nodeNamed(nodes: Map<string, string>, name: string): string {
 }
 
 /** A job that the kernel's evidence names but no scheduler told of still has samples. */
-export async function resolveJob(asker: Asker, cluster: string, id: string): Promise<KnownJob> {
+export async function resolveJob(asker: Asker, known: Known, cluster: string, id: string): Promise<KnownJob> {
   const job = await findJob(asker, cluster, id)
-  if (job) return job
+  if (job) {
+    const [nodes = job.nodes] = await placeJobs(asker, known, cluster, [{ ...job, startMs: job.record.startMs }])
+    return { ...job, nodes }
+  }
   // Whose it is only a scheduler says.
   const [sampled] = asker.reach.only
     ? []

@@ -1,7 +1,7 @@
 /** What is known of a cluster at one moment beside its measurements: the jobs that run, who holds which node, who was heard. */
 import type { Job, Node } from '../../ingest/records.ts'
-import type { Asker } from '../asker.ts'
 import type { Desk } from '../desk.ts'
+import { placeJobs } from '../jobplace.ts'
 import { type KnownJob, knownJob } from '../known.ts'
 import { sql } from '../sql.ts'
 
@@ -48,7 +48,7 @@ export async function readScene(desk: Desk, cluster: string, options: SceneOptio
   const { atMs, sinceMs, listeningMs = 0 } = options
   const { asker } = desk
   const [jobs, [scheduler], [queue], heard, records] = await Promise.all([
-    readJobsAt(asker, cluster, atMs, sinceMs),
+    readJobsAt(desk, cluster, atMs, sinceMs),
     asker.rows<{ ms: number }>(
       'scheduler heard',
       sql`SELECT toFloat64(max(updated_ms)) AS ms FROM nodes WHERE cluster = ${cluster} AND sender = 'scheduler'`,
@@ -93,11 +93,13 @@ export function layoutScene(given: Given): Scene {
   return { ...given, running, onNode, byId }
 }
 
+const SEEN_MS = 15 * 60_000
+
 /**
  * Jobs that ran at `atMs`, or ended after `sinceMs`. Keys are found in plain rows first, so that FINAL merges the versions of
  * these jobs only: with a million jobs of the past that is what it costs.
  */
-async function readJobsAt(asker: Asker, cluster: string, atMs: number, sinceMs: number): Promise<LiveJob[]> {
+async function readJobsAt({ asker, known }: Desk, cluster: string, atMs: number, sinceMs: number): Promise<LiveJob[]> {
   const running = sql`(state IN ${LIVE} OR end_ms > ${sinceMs}) AND start_ms > 0 AND start_ms <= ${atMs}`
   const rows = await asker.rows<{ record: string; nodes: string[] }>(
     'jobs that run',
@@ -105,7 +107,10 @@ async function readJobsAt(asker: Asker, cluster: string, atMs: number, sinceMs: 
           SELECT cluster, id, submit_ms FROM jobs WHERE cluster = ${cluster} AND ${running})
         ORDER BY start_ms, id`,
   )
-  return rows.map(knownJob).map(liveJob)
+  const jobs = rows.map(knownJob).map(liveJob)
+  // Where they were in the last minutes is where they are: the names of the scheduler's need not be the collectors'.
+  const placed = await placeJobs(asker, known, cluster, jobs, Math.min(atMs, sinceMs) - SEEN_MS)
+  return jobs.map((job, i) => ({ ...job, nodes: placed[i] ?? job.nodes }))
 }
 
 const liveJob = ({ record, ids, nodes }: KnownJob): LiveJob => ({
