@@ -37,6 +37,8 @@ class Slurm implements Scheduler {
   #jobForm: 'json' | 'text'
   #nodeForm: 'sinfo' | 'scontrol' | 'text'
   #accounts = true
+  /** Of the last poll, which comes first: the accounts name nodes as the queue does. */
+  #nameOf: ReadonlyMap<string, string> = new Map()
 
   constructor(options: SchedulerOptions, commands: Commands, version: string) {
     this.#options = options
@@ -49,6 +51,7 @@ class Slurm implements Scheduler {
   async poll(): Promise<Poll> {
     const jobs = await this.#jobs()
     const { records, nameOf } = nodesOf(await this.#nodes())
+    this.#nameOf = nameOf
     return { jobs: jobs.map(job => renamed(job, nameOf)), nodes: records }
   }
 
@@ -95,7 +98,7 @@ class Slurm implements Scheduler {
       this.#options.log.info('Slurm keeps no accounts here: a job is known from the queue only')
       return undefined
     }
-    return parseSacct(checked(ran, 'sacct'), mark)
+    return parseSacct(checked(ran, 'sacct'), mark).map(job => renamed(job, this.#nameOf))
   }
 
   close(): void {
