@@ -50,7 +50,8 @@ export class ProcessReadings {
   /** Who did nothing is not hot, who has no memory not large. */
   read(known: readonly Known[], ended: Omit<Settled, 'grown'>, tick: Tick, seconds: number): ProcessReading[] {
     const heirs = new Map(ended.last.map(({ process, heir }) => [process, heir]))
-    const hot = topOf([...known, ...heirs.keys(), ...ended.groups], this.options.topByCpu, hotness)
+    const grown = known.filter(process => process.userGrown + process.systemGrown > 0)
+    const hot = topOf([...grown, ...heirs.keys(), ...ended.groups], this.options.topByCpu, hotness)
     const large = topOf(known, this.options.topByMemory, p => p.memoryBytes)
     for (const process of known) process.shown = false
     const top = [...new Set([...hot, ...large])]
