@@ -121,6 +121,8 @@ export async function readBursts(desk: Desk, ask: BurstsAsk): Promise<Bursts> {
   const back = asker.reach.only ? WEEK_MS : YEAR_MS
   const window = { from: from ?? Math.max(0, until - back), to: until }
   const target = await resolveScope(asker, known, { ...scope, ...window })
+  // Held from before the question: one that ends meanwhile leaves memory, and the answer still has it as it was.
+  const running = new Map(bursts.all().map(burst => [burst.id, burst]))
   const rows = await asker.rows<{ record: string }>(
     'bursts',
     sql`SELECT record FROM bursts FINAL WHERE ${and([
@@ -134,7 +136,7 @@ export async function readBursts(desk: Desk, ask: BurstsAsk): Promise<Bursts> {
     ])} ORDER BY from_ms DESC, id DESC LIMIT ${limit}`,
   )
   const told = rows.map(({ record }) => parseBurst(record))
-  return { cluster: target.cluster, bursts: told.map(b => bursts.find(b.id) ?? mended(b, asker.nowMs)) }
+  return { cluster: target.cluster, bursts: told.map(b => running.get(b.id) ?? bursts.find(b.id) ?? mended(b, asker.nowMs)) }
 }
 
 export async function readBurst(desk: Desk, id: string, asked: string | undefined): Promise<Burst> {

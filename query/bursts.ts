@@ -41,6 +41,8 @@ export interface RunningBursts {
   start(plan: BurstPlan): Promise<Burst>
   stop(id: string): Burst | undefined
   find(id: string): Burst | undefined
+  /** Those that run, and those whose end the table does not have yet; each changes as it goes on. */
+  all(): Burst[]
   onChange(listener: (burst: Burst) => void): () => void
   close(): void
 }
@@ -108,6 +110,10 @@ class Book implements RunningBursts {
 
   find(id: string): Burst | undefined {
     return this.#running.get(id)?.burst
+  }
+
+  all(): Burst[] {
+    return [...this.#running.values()].map(({ burst }) => burst)
   }
 
   onChange = (listener: (burst: Burst) => void): (() => void) => {

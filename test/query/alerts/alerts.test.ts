@@ -25,6 +25,7 @@ const bound = (real: RunningBursts): RunningBursts => ({
   start: plan => real.start(plan),
   stop: id => real.stop(id),
   find: id => real.find(id),
+  all: () => real.all(),
   onChange: listener => real.onChange(listener),
   close: () => real.close(),
 })
