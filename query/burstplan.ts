@@ -136,7 +136,10 @@ export async function readBursts(desk: Desk, ask: BurstsAsk): Promise<Bursts> {
     ])} ORDER BY from_ms DESC, id DESC LIMIT ${limit}`,
   )
   const told = rows.map(({ record }) => parseBurst(record))
-  return { cluster: target.cluster, bursts: told.map(b => running.get(b.id) ?? bursts.find(b.id) ?? mended(b, asker.nowMs)) }
+  return {
+    cluster: target.cluster,
+    bursts: told.map(b => running.get(b.id) ?? bursts.find(b.id) ?? mended(b, asker.nowMs)),
+  }
 }
 
 export async function readBurst(desk: Desk, id: string, asked: string | undefined): Promise<Burst> {
