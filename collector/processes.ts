@@ -13,9 +13,9 @@
  * What pid 12 used, and the last piece of those that died, is found out when the sweep is over: processendings.ts. What is in
  * the node's time and in nobody's all the same is the reading cpu_unseen.
  *
- * Most processes of a node sleep. One that did nothing for three reads is quiet: it is read again after ten seconds, or six
- * ticks where that is longer, or in the same tick when the CPU time of the node is not that of the others. So a tick of a quiet
- * node with a thousand processes reads some hundred of them, and none can burn a core unseen.
+ * Most processes of a node sleep. One that did nothing for three reads is quiet: it is read again after ten seconds, or in the
+ * same tick when the CPU time of the node is not that of the others. So a tick of a quiet node with a thousand processes reads
+ * fifty of them, and none can burn a core unseen.
  */
 import type { Evidence, Process } from '../ingest/records.ts'
 import { rateOf } from './counter.ts'
@@ -62,7 +62,6 @@ export interface ProcessesOptions {
 
 const QUIET_AFTER_READS = 3
 const QUIET_READ_EVERY_MS = 10_000
-const QUIET_READ_EVERY_TICKS = 6
 
 export function openProcesses(options: ProcessesOptions): Processes | Absent {
   const stat = options.files.find('proc/stat')
@@ -136,12 +135,12 @@ class Sweep implements Processes {
     const ended = this.endings.read(tick.monotonicMs, seconds)
     grown += ended.grown
     const unexplained = now.busyTicks - before.busyTicks - grown
-    return { ...ended, grown: grown + this.sweepQuiet(quiet, tick, unexplained > byChance(grown), seconds) }
+    return { ...ended, grown: grown + this.sweepQuiet(quiet, tick, unexplained >= 2 + 0.02 * grown, seconds) }
   }
 
   /** `wake`: somebody used CPU time that nobody else did. Up to now all was explained, so it was in this tick. */
   private sweepQuiet(quiet: readonly Known[], tick: Tick, wake: boolean, seconds: number): number {
-    const every = Math.max(QUIET_READ_EVERY_TICKS, Math.round(QUIET_READ_EVERY_MS / tick.intervalMs))
+    const every = Math.max(1, Math.round(QUIET_READ_EVERY_MS / tick.intervalMs))
     let grown = 0
     for (const process of quiet) {
       // read as the heir of somebody, or gone
@@ -180,12 +179,6 @@ class Sweep implements Processes {
     this.readings.close()
   }
 }
-
-/**
- * Ticks that the node's time and that of its processes can be apart by. The node's is sampled: whoever runs when the clock ticks
- * has the whole tick, so n ticks vary by sqrt(n); the processes' is measured. And both are whole ticks, user and system apart.
- */
-const byChance = (ticks: number): number => 2 + 2 * Math.sqrt(ticks) + 0.01 * ticks
 
 function setGrowth(process: Known, userGrown: number, systemGrown: number): void {
   process.userGrown = userGrown

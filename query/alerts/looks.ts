@@ -61,7 +61,7 @@ export async function processMeasures(asker: Asker, rule: ReadyRule, scene: Scen
     sql`SELECT toString(node) AS node, pid, toFloat64(start_ms) AS start, toString(any(name)) AS process, toString(any(user)) AS user,
           toString(any(job)) AS job, any(rank) AS rank, ${value} AS value
         FROM processes WHERE cluster = ${scene.cluster} AND ${within({ from: scene.atMs - rule.windowMs, to: scene.atMs })}
-          ${rule.test === 'peers' ? sql`AND job IN ${[...scene.byId.keys()]} AND start_ms <= ${scene.atMs - rule.windowMs}` : nothing}
+          ${rule.test === 'peers' ? sql`AND processes.job IN ${[...scene.byId.keys()]} AND start_ms <= ${scene.atMs - rule.windowMs}` : nothing}
         GROUP BY node, pid, start_ms ORDER BY value ${rule.below === undefined ? sql`DESC` : sql`ASC`} LIMIT ${whole(MAX_PROCESSES)}`,
   )
   const accepted = rows.filter(row => acceptsProcess(rule, row, scene))

@@ -32,12 +32,13 @@ const EVERY_MS = 10_000
 /**
  * Where the scheduler makes no control group that counts CPU time, a job's cores are its processes' and what nobody listed: an
  * upper bound, which holds the short commands of others too. So `below` of job-idle lies well above those, and the jobs that are
- * not idle well above it.
+ * not idle well above it. Ranks that do the same differ by a fifth where two of them share a core, so of five the idle one is but three
+ * robust deviations away; those of the healthy job are less than one apart.
  */
 const RULES = `
 rules:
   - { name: job-idle, below: 0.1, window: 20s, for: 0s, where: { minAge: 20s } }
-  - { name: job-slow-rank, window: 20s, for: 0s, below: -5, apart: 0.01, where: { minAge: 20s } }
+  - { name: job-slow-rank, window: 20s, for: 0s, below: -2, clear: -1.5, apart: 0.01, where: { minAge: 20s } }
   - { name: job-memory-near-limit, window: 20s, for: 0s, above: 0.7 }
   - { name: job-io-storm, window: 20s, for: 0s, above: 4e6 }
 `
