@@ -29,7 +29,7 @@ const FUNCTIONS = 200
 export async function readComparison(desk: Desk, ask: CompareAsk): Promise<Comparison> {
   const [mine, other] = scopesOf(ask)
   const [a, b] = await Promise.all([readSide(desk, mine), readSide(desk, other)])
-  const joint = join(a.profile, b.profile)
+  const joint = joinProfiles(a.profile, b.profile)
   const shape = shapeTree(joint.whole, { direction: 'topdown', budget: ask.nodes ?? 4000, idle: false })
   const [inA, inB] = [weighTree(shape, joint.a), weighTree(shape, joint.b)]
   const named = namesOf(joint.whole, { ...shape, ...weighTree(shape, joint.whole) })
@@ -127,10 +127,10 @@ async function readCoreSeconds({ asker, known }: Desk, target: Target, first: nu
   return Number.isFinite(sum) && sum > 0 ? held * sum : null
 }
 
-type Record = NonNullable<Target['job']>['record']
+type JobRecord = NonNullable<Target['job']>['record']
 
 /** Of the job's cores those on the named nodes: as the scheduler told them, else the same on each node. */
-function coresOn(record: Record, nodes: readonly string[], namedNodes: readonly string[] | undefined): number {
+function coresOn(record: JobRecord, nodes: readonly string[], namedNodes: readonly string[] | undefined): number {
   const cores = record.cores ?? 0
   if (!namedNodes) return cores
   const told = new Map((record.allocations ?? []).map(allocation => [allocation.node, allocation.cores]))
@@ -192,7 +192,7 @@ interface Joint {
 }
 
 /** A function of the same name, module and kind is the same function. */
-function join(a: Profile, b: Profile): Joint {
+function joinProfiles(a: Profile, b: Profile): Joint {
   const names = [...a.names]
   const modules = [...a.modules]
   const kinds = [...a.kinds]
@@ -209,21 +209,24 @@ function join(a: Profile, b: Profile): Joint {
     names,
     modules,
     kinds: Uint8Array.from(kinds),
-    offsets: joined32(
+    offsets: joined(
+      new Uint32Array(a.offsets.length + b.offsets.length - 1),
       a.offsets,
       b.offsets.subarray(1).map(offset => offset + a.frames.length),
     ),
-    frames: joined32(
+    frames: joined(
+      new Uint32Array(a.frames.length + b.frames.length),
       a.frames,
       b.frames.map(f => inJoint[f] ?? 0),
     ),
     categories: Uint8Array.from([...a.categories, ...b.categories]),
   }
   const [noneA, noneB] = [new Float64Array(a.ns.length), new Float64Array(b.ns.length)]
+  const stacksOfBoth = () => new Float64Array(a.ns.length + b.ns.length)
   const of = (ns: [Float64Array, Float64Array], counts: [Float64Array, Float64Array]): Profile => ({
     ...stacks,
-    ns: joined64(...ns),
-    counts: joined64(...counts),
+    ns: joined(stacksOfBoth(), ...ns),
+    counts: joined(stacksOfBoth(), ...counts),
   })
   return {
     whole: of([sharesOf(a), sharesOf(b)], [a.counts, b.counts]),
@@ -232,15 +235,8 @@ function join(a: Profile, b: Profile): Joint {
   }
 }
 
-function joined32(a: Uint32Array, b: Uint32Array): Uint32Array {
-  const both = new Uint32Array(a.length + b.length)
-  both.set(a)
-  both.set(b, a.length)
-  return both
-}
-
-function joined64(a: Float64Array, b: Float64Array): Float64Array {
-  const both = new Float64Array(a.length + b.length)
+/** `both` has room for them. */
+function joined<T extends Uint32Array | Float64Array>(both: T, a: T, b: T): T {
   both.set(a)
   both.set(b, a.length)
   return both

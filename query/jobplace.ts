@@ -32,7 +32,7 @@ export async function placeJobs(
     readSeen(asker, cluster, jobs, sinceMs),
   ])
   return jobs.map(job =>
-    placeOf(
+    whereIs(
       job.nodes,
       job.ids.flatMap(id => seen.get(id) ?? []),
       { names, measured },
@@ -41,7 +41,7 @@ export async function placeJobs(
 }
 
 /** Pure. `names`: of a node or alias -> node; `measured`: nodes that have a collector. */
-export function placeOf(
+export function whereIs(
   told: readonly string[],
   seen: readonly string[],
   { names, measured }: { names: ReadonlyMap<string, string>; measured: { has(node: string): boolean } },

@@ -1,6 +1,6 @@
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { JobDetail, Processes } from '../../query/api.ts'
-import { placeOf } from '../../query/jobplace.ts'
+import { whereIs } from '../../query/jobplace.ts'
 import { MINUTE, openPlace, type Place, T0 } from './place.ts'
 
 const names = new Map([
@@ -22,7 +22,7 @@ describe('the nodes of a job', () => {
     ['the scheduler told of none', [], ['ip-3'], ['ip-3']],
     ['nothing was measured', ['a'], [], ['a']],
   ])('%s', (_, told, seen, expected) => {
-    expect(placeOf(told, seen, { names, measured })).toEqual(expected)
+    expect(whereIs(told, seen, { names, measured })).toEqual(expected)
   })
 })
 
