@@ -6,6 +6,7 @@ import { LatestValues } from '../../../ingest/latest.ts'
 import type { Burst } from '../../../ingest/records.ts'
 import { EVERYONE } from '../../../query/access/who.ts'
 import { ALERTS_DEFAULTS } from '../../../query/alerts/config.ts'
+import { LIBRARY } from '../../../query/alerts/library.ts'
 import type { Rule } from '../../../query/alerts/rule.ts'
 import { type AlertDesk, openAlerts } from '../../../query/alerts/service.ts'
 import type { AlertHistory, RuleTest } from '../../../query/api.ts'
@@ -34,7 +35,7 @@ const bound = (real: RunningBursts): RunningBursts => ({
 const looks: BurstPlan[] = []
 
 /** Over what an earlier server left; openFresh() over nothing. */
-const serve = (rules: readonly Rule[] = []): AlertDesk => {
+const serve = (rules: readonly Rule[] = [], library = false): AlertDesk => {
   const now = () => place.clock.now
   const real = openBursts({ control: openControl('alpha', quiet), keepBurst: async () => {}, log: quiet, now })
   const bursts: RunningBursts = {
@@ -46,7 +47,7 @@ const serve = (rules: readonly Rule[] = []): AlertDesk => {
     },
   }
   const room = openRoom(place.store, new LatestValues(), bursts, now)
-  const config = { ...ALERTS_DEFAULTS, library: false }
+  const config = { ...ALERTS_DEFAULTS, library }
   const openDesk = () => room.desk({ who: EVERYONE, signal: undefined })
   const desk = openAlerts({ store: place.store, config, log: loud, now, openDesk })
   saved = Promise.all(rules.map(rule => desk.rules.save(rule, 'ann', now())))
@@ -212,6 +213,15 @@ it('a rule with `profile` takes a closer look when it fires: once, and only so m
 
 describe('what is kept', () => {
   const rule: Rule = { name: 'kept', scope: 'node', metric: 'cpu_busy', above: 0.98, for: '1m', where: { node: 'n1' } }
+
+  it('every rule that comes with Jobsight is a question that the store takes', async () => {
+    await place.store.command('TRUNCATE TABLE alert_records')
+    alerts = serve([], true)
+    await roundAt(30)
+    const refused = LIBRARY.map(({ name }) => [name, alerts.evaluator.error(name)]).filter(([, error]) => error)
+    expect(refused).toEqual([])
+    expect(alerts.evaluator.counters).toMatchObject({ rounds: 1, failed: 0 })
+  })
 
   it('a restart neither forgets what is pending nor tells again what fires', async () => {
     alerts = await openFresh([rule])
