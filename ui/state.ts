@@ -22,7 +22,7 @@ export interface Place {
   readonly transforms: readonly string[]
   readonly query: Readonly<Record<string, string>>
 }
-export type View = 'cluster' | 'alerts' | 'jobs' | 'job' | 'node' | 'process' | 'against'
+export type View = 'cluster' | 'alerts' | 'jobs' | 'job' | 'node' | 'process' | 'compare'
 
 export const NOWHERE: Place = {
   cluster: '',
@@ -36,7 +36,7 @@ export const NOWHERE: Place = {
 }
 
 export function viewOf(place: Place): View {
-  if (place.query.against) return 'against'
+  if (place.query.against) return 'compare'
   if (place.pid !== undefined) return 'process'
   if (place.node !== '') return 'node'
   if (place.job !== '') return 'job'

@@ -1,14 +1,14 @@
 /** The page's words: English and 中文 beside each other in words/*.ts, chosen by the person. */
 import { language } from './prefs.ts'
-import { AGAINST } from './words/against.ts'
 import { ALERTS } from './words/alerts.ts'
 import { CLOSER } from './words/closer.ts'
+import { COMPARE } from './words/compare.ts'
 import { PAGE } from './words/page.ts'
 import { SIGN_IN } from './words/signin.ts'
 import { TERMS } from './words/terms.ts'
 import { VIEWS } from './words/views.ts'
 
-const WORDS = { ...PAGE, ...VIEWS, ...TERMS, ...CLOSER, ...SIGN_IN, ...ALERTS, ...AGAINST } as const
+const WORDS = { ...PAGE, ...VIEWS, ...TERMS, ...CLOSER, ...SIGN_IN, ...ALERTS, ...COMPARE } as const
 export type Key = keyof typeof WORDS
 
 export const known = (key: string): key is Key => key in WORDS

@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { Comparison } from '../../query/api.ts'
 import { changeOf, layoutDifference, perOf } from '../../ui/layout/difference.ts'
-import { formatOther, parseOther } from '../../ui/views/againstchoice.tsx'
+import { formatOther, parseOther } from '../../ui/views/comparechoice.tsx'
 
 const side = (seconds: number, samples: number, coreSeconds: number | null): Comparison['a'] => ({
   ...{ job: null, nodes: [], rank: null, seconds, coreSeconds },

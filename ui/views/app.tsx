@@ -7,10 +7,10 @@ import { session } from '../session.ts'
 import { formatPlace, NOWHERE, place, useStore, viewOf } from '../state.ts'
 import { endsBefore, followed } from '../time.ts'
 import { t } from '../words.ts'
-import { AgainstView } from './against.tsx'
 import { AlertsView } from './alerts.tsx'
 import { Bar } from './bar.tsx'
 import { ClusterView } from './cluster.tsx'
+import { CompareView } from './compare.tsx'
 import { JobView } from './job.tsx'
 import { JobsView } from './jobs.tsx'
 import { Jump } from './jump.tsx'
@@ -80,8 +80,8 @@ function View({ page }: { page: Page }) {
       return <JobView key={job} page={page} />
     case 'node':
       return <NodeView key={node} page={page} />
-    case 'against':
-      return <AgainstView page={page} />
+    case 'compare':
+      return <CompareView page={page} />
     case 'process':
       return <ProcessView key={`${node}:${pid}`} page={page} />
   }

@@ -1,282 +1,200 @@
-/** Every node of a job against the others, one metric at a time: a strip nodes x time, the band, and who is outside it. */
-import { useMemo } from 'preact/hooks'
-import type { JobNodes } from '../../query/api.ts'
-import { ask, useAnswer } from '../client.ts'
-import { palette } from '../colour.ts'
-import { formatCount, formatRatio, formatValue } from '../format.ts'
-import { highest, layoutLine, niceMax, type Values } from '../layout/series.ts'
-import { DEFAULT_METRIC, fullOf, metricName } from '../metrics.ts'
-import { useTheme } from '../prefs.ts'
-import { go, placeWith, useStore } from '../state.ts'
+/** A against B: two jobs, nodes, ranks or windows, their numbers side by side and their stacks in one differential flame graph. */
+import type { Comparison } from '../../query/api.ts'
+import { ask, type Scope, useAnswer } from '../client.ts'
+import { jobColour } from '../colour.ts'
+import { formatCount, formatRatio, formatSeconds, formatTime, formatValue } from '../format.ts'
+import { metricName } from '../metrics.ts'
+import { formatPlace, type Place, placeAt, placeWith } from '../state.ts'
+import { fixedQuery, fixedSpan } from '../time.ts'
 import { t } from '../words.ts'
-import { Picture } from './canvas.tsx'
-import { drawGrid, strokeRun } from './chart.tsx'
-import { Heat, lit, RampLegend } from './heat.tsx'
-import { MetricChoice } from './metricchoice.tsx'
-import { Panel, type Sheet } from './panel.tsx'
-import { bucketsFor, goTo, linkTo, type Page, scopeOf } from './scope.ts'
-import { type Frame, Row, TimeStack } from './stack.tsx'
+import { CategoryBar } from './categories.tsx'
+import { type Other, parseOther, placeAgainst } from './comparechoice.tsx'
+import { ApartBar, DifferencePanel } from './difference.tsx'
+import { Panel } from './panel.tsx'
+import { OWN_SPAN, type Page } from './scope.ts'
 import { Shown } from './states.tsx'
 
-/** Robust standard deviations from the median beyond which a node is named. */
-const OUTLIER = 3.5
-const NAMED_MAX = 4
-
-type OneNode = JobNodes['nodes'][number]
-
-export const outliersOf = (nodes: readonly OneNode[]): OneNode[] =>
-  nodes
-    .filter(n => n.score !== null && Math.abs(n.score) > OUTLIER)
-    .sort((a, b) => Math.abs(b.score ?? 0) - Math.abs(a.score ?? 0))
-
-export function Compare({ page, id }: { page: Page; id: string }) {
-  const metric = page.place.query.metric ?? DEFAULT_METRIC
-  const catalogue = useAnswer(ask.catalogue(page.cluster), page.cluster)
-  const answer = useAnswer(
-    page.span && ask.jobNodes(scopeOf(page, page.span), id, metric, bucketsFor(0.5)),
-    `${id} ${metric}`,
-  )
-  const data = answer.data
-  const rows = useMemo(() => rowsOf(data), [data])
-  const scale = useMemo(() => fullOf(data?.unit ?? '', undefined, rows), [data, rows])
-  return (
-    <Panel
-      title={t('compare.title', { metric: metricName(metric) })}
-      name={`${id}-${metric}`}
-      answers={[answer]}
-      note={data && <RampLegend unit={data.unit} full={scale.shown} />}
-      sheet={data && (() => compareSheet(data))}
-    >
-      <MetricChoice page={page} catalogue={catalogue.data} metric={metric} />
-      <Shown answer={answer}>
-        {found => (
-          <div class="columns two" style={{ gap: 0 }}>
-            <Strips page={page} found={found} rows={rows} full={scale.full} />
-            <NodeTable page={page} found={found} />
-          </div>
-        )}
-      </Shown>
-    </Panel>
-  )
-}
-
-const compareSheet = (data: JobNodes): Sheet => ({
-  columns: [
-    'node',
-    `mean ${data.metric} (${data.unit})`,
-    'distance (robust standard deviations)',
-    'cores of the job',
-    'top function',
-  ],
-  rows: data.nodes.map(n => [n.node, n.mean, n.score, n.jobCores, n.topFunction]),
+/** What a place is of, as a side of a comparison. */
+const sideOf = ({ job, node, query }: Place): Other => ({
+  job: job || undefined,
+  node: node || query.nodes || undefined,
+  rank: query.rank === undefined ? undefined : Number(query.rank),
 })
 
-/** Those outside the band first, then as they follow by name. */
-function rowsOf(data: JobNodes | undefined) {
-  const outside = new Set(outliersOf(data?.nodes ?? []).map(n => n.node))
-  return [...(data?.nodes ?? [])]
-    .sort(
-      (a, b) =>
-        Number(outside.has(b.node)) - Number(outside.has(a.node)) ||
-        a.node.localeCompare(b.node, undefined, { numeric: true }),
-    )
-    .map(n => ({
-      name: n.node,
-      values: n.values,
-      marked: outside.has(n.node),
-      note: outside.has(n.node) ? t('compare.outside') : '',
-    }))
-}
-
-function Strips(props: {
-  page: Page
-  found: JobNodes
-  rows: ReturnType<typeof rowsOf>
-  full: (row: number) => number
-}) {
-  const { page, found, rows } = props
-  if (!page.span) return null
-  return (
-    <TimeStack span={page.span} gutter={92} stepMs={found.bucketMs} label={metricName(found.metric)}>
-      {frame => (
-        <>
-          <Band frame={frame} found={found} />
-          <Heat
-            frame={frame}
-            rows={rows}
-            from={found.from}
-            bucketMs={found.bucketMs}
-            unit={found.unit}
-            full={props.full}
-            height={Math.min(360, Math.max(60, rows.length * 18))}
-            maxRow={20}
-            label={t('heat.label', { metric: metricName(found.metric), count: rows.length })}
-            open={row => goTo(page, { job: page.place.job, node: row.name })}
-          />
-        </>
-      )}
-    </TimeStack>
+export function CompareView({ page }: { page: Page }) {
+  const { place } = page
+  const other = parseOther(place.query.against ?? '')
+  const mine = sideOf(place)
+  // A job has its own time, to its last sample, unless another is asked for.
+  const window = page.brush ?? fixedSpan(place) ?? (mine.job === undefined ? page.calm : undefined)
+  const scope: Scope = { cluster: page.cluster, ...mine, pid: place.pid, ...window }
+  const answer = useAnswer(
+    ask.compare(scope, {
+      otherJob: other.job,
+      otherNode: other.node,
+      otherRank: other.rank,
+      otherFrom: other.span?.from,
+      otherTo: other.span?.to,
+    }),
+    `${place.job} ${place.node} ${place.query.against}`,
   )
-}
-
-const HEIGHT = 84
-
-/** min to max as a band, the median as a line, and the lines of those outside by name. */
-function Band({ frame, found }: { frame: Frame; found: JobNodes }) {
-  useTheme()
-  const litName = useStore(lit)
-  const outside = outliersOf(found.nodes).slice(0, NAMED_MAX)
-  const shown = [...outside, ...found.nodes.filter(n => n.node === litName && !outside.includes(n))]
   return (
-    <Row
-      frame={frame}
-      gutter={
-        <div class="soft" style={{ fontSize: '12px' }}>
-          {t('compare.band')}
-          {outside.map(n => (
-            <div key={n.node} style={{ color: 'var(--warn)' }}>
-              {n.node}
+    <div class="column">
+      <Shown answer={answer}>
+        {found => (
+          <>
+            <div class="sides">
+              <Side letter="A" side={found.a} href={formatPlace(placeOf(page, found.a))} />
+              <Side letter="B" side={found.b} href={formatPlace(placeOf(page, found.b))} />
             </div>
-          ))}
-        </div>
-      }
-    >
-      <Picture
-        width={frame.axis.width}
-        height={HEIGHT}
-        label={t('compare.bandLabel', { outside: outside.map(n => n.node).join(', ') || t('compare.noOutside') })}
-        deps={[found, frame.axis.from, frame.axis.to, litName]}
-        draw={pen => drawBand(pen, frame, found, shown)}
-      />
-    </Row>
-  )
-}
-
-function drawBand(pen: CanvasRenderingContext2D, frame: Frame, found: JobNodes, shown: readonly OneNode[]): void {
-  const { axis } = frame
-  const p = palette()
-  drawGrid(pen, axis, HEIGHT)
-  const max = niceMax(highest([found.band.max]), found.unit === 'ratio' ? 1 : null)
-  const y = (v: number) => HEIGHT - 2 - (Math.min(v, max) / max) * (HEIGHT - 6)
-  const runs = (values: Values) => layoutLine({ from: found.from, bucketMs: found.bucketMs, values }, axis, y)
-  const low = runs(found.band.min)
-  pen.fillStyle = p.band
-  runs(found.band.max).forEach((run, k) => {
-    const floor = low[k]
-    if (!floor) return
-    pen.beginPath()
-    pen.moveTo(run[0] ?? 0, run[1] ?? 0)
-    for (let i = 2; i < run.length; i += 2) pen.lineTo(run[i] ?? 0, run[i + 1] ?? 0)
-    for (let i = floor.length - 2; i >= 0; i -= 2) pen.lineTo(floor[i] ?? 0, floor[i + 1] ?? 0)
-    pen.fill()
-  })
-  pen.strokeStyle = p.accent
-  for (const run of runs(found.band.median)) strokeRun(pen, run, 1.6)
-  pen.strokeStyle = p.warn
-  for (const node of shown) for (const run of runs(node.values)) strokeRun(pen, run, 1.3)
-  pen.fillStyle = p.dim
-  pen.textBaseline = 'top'
-  const text = formatValue(found.unit, max)
-  pen.fillText(text, axis.width - pen.measureText(text).width - 3, 3)
-}
-
-function NodeTable({ page, found }: { page: Page; found: JobNodes }) {
-  const sorted = useMemo(
-    () => [...found.nodes].sort((a, b) => Math.abs(b.score ?? 0) - Math.abs(a.score ?? 0)),
-    [found],
-  )
-  const only = page.place.query.nodes
-  // What a node that is apart is best laid over.
-  const ordinary = sorted.findLast(n => n.score !== null && (n.jobCores ?? 0) > 0)?.node
-  return (
-    <div
-      class="scroll"
-      style={{
-        maxHeight: `${Math.max(220, 118 + Math.min(360, found.nodes.length * 18))}px`,
-        borderLeft: '1px solid var(--line)',
-      }}
-    >
-      <table class="table">
-        <thead>
-          <tr>
-            <th scope="col">{t('crumb.node')}</th>
-            <th scope="col" class="num">
-              {t('compare.mean')}
-            </th>
-            <th scope="col" class="num" title={t('compare.scoreWhy')}>
-              {t('compare.score')}
-            </th>
-            <th scope="col" class="num" title={t('compare.coresWhy')}>
-              {t('jobs.cores')}
-            </th>
-            <th scope="col">{t('jobs.function')}</th>
-            <th scope="col">{t('compare.stacks')}</th>
-          </tr>
-        </thead>
-        <tbody>
-          {sorted.map(n => (
-            <NodeLine
-              key={n.node}
-              {...{ page, node: n, unit: found.unit, chosen: only === n.node }}
-              ordinary={ordinary === n.node ? undefined : ordinary}
-            />
-          ))}
-        </tbody>
-      </table>
+            <p class="acts">
+              <a class="button" href={formatPlace(swapped(page, found))}>
+                {t('compare.swap')}
+              </a>{' '}
+              <a class="button" href={formatPlace(placeWith(place, { against: undefined, per: undefined }, []))}>
+                {t('compare.back')}
+              </a>
+            </p>
+            <Categories found={found} />
+            <DifferencePanel found={found} answer={answer} place={place} />
+            <Metrics found={found} name={place.job || place.node} />
+          </>
+        )}
+      </Shown>
     </div>
   )
 }
 
-interface NodeLineProps {
-  page: Page
-  node: OneNode
-  unit: string
-  chosen: boolean
-  ordinary: string | undefined
+type ComparedSide = Comparison['a']
+
+/** The page of one side alone. */
+function placeOf(page: Page, side: ComparedSide): Place {
+  const [node = ''] = side.nodes
+  const { from, to } = side.coverage
+  const rank = side.rank === null ? undefined : String(side.rank)
+  const window = side.job ? OWN_SPAN : fixedQuery({ from, to })
+  return placeAt(page.place, { job: side.job?.id ?? '', node }, { ...window, rank })
 }
 
-function NodeLine({ page, node, unit, chosen, ordinary }: NodeLineProps) {
-  const outside = node.score !== null && Math.abs(node.score) > OUTLIER
-  const used = node.jobCores !== null && node.cores ? node.jobCores / node.cores : null
+function swapped(page: Page, { a, b }: Comparison): Place {
+  const { from, to } = a.coverage
+  const other = {
+    job: a.job?.id,
+    node: a.nodes[0],
+    rank: a.rank ?? undefined,
+    span: a.job ? undefined : { from, to },
+  }
+  return placeAgainst(placeOf(page, b), other, { per: page.place.query.per })
+}
+
+function Side({ letter, side, href }: { letter: 'A' | 'B'; side: ComparedSide; href: string }) {
+  const { job, nodes, rank, coverage, coreSeconds } = side
+  const length = coverage.to - coverage.from
   return (
-    <tr onPointerEnter={() => lit.set(node.node)} onPointerLeave={() => lit.set('')}>
-      <td class="fit">
-        <a class="main" href={linkTo(page, { job: page.place.job, node: node.node })}>
-          {node.node}
+    <div class={`side-card side-${letter.toLowerCase()}`}>
+      <span class="side-letter">{letter}</span>
+      <h1>
+        <a href={href}>
+          {job && (
+            <>
+              <i class="dot" style={{ background: jobColour(job.id) }} /> {job.id} <span class="soft">{job.name}</span>
+            </>
+          )}{' '}
+          {nodes.join(', ')} {rank !== null && t('compare.ofRank', { rank })}
         </a>
-      </td>
-      <td class="num">{formatValue(unit, node.mean)}</td>
-      <td class="num" style={outside ? { color: 'var(--warn)' } : {}}>
-        {node.score === null ? '–' : `${node.score > 0 ? '+' : '−'}${Math.min(99, Math.abs(node.score)).toFixed(1)}`}
-      </td>
-      <td class="num soft" title={used === null ? '' : formatRatio(used)}>
-        {formatCount(node.jobCores)}
-        {node.cores !== null && <span class="dim"> / {node.cores}</span>}
-      </td>
-      <td>
-        <span class="cut soft" title={node.topFunction ?? ''}>
-          {node.topFunction}
-        </span>
-      </td>
-      <td class="fit">
-        <button
-          type="button"
-          class="button plain"
-          aria-pressed={chosen}
-          onClick={() => go(placeWith(page.place, { nodes: chosen ? undefined : node.node }))}
-        >
-          {t('compare.only')}
-        </button>
-        {outside && ordinary !== undefined && (
-          <a
-            class="button plain"
-            title={t('against.ordinaryWhy')}
-            href={linkTo(page, { job: page.place.job, node: node.node }, { against: `node:${ordinary}` })}
-          >
-            {t('against.ordinary', { node: ordinary })}
-          </a>
+      </h1>
+      <span class="soft">
+        {formatTime(coverage.from, length)} – {formatTime(coverage.to, length)} · {formatSeconds(length / 1000)}
+        {job && ` · ${job.nodeCount} × ${job.cores}`}
+      </span>
+      <span>
+        {t('compare.cpu', { seconds: formatSeconds(side.seconds) })}
+        {coreSeconds !== null && (
+          <span class="soft"> · {t('compare.ofCores', { share: formatRatio(side.seconds / coreSeconds) })}</span>
         )}
+      </span>
+      <span class={coverage.samples < 100 ? 'badge warn' : 'badge'}>
+        {t('coverage.samples', { count: formatCount(coverage.samples) })}
+      </span>
+    </div>
+  )
+}
+
+function Categories({ found }: { found: Comparison }) {
+  const of = (side: 'a' | 'b') => found.categories.map(c => ({ category: c.category, seconds: c[side], samples: 0 }))
+  if (found.categories.length === 0) return null
+  return (
+    <Panel
+      title={t('compare.categories')}
+      name="categories"
+      sheet={() => ({
+        columns: ['category', 'A (CPU s)', 'B (CPU s)'],
+        rows: found.categories.map(c => [c.category, c.a, c.b]),
+      })}
+    >
+      <div class="pad side-a">
+        <span class="side-letter">A</span>
+        <CategoryBar categories={of('a')} />
+      </div>
+      <div class="pad side-b">
+        <span class="side-letter">B</span>
+        <CategoryBar categories={of('b')} />
+      </div>
+    </Panel>
+  )
+}
+
+function Metrics({ found, name }: { found: Comparison; name: string }) {
+  const happened = found.metrics.filter(m => m.a || m.b)
+  if (happened.length === 0) return null
+  return (
+    <Panel
+      title={t('compare.metrics')}
+      name={`${name}-metrics`}
+      sheet={() => ({
+        columns: ['metric', 'unit', 'A', 'B'],
+        rows: found.metrics.map(m => [m.metric, m.unit, m.a, m.b]),
+      })}
+    >
+      <table class="table">
+        <thead>
+          <tr>
+            <th scope="col">{t('compare.metric')}</th>
+            <th scope="col" class="num">
+              A
+            </th>
+            <th scope="col" class="num">
+              B
+            </th>
+            <th scope="col" colSpan={2}>
+              {t('compare.difference')}
+            </th>
+          </tr>
+        </thead>
+        <tbody>
+          {happened.map(m => (
+            <tr key={m.metric}>
+              <td>{metricName(m.metric)}</td>
+              <td class="num">{formatValue(m.unit, m.a)}</td>
+              <td class="num">{formatValue(m.unit, m.b)}</td>
+              <Apart a={m.a} b={m.b} unit={m.unit} />
+            </tr>
+          ))}
+        </tbody>
+      </table>
+    </Panel>
+  )
+}
+
+function Apart({ a, b, unit }: { a: number | null; b: number | null; unit: string }) {
+  if (a === null || b === null) return <td colSpan={2} />
+  const sum = Math.abs(a) + Math.abs(b)
+  return (
+    <>
+      <td class="num soft">{a === b ? '' : formatValue(unit, a - b)}</td>
+      <td>
+        <ApartBar change={sum === 0 ? 0 : (a - b) / sum} />
       </td>
-    </tr>
+    </>
   )
 }

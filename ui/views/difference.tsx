@@ -33,27 +33,27 @@ interface Props {
 export function DifferencePanel({ found, answer, place }: Props) {
   const per = perOf(found, place.query.per)
   const difference = useMemo(() => layoutDifference(found, per), [found, per])
-  const isEmpty = found.a.seconds + found.b.seconds <= 0
+  const empty = found.a.seconds <= 0 ? 'A' : found.b.seconds <= 0 ? 'B' : undefined
   return (
     <>
       <Panel
-        title={t('against.flame')}
+        title={t('compare.flame')}
         name="difference"
         answers={[answer]}
         head={<PerChoice found={found} per={per} place={place} />}
         sheet={() => treeSheet(difference)}
       >
-        {isEmpty ? (
-          <Empty title={t('against.noStacks')} />
+        {empty ? (
+          <Empty title={t('compare.noStacks', { side: empty })} />
         ) : (
           <>
             <Chips place={place} boxes={difference.boxes} looks={false} />
-            <p class="against-legend">{t('against.flameWhy')}</p>
+            <p class="compare-legend">{t('compare.flameWhy')}</p>
             <Flame difference={difference} per={per} />
           </>
         )}
       </Panel>
-      {!isEmpty && <Functions found={found} per={per} />}
+      {empty === undefined && <Functions found={found} per={per} />}
     </>
   )
 }
@@ -61,7 +61,7 @@ export function DifferencePanel({ found, answer, place }: Props) {
 function PerChoice({ found, per, place }: { found: Comparison; per: Per; place: Place }) {
   const known = found.a.coreSeconds !== null && found.b.coreSeconds !== null
   return (
-    <div class="choices" role="tablist" aria-label={t('against.per')}>
+    <div class="choices" role="tablist" aria-label={t('compare.per')}>
       {PER.map(choice => (
         <button
           key={choice}
@@ -70,10 +70,10 @@ function PerChoice({ found, per, place }: { found: Comparison; per: Per; place: 
           class="button"
           aria-selected={choice === per}
           disabled={choice === 'core' && !known}
-          title={choice === 'core' && !known ? t('against.perNoCore') : undefined}
+          title={choice === 'core' && !known ? t('compare.perNoCore') : undefined}
           onClick={() => go(placeWith(place, { per: choice }))}
         >
-          {t(`against.per.${choice}`)}
+          {t(`compare.per.${choice}`)}
         </button>
       ))}
     </div>
@@ -101,7 +101,7 @@ function Flame({ difference, per }: { difference: Difference; per: Per }) {
       look={look}
       up={false}
       height={HEIGHT}
-      label={t('against.flame')}
+      label={t('compare.flame')}
     />
   )
 }
@@ -111,8 +111,8 @@ function lookOf({ boxes, total, self, change }: Difference, per: Per): Look {
   const both = (values: Difference['total'], box: number) => [values.a[box] ?? 0, values.b[box] ?? 0] as const
   const word = (box: number) => {
     const [a, b] = both(total, box)
-    if ((change[box] ?? 0) === 0) return t('against.noise')
-    return a === 0 ? t('against.onlyB') : b === 0 ? t('against.onlyA') : t(a > b ? 'against.more' : 'against.less')
+    if ((change[box] ?? 0) === 0) return t('compare.noise')
+    return a === 0 ? t('compare.onlyB') : b === 0 ? t('compare.onlyA') : t(a > b ? 'compare.more' : 'compare.less')
   }
   const line = (values: Difference['total'], box: number) => {
     const [a, b] = both(values, box)
@@ -167,8 +167,8 @@ function rowsOf(found: Comparison, per: Per): Row[] {
     .map(f => {
       const value = { a: f.a.self / by.a, b: f.b.self / by.b }
       const change = changeOf(value, { a: f.a.samples, b: f.b.samples }, grain)
-      const alone = f.a.samples === 0 ? t('against.onlyB') : f.b.samples === 0 ? t('against.onlyA') : ''
-      return { ...f, ...value, change, alone: change === 0 ? t('against.noise') : alone }
+      const alone = f.a.samples === 0 ? t('compare.onlyB') : f.b.samples === 0 ? t('compare.onlyA') : ''
+      return { ...f, ...value, change, alone: change === 0 ? t('compare.noise') : alone }
     })
     .sort((x, y) => Math.abs(y.a - y.b) - Math.abs(x.a - x.b))
 }
@@ -179,7 +179,7 @@ function Functions({ found, per }: { found: Comparison; per: Per }) {
   const most = Math.max(1e-12, ...rows.map(row => Math.abs(row.a - row.b)))
   return (
     <Panel
-      title={t('against.functions')}
+      title={t('compare.functions')}
       name="functions"
       sheet={() => ({
         columns: ['function', 'module', 'A self', 'B self', 'A − B', ''],
@@ -199,7 +199,7 @@ function Functions({ found, per }: { found: Comparison; per: Per }) {
                 B {t('flame.self')}
               </th>
               <th scope="col" colSpan={3}>
-                {t('against.difference')}
+                {t('compare.difference')}
               </th>
             </tr>
           </thead>
@@ -209,7 +209,7 @@ function Functions({ found, per }: { found: Comparison; per: Per }) {
             ))}
           </tbody>
         </table>
-        {found.functionsLeftOut > 0 && <p class="footer">{t('against.leftOut', { count: found.functionsLeftOut })}</p>}
+        {found.functionsLeftOut > 0 && <p class="footer">{t('compare.leftOut', { count: found.functionsLeftOut })}</p>}
       </div>
     </Panel>
   )

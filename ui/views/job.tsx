@@ -4,12 +4,12 @@ import { type Answer, ask, useAnswer } from '../client.ts'
 import { jobColour } from '../colour.ts'
 import { formatTime } from '../format.ts'
 import { t } from '../words.ts'
-import { AgainstButton } from './againstchoice.tsx'
 import { AlertLanes } from './alertlanes.tsx'
 import { alertSheet } from './alerttable.tsx'
 import { CategoryBar, CategoryChart } from './categories.tsx'
-import { Compare } from './compare.tsx'
+import { CompareButton } from './comparechoice.tsx'
 import { JobGroups } from './jobgroups.tsx'
+import { JobNodesPanel } from './jobnodes.tsx'
 import { StateWord } from './jobs.tsx'
 import { JobUsed } from './jobused.tsx'
 import { Panel } from './panel.tsx'
@@ -45,7 +45,7 @@ function Job({ page, data }: { page: Page; data: JobDetail }) {
           <Findings page={page} data={data} />
           <JobAlerts page={page} id={id} />
           {categories.data && <Spent page={page} answer={categories} spent={categories.data} />}
-          <Compare page={page} id={id} />
+          <JobNodesPanel page={page} id={id} />
           <Ranks page={page} id={id} />
           <JobGroups page={page} data={data} />
           <Stacks scope={scope} title={stacksTitle(only, rank)} name={`job-${id}`} height={460} />
@@ -131,7 +131,7 @@ function Identity({ page, data }: { page: Page; data: JobDetail }) {
           ? t('job.submitted', { time: job.submit === null ? '–' : formatTime(job.submit) })
           : `${formatTime(job.start)} – ${job.end === null ? t('job.now') : formatTime(job.end)}`}
       </span>
-      {job.start !== null && <AgainstButton page={page} runsOf={job} />}
+      {job.start !== null && <CompareButton page={page} runsOf={job} />}
       {record.command && (
         <code class="command cut" title={`${record.workDir ?? ''} ${record.command}`}>
           {record.command}

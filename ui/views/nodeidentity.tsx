@@ -3,7 +3,7 @@ import type { NodeDetail } from '../../query/api.ts'
 import { jobColour } from '../colour.ts'
 import { formatAgo, formatBytes, formatCount, formatRatio } from '../format.ts'
 import { t, term } from '../words.ts'
-import { AgainstButton } from './againstchoice.tsx'
+import { CompareButton } from './comparechoice.tsx'
 import { useNewest } from './live.ts'
 import { linkTo, OWN_SPAN, type Page } from './scope.ts'
 
@@ -26,7 +26,7 @@ export function NodeIdentity({ page, detail }: { page: Page; detail: NodeDetail 
           <i class="dot" style={{ background: jobColour(j.id) }} /> {j.id} <span class="dim">{j.user}</span>
         </a>
       ))}
-      <AgainstButton page={page} />
+      <CompareButton page={page} />
       <span class="soft" title={intervalMs ? t('node.every', { seconds: formatCount(intervalMs / 1000) }) : ''}>
         {hardwareOf(detail).join(' · ')}
       </span>

@@ -281,21 +281,21 @@ export const VIEWS = {
   'job.sampledWhy': ['of CPU time', 'CPU 时间'],
   'job.findings': ['What stands out', '值得注意'],
   'job.see': ['see {node}', '查看 {node}'],
-  'compare.title': ["The job's nodes by {metric}", '作业节点对比（{metric}）'],
-  'compare.band': ['min – median – max', '最小 – 中位 – 最大'],
-  'compare.bandLabel': [
+  'jobNodes.title': ["The job's nodes by {metric}", '作业节点对比（{metric}）'],
+  'jobNodes.band': ['min – median – max', '最小 – 中位 – 最大'],
+  'jobNodes.bandLabel': [
     'Least, median and most of the nodes; outside: {outside}',
     '节点的最小、中位、最大值；离群：{outside}',
   ],
-  'compare.noOutside': ['none', '无'],
-  'compare.outside': ['far from the others', '偏离其他节点'],
-  'compare.mean': ['Mean', '平均'],
-  'compare.score': ['Apart', '偏离'],
-  'compare.scoreWhy': [
+  'jobNodes.noOutside': ['none', '无'],
+  'jobNodes.outside': ['far from the others', '偏离其他节点'],
+  'jobNodes.mean': ['Mean', '平均'],
+  'jobNodes.score': ['Apart', '偏离'],
+  'jobNodes.scoreWhy': [
     'Distance from the median of the nodes in robust standard deviations; beyond 3.5 it stands out',
     '与节点中位数的距离（稳健标准差），超过 3.5 为离群',
   ],
-  'compare.coresWhy': ["Cores that the job's processes used, of those allocated", '作业进程使用的核数 / 分配的核数'],
-  'compare.stacks': ['Stacks', '调用栈'],
-  'compare.only': ['only', '仅此'],
+  'jobNodes.coresWhy': ["Cores that the job's processes used, of those allocated", '作业进程使用的核数 / 分配的核数'],
+  'jobNodes.stacks': ['Stacks', '调用栈'],
+  'jobNodes.only': ['only', '仅此'],
 } as const

@@ -43,11 +43,11 @@ export const placeAgainst = (from: Place, other: Other, query: Record<string, st
 const linkAgainst = (page: Page, other: Other): string => formatPlace(placeAgainst(page.place, other))
 
 /** `runsOf`: whose job of which name is looked at. */
-export function AgainstButton({ page, runsOf }: { page: Page; runsOf?: { user: string; name: string } }) {
+export function CompareButton({ page, runsOf }: { page: Page; runsOf?: { user: string; name: string } }) {
   return (
-    <Popover label={t('against.why')} class="button" face={t('against.open')}>
+    <Popover label={t('compare.why')} class="button" face={t('compare.open')}>
       {close => (
-        <div class="against-choice">
+        <div class="compare-choice">
           {page.place.node !== '' ? (
             <Nodes page={page} close={close} />
           ) : page.place.query.rank !== undefined ? (
@@ -79,19 +79,19 @@ function Runs({ page, user, name, close }: { page: Page; user: string; name: str
   }
   return (
     <>
-      <p class="title">{t('against.runs')}</p>
-      {answer.data && options.length === 0 && <p class="title dim">{t('against.noRuns', { user })}</p>}
+      <p class="title">{t('compare.runs')}</p>
+      {answer.data && options.length === 0 && <p class="title dim">{t('compare.noRuns', { user })}</p>}
       <Options options={options} close={close} asking={answer.data ? undefined : answer.question?.words} />
       <form onSubmit={submit}>
         <input
           class="field"
           value={id}
-          aria-label={t('against.anyJob')}
-          placeholder={t('against.anyJob')}
+          aria-label={t('compare.anyJob')}
+          placeholder={t('compare.anyJob')}
           onInput={event => setId(event.currentTarget.value)}
         />
         <button type="submit" class="button">
-          {t('against.go')}
+          {t('compare.go')}
         </button>
       </form>
     </>
@@ -116,11 +116,11 @@ function Nodes({ page, close }: { page: Page; close: () => void }) {
           href={formatPlace(placeAgainst(page.place, { span: before }, fixedQuery(calm)))}
           onClick={close}
         >
-          <span>{t('against.before')}</span>
+          <span>{t('compare.before')}</span>
           <span class="dim">{formatTime(before.from, before.to - before.from)}</span>
         </a>
       )}
-      <p class="title">{t('against.nodes')}</p>
+      <p class="title">{t('compare.nodes')}</p>
       <Options options={options} close={close} asking={names ? undefined : t('ask.nodes')} />
     </>
   )
@@ -135,7 +135,7 @@ function RankOptions({ page, close }: { page: Page; close: () => void }) {
     .map(rank => ({ name: String(rank.rank), hint: rank.node, href: linkAgainst(page, { rank: rank.rank }) }))
   return (
     <>
-      <p class="title">{t('against.ranks')}</p>
+      <p class="title">{t('compare.ranks')}</p>
       <Options options={options} close={close} asking={answer.data ? undefined : t('ask.ranks')} />
     </>
   )
