@@ -10,7 +10,7 @@
  */
 import { uncompress } from 'snappyjs'
 import { BodyError } from '../errors.ts'
-import { hashBytes, sameBytes } from '../otlp/intern.ts'
+import { copyBytes, hashBytes, sameBytes } from '../otlp/intern.ts'
 import type { Reader } from '../otlp/reader.ts'
 
 export type Version = '1.0' | '2.0'
@@ -51,7 +51,7 @@ export class KnownLabels<T> {
 
   keep(bytes: Uint8Array, start: number, end: number, meaning: T): void {
     if (this.#byHash.size >= this.#most) this.#byHash.clear()
-    this.#byHash.set(hashBytes(bytes, start, end), { bytes: bytes.slice(start, end), meaning })
+    this.#byHash.set(hashBytes(bytes, start, end), { bytes: copyBytes(bytes, start, end), meaning })
   }
 }
 

@@ -24,6 +24,10 @@ export function sameBytes(kept: Uint8Array, bytes: Uint8Array, start: number, en
   return true
 }
 
+/** To be kept. A Buffer's own slice() is a view: of bytes that are written over, and the whole block stays in memory with it. */
+export const copyBytes = (bytes: Uint8Array, start: number, end: number): Uint8Array =>
+  new Uint8Array(bytes.subarray(start, end))
+
 interface Entry {
   bytes: Uint8Array
   text: string
@@ -46,7 +50,7 @@ export function openIntern(): Intern {
       const slot = hashBytes(bytes, start, end) & (SLOTS - 1)
       let entry = entries[slot]
       if (entry === undefined || !sameBytes(entry.bytes, bytes, start, end)) {
-        entry = { bytes: bytes.slice(start, end), text: decode(bytes, start, end), next: undefined }
+        entry = { bytes: copyBytes(bytes, start, end), text: decode(bytes, start, end), next: undefined }
         entries[slot] = entry
       }
       if (last !== undefined) last.next = entry

@@ -4,7 +4,7 @@
  */
 import type { Target } from '../match.ts'
 import type { Origin } from '../origin.ts'
-import { hashBytes, sameBytes } from './intern.ts'
+import { copyBytes, hashBytes, sameBytes } from './intern.ts'
 
 const MOST_ORIGINS = 20_000
 const MOST_TARGETS = 50_000
@@ -19,7 +19,7 @@ export class KnownOrigins {
 
   keep(bytes: Uint8Array, start: number, end: number, origin: Origin): void {
     if (this.#byHash.size >= MOST_ORIGINS) this.#byHash.clear()
-    this.#byHash.set(hashBytes(bytes, start, end), { bytes: bytes.slice(start, end), origin })
+    this.#byHash.set(hashBytes(bytes, start, end), { bytes: copyBytes(bytes, start, end), origin })
   }
 
   clear(): void {
@@ -63,7 +63,7 @@ export class KnownTargets {
       targets = new Map()
       this.#byName.set(name, targets)
     }
-    const known: KnownTarget = { name, bytes: bytes.slice(start, end), target, next: undefined }
+    const known: KnownTarget = { name, bytes: copyBytes(bytes, start, end), target, next: undefined }
     targets.set(hashBytes(bytes, start, end), known)
     this.#follow(known)
   }

@@ -15,6 +15,7 @@ import type { ColumnTarget, Target } from '../match.ts'
 import type { Entity } from '../metrics.ts'
 import type { Origin } from '../origin.ts'
 import { requireCluster } from '../senders.ts'
+import { copyBytes } from './intern.ts'
 import type { NumberPoint } from './reader.ts'
 
 const TWO_32 = 2 ** 32
@@ -122,7 +123,7 @@ class Layout {
   readonly #values: Float64Array
 
   constructor(bytes: Uint8Array, start: number, end: number, recorder: Recorder) {
-    const kept = bytes.slice(start, end)
+    const kept = copyBytes(bytes, start, end)
     this.#bytes = new DataView(kept.buffer)
     this.#places = recorder.places.map(p => ({
       ...p,

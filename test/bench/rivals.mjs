@@ -32,6 +32,8 @@ const RIVALS = [
       `--web.listen-address=${address}`,
       '--web.enable-remote-write-receiver',
       '--web.enable-admin-api',
+      // More than the collectors: it leaves the 513th without an answer by default, until the sender gives up.
+      '--web.max-connections=8192',
       '--log.level=error',
     ],
     ready: '/-/ready',
