@@ -10,7 +10,7 @@ import { perEntity } from './tables/points.ts'
 const STORED = perEntity(storedColumns)
 
 /** The answer is how many values there are; one too large for its column is left out. */
-export function writePoint(writer: RowWriter, row: Row, arena: readonly number[], used: readonly number[]): number {
+export function writePoint(writer: RowWriter, row: Row, arena: Float64Array, used: readonly number[]): number {
   const { entity, cluster, node, instance } = row.place
   writer.string(cluster)
   writer.string(node)

@@ -27,8 +27,9 @@ let requests = 0
 
 export class Gather {
   readonly rows: Row[] = []
-  /** An array of doubles and not a Float64Array: made for each request, and those are slow to make. */
-  readonly arena: number[] = []
+  /** Another array once it holds more. */
+  arena: Float64Array
+  #end = 0
   /** Rows that otlp/layouts.ts filled. */
   readonly filled: { rows: readonly Row[]; names: readonly FilledName[] }[] = []
   readonly #places: Places
@@ -48,7 +49,9 @@ export class Gather {
   #rejected = 0
   #ignored = 0
 
-  constructor(places: Places, rates: Rates, limits: Limits, ticks?: SplitTicks) {
+  /** `arena` holds nothing that is still looked at. */
+  constructor(places: Places, rates: Rates, limits: Limits, ticks?: SplitTicks, arena?: Float64Array) {
+    this.arena = arena ?? new Float64Array(512)
     this.#places = places
     this.#rates = rates
     this.limits = limits
@@ -138,12 +141,21 @@ export class Gather {
   }
 
   #addRow(place: Place, origin: Origin, timeMs: number): Row {
-    const row = { place, origin, timeMs, intervalMs: origin.intervalMs, offset: this.arena.length }
-    for (let i = place.values.length; i > 0; i--) this.arena.push(Number.NaN)
+    const offset = this.#end
+    this.#end += place.values.length
+    if (this.#end > this.arena.length) this.#grow()
+    this.arena.fill(Number.NaN, offset, this.#end)
+    const row = { place, origin, timeMs, intervalMs: origin.intervalMs, offset }
     place.request = this.#request
     place.row = row
     this.rows.push(row)
     return row
+  }
+
+  #grow(): void {
+    const grown = new Float64Array(Math.max(this.#end, 2 * this.arena.length))
+    grown.set(this.arena)
+    this.arena = grown
   }
 
   /** A place of which this request has several times (or origins): looked up by time. */

@@ -46,7 +46,7 @@ export interface Shape {
 
 export interface Gathered {
   rows: readonly Row[]
-  arena: readonly number[]
+  arena: Float64Array
   processes: readonly Process[]
   series: readonly SeriesValue[]
   /** Points refused, and the first reasons. */

@@ -81,10 +81,11 @@ const send = (reply: FastifyReply, { status, headers, body }: Answer): FastifyRe
 export function answerOf(door: Door, type: string | undefined, receipt: Receipt): Answer {
   const { status, rejected, message = '', retryAfterSeconds } = receipt
   const encoding = door === 'jobs' ? 'json' : encodingOf(type)
-  const later = retryAfterSeconds === undefined ? {} : { 'retry-after': String(retryAfterSeconds) }
-  const headers = { 'content-type': TYPES[encoding], ...later }
-  if (status !== 200) return { status, headers, body: statusResponse(encoding, status, message) }
-  return { status, headers, body: exportResponse(encoding, REJECTED[door], rejected, message) }
+  if (status === 200 && encoding === 'protobuf' && rejected === 0 && message === '') return TAKEN
+  if (status === 200) return answerIn(encoding, status, exportResponse(encoding, REJECTED[door], rejected, message))
+  const answer = answerIn(encoding, status, statusResponse(encoding, status, message))
+  if (retryAfterSeconds !== undefined) answer.headers['retry-after'] = String(retryAfterSeconds)
+  return answer
 }
 
 /** What was thrown on the way to a door. */
@@ -92,10 +93,19 @@ export function failureOf(type: string | undefined, error: unknown): Answer {
   const status = statusOf(error)
   const encoding = encodingOf(type)
   const message = error instanceof Error ? error.message : String(error)
-  return { status, headers: { 'content-type': TYPES[encoding] }, body: statusResponse(encoding, status, message) }
+  return answerIn(encoding, status, statusResponse(encoding, status, message))
 }
 
 const TYPES: Readonly<Record<Encoding, string>> = { json: 'application/json', protobuf: 'application/x-protobuf' }
+
+const answerIn = (encoding: Encoding, status: number, body: Buffer): Answer => ({
+  status,
+  headers: { 'content-type': TYPES[encoding], 'content-length': String(body.length) },
+  body,
+})
+
+/** What nearly all get. */
+const TAKEN: Answer = answerIn('protobuf', 200, exportResponse('protobuf', '', 0, ''))
 
 function encodingOf(type = 'application/x-protobuf'): Encoding {
   try {

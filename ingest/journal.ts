@@ -43,15 +43,14 @@ export interface Block {
 
 /** Rows with the same columns of the same table are one block of their segment. */
 export function blockKey(table: string, columns: readonly string[]): string {
-  let hash = HASHES.get(columns)
-  if (hash === undefined) {
-    hash = crc32(columns.join()).toString(16)
-    HASHES.set(columns, hash)
-  }
-  return `${table} ${hash}`
+  const known = KEYS.get(columns)
+  if (known?.table === table) return known.key
+  const key = `${table} ${crc32(columns.join()).toString(16)}`
+  KEYS.set(columns, { table, key })
+  return key
 }
 
-const HASHES = new WeakMap<readonly string[], string>()
+const KEYS = new WeakMap<readonly string[], { table: string; key: string }>()
 
 export interface Journal {
   /** Batches whose rows it has had. */

@@ -58,7 +58,7 @@ export class LatestValues implements Latest {
   }
 
   /** A row whose columns were seen to be used. */
-  update(row: Row, arena: readonly number[]): void {
+  update(row: Row, arena: Float64Array): void {
     merge(row.place, row.timeMs, row.intervalMs, arena, row.offset, this.#used.of(row.place.entity).indices)
   }
 

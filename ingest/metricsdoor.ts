@@ -1,4 +1,6 @@
 /** Metrics: a request -> points, processes and series for the writer. Remembers last values of counters and known series. */
+
+import { Arenas } from './arenas.ts'
 import {
   PROCESS_COLUMNS,
   SERIES_COLUMNS,
@@ -13,7 +15,6 @@ import { Gather, type Gathered, type Row } from './gather.ts'
 import type { Receipt } from './index.ts'
 import { NODE_COLUMNS, writeNode } from './jobs.ts'
 import type { EntityPoint, LatestValues } from './latest.ts'
-import type { Entity } from './metrics.ts'
 import type { Encoding } from './otlp/body.ts'
 import { KnownOrigins, KnownTargets } from './otlp/known.ts'
 import { Layouts } from './otlp/layouts.ts'
@@ -24,9 +25,11 @@ import { Rates } from './rates.ts'
 import type { Rollups } from './rollups.ts'
 import { SeriesIds } from './seriesids.ts'
 import { SplitTicks } from './splitticks.ts'
-import { pointsTable } from './tables/points.ts'
+import { perEntity, pointsTable } from './tables/points.ts'
 import { Telling } from './telling.ts'
 import type { UsedColumns } from './used.ts'
+
+const POINT_TABLES = perEntity(pointsTable)
 
 type MetricsDeps = DoorDeps & { places: Places; latest: LatestValues; rollups: Rollups; used: UsedColumns }
 
@@ -39,6 +42,7 @@ export class MetricsDoor {
   readonly #series: SeriesIds
   readonly #ticks = new SplitTicks()
   readonly #telling = new Telling()
+  readonly #arenas = new Arenas()
   readonly #simulated = new Set<string>()
   readonly #listeners = new Set<(points: readonly EntityPoint[]) => void>()
   readonly #counts = { points: 0, values: 0, processes: 0, seriesPoints: 0, rejectedPoints: 0, ignoredPoints: 0 }
@@ -74,12 +78,8 @@ export class MetricsDoor {
     return this.add(gather => {
       if (encoding === 'json') decodeMetricsJson(body, gather, defaultCluster)
       else {
-        const sink = {
-          ...{ gather, defaultCluster },
-          targets: this.#targets,
-          origins: this.#origins,
-          layouts: this.#layouts,
-        }
+        // Written out: copying an object of them costs as much as finding the layout.
+        const sink = { gather, defaultCluster, targets: this.#targets, origins: this.#origins, layouts: this.#layouts }
         decodeSafely(body, intern, reader => decodeMetrics(reader, sink))
       }
     })
@@ -88,37 +88,52 @@ export class MetricsDoor {
   /** A request of any wire: `decode` adds its points, and nothing is stored where it throws. */
   async add(decode: (gather: Gather, nowMs: number) => void): Promise<Receipt> {
     const limits = timeLimits(this.#deps, 'points')
-    const gather = new Gather(this.#deps.places, this.#rates, limits, this.#ticks)
-    decode(gather, limits.nowMs)
-    const gathered = gather.finish()
-    this.#counts.rejectedPoints += gathered.rejected
-    this.#counts.ignoredPoints += gathered.ignored
-    await this.#store(gathered, limits.nowMs)
-    this.#written(gathered)
-    return accepted(gathered.rejected, gathered.reasons)
+    const gather = new Gather(this.#deps.places, this.#rates, limits, this.#ticks, this.#arenas.take())
+    try {
+      decode(gather, limits.nowMs)
+      const gathered = gather.finish()
+      this.#counts.rejectedPoints += gathered.rejected
+      this.#counts.ignoredPoints += gathered.ignored
+      await this.#store(gathered, limits.nowMs)
+      this.#written(gathered)
+      return accepted(gathered.rejected, gathered.reasons)
+    } finally {
+      this.#arenas.giveBack(gather.arena)
+    }
   }
 
   async #store(gathered: Gathered, nowMs: number): Promise<void> {
-    const { writer } = this.#deps
-    const { rows, arena, processes } = gathered
-    const stored: Promise<void>[] = []
-    for (const [entity, own] of byEntity(rows)) {
-      for (const row of own) this.#deps.used.see(entity, arena, row.offset)
-      const { names, indices } = this.#deps.used.of(entity)
-      const write = writer.append(pointsTable(entity), names, to => {
-        for (const row of own) this.#counts.values += writePoint(to, row, arena, indices)
-      })
-      stored.push(write)
-    }
+    // With a journal all of a turn are safe together, by one promise.
+    const stored = new Set<Promise<void>>()
+    this.#storePoints(gathered, stored)
+    const { processes } = gathered
     if (processes.length > 0) {
-      const write = writer.append('processes', PROCESS_COLUMNS, to => {
+      const write = this.#deps.writer.append('processes', PROCESS_COLUMNS, to => {
         for (const process of processes) writeProcess(to, process)
       })
-      stored.push(write)
+      stored.add(write)
     }
-    if (gathered.series.length > 0) stored.push(this.#storeSeries(gathered, nowMs))
+    if (gathered.series.length > 0) stored.add(this.#storeSeries(gathered, nowMs))
     this.#tellSimulated(gathered, nowMs)
-    await Promise.all([...stored, ...this.#telling.underWay])
+    for (const told of this.#telling.underWay) stored.add(told)
+    await (stored.size === 1 ? [...stored][0] : Promise.all(stored))
+  }
+
+  /** Rows of an entity that follow each other go to its table at once. */
+  #storePoints({ rows, arena }: Gathered, stored: Set<Promise<void>>): void {
+    const { used, writer } = this.#deps
+    for (let from = 0; from < rows.length; ) {
+      const entity = rows[from]?.place.entity ?? 'node'
+      let to = from
+      for (; rows[to]?.place.entity === entity; to++) used.see(entity, arena, rows[to]?.offset ?? 0)
+      const { names, indices } = used.of(entity)
+      const own = rows.slice(from, to)
+      const write = writer.append(POINT_TABLES[entity], names, into => {
+        for (const row of own) this.#counts.values += writePoint(into, row, arena, indices)
+      })
+      stored.add(write)
+      from = to
+    }
   }
 
   #storeSeries({ series }: Gathered, nowMs: number): Promise<void> {
@@ -163,7 +178,7 @@ export class MetricsDoor {
     if (this.#listeners.size > 0 && rows.length > 0) this.#tellListeners(rows, arena)
   }
 
-  #tellListeners(rows: readonly Row[], arena: readonly number[]): void {
+  #tellListeners(rows: readonly Row[], arena: Float64Array): void {
     const points = rows.map(({ place, timeMs, intervalMs, offset }) => ({
       entity: place.entity,
       cluster: place.cluster,
@@ -171,7 +186,7 @@ export class MetricsDoor {
       instance: place.instance,
       timeMs,
       intervalMs,
-      values: Float64Array.from(arena.slice(offset, offset + place.values.length)),
+      values: arena.slice(offset, offset + place.values.length),
     }))
     this.tell(points)
   }
@@ -186,14 +201,4 @@ export class MetricsDoor {
       }
     }
   }
-}
-
-function byEntity(rows: readonly Row[]): Map<Entity, Row[]> {
-  const groups = new Map<Entity, Row[]>()
-  for (const row of rows) {
-    const group = groups.get(row.place.entity)
-    if (group === undefined) groups.set(row.place.entity, [row])
-    else group.push(row)
-  }
-  return groups
 }

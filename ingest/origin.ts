@@ -3,6 +3,7 @@ import { isIP } from 'node:net'
 import { type Attributes, keyOf } from './match.ts'
 import type { Place } from './place.ts'
 import { EVIDENCE, type Evidence } from './records.ts'
+import type { TotalsPlan } from './totals.ts'
 
 export interface Origin {
   cluster: string
@@ -18,8 +19,8 @@ export interface Origin {
   labelsKey: string
   /** It may tell the instances of one tick in several requests. */
   splitsTicks?: boolean
-  /** Which of its instances go into totals of the node, by entity. */
-  counted?: Map<string, { names: readonly string[]; counts: readonly boolean[] }>
+  /** What is added up at its node, of its last tick. */
+  totals?: TotalsPlan
   /** The places of its node that it has told of, by entity and instance. */
   places: Map<string, Map<string, Place>>
 }

@@ -58,7 +58,7 @@ export class Rollups {
   }
 
   /** Adds a point that the database has. */
-  add(row: Row, arena: readonly number[]): void {
+  add(row: Row, arena: Float64Array): void {
     const { place } = row
     const bucketMs = Math.ceil(row.timeMs / SHORT_MS) * SHORT_MS
     let part = place.bucket

@@ -158,7 +158,7 @@ export class RowWriter {
 
   /** Nullable(Int32 | Int64) of these columns, from values[offset + column]; NaN is NULL. The answer is how many are not. */
   nullableInts(
-    values: readonly number[],
+    values: Float64Array,
     offset: number,
     { scales, most, wide }: StoredColumns,
     columns: readonly number[],

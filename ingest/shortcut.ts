@@ -133,7 +133,7 @@ function headerOf(head: readonly string[], name: string): string | undefined {
 }
 
 function answer(response: ServerResponse, { status, headers, body }: Answer, last = false): void {
-  response.writeHead(status, { ...headers, 'content-length': body.length, ...(last ? { connection: 'close' } : {}) })
+  response.writeHead(status, last ? { ...headers, connection: 'close' } : headers)
   if (body.length > 0) response.end(body)
   else response.end()
 }

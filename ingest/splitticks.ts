@@ -18,7 +18,7 @@ interface Held {
   timeMs: number
   intervalMs: number
   heardMs: number
-  entities: Map<Entity, Map<string, number[]>>
+  entities: Map<Entity, Map<string, Float64Array>>
 }
 
 export class SplitTicks {

@@ -5,7 +5,7 @@
  */
 import type { Gather, Row } from './gather.ts'
 import { COLUMNS, type Entity, type Metric } from './metrics.ts'
-import type { Origin } from './origin.ts'
+import type { Place } from './place.ts'
 
 interface Total {
   from: number
@@ -31,36 +31,79 @@ export interface Instance {
   offset: number
 }
 
+/** What counts at a node, as long as its ticks tell of the same places in the same order. */
+export interface TotalsPlan {
+  places: readonly Place[]
+  /** Of each of them; the values are those of the tick that is being added up. */
+  instances: readonly Instance[]
+  entities: readonly { entity: Entity; present: number; counted: readonly Instance[] }[]
+}
+
 export const hasTotals = (entity: Entity): boolean => (TOTALS[entity]?.length ?? 0) > 0
 
 /** Rows of origins that split their ticks are left to SplitTicks. */
 export function fillTotals(gather: Gather): void {
-  const groups = new Map<Row, Map<Entity, Instance[]>>()
-  for (const row of [...gather.rows]) {
-    if (row.origin.splitsTicks === true || !hasTotals(row.place.entity)) continue
-    const node = gather.row(row.origin, 'node', '', row.timeMs)
-    if (node === undefined) continue
-    if (node.intervalMs === 0) node.intervalMs = row.intervalMs
-    const group = groups.get(node) ?? new Map<Entity, Instance[]>()
-    groups.set(node, group)
-    const instance = { instance: row.place.instance, values: gather.arena, offset: row.offset }
-    const instances = group.get(row.place.entity)
-    if (instances === undefined) group.set(row.place.entity, [instance])
-    else instances.push(instance)
-  }
-  for (const [node, group] of groups) {
-    for (const [entity, instances] of group) fillFrom(gather, node, entity, instances)
-  }
+  for (const [node, rows] of ticksOf(gather)) fillTick(gather, node, rows)
   for (const row of gather.rows) if (row.place.entity === 'node') fillDerived(gather, row)
 }
 
+/** The node's row, and all rows of its tick. Most requests are one tick of one origin. */
+function ticksOf(gather: Gather): Iterable<readonly [Row, readonly Row[]]> {
+  const rows = [...gather.rows]
+  const [first] = rows
+  if (first === undefined) return []
+  if (rows.every(r => r.origin === first.origin && r.timeMs === first.timeMs)) {
+    if (first.origin.splitsTicks === true || !rows.some(r => hasTotals(r.place.entity))) return []
+    const node = gather.row(first.origin, 'node', '', first.timeMs)
+    return node === undefined ? [] : [[node, rows]]
+  }
+  const ticks = new Map<Row, Row[]>()
+  for (const row of rows) {
+    if (row.origin.splitsTicks === true || !hasTotals(row.place.entity)) continue
+    const node = gather.row(row.origin, 'node', '', row.timeMs)
+    if (node === undefined) continue
+    const tick = ticks.get(node)
+    if (tick === undefined) ticks.set(node, [row])
+    else tick.push(row)
+  }
+  return ticks
+}
+
+function fillTick(gather: Gather, node: Row, rows: readonly Row[]): void {
+  const known = node.origin.totals
+  const isKnown = known?.places.length === rows.length && rows.every((row, i) => row.place === known.places[i])
+  const plan = isKnown ? known : planTotals(rows)
+  node.origin.totals = plan
+  rows.forEach((row, i) => {
+    if (node.intervalMs === 0) node.intervalMs = row.intervalMs
+    const instance = plan.instances[i]
+    if (instance === undefined) return
+    instance.values = gather.arena
+    instance.offset = row.offset
+  })
+  for (const { entity, present, counted } of plan.entities) addUp(gather, node, entity, present, counted)
+}
+
+function planTotals(rows: readonly Row[]): TotalsPlan {
+  const places = rows.map(r => r.place)
+  const instances = places.map(({ instance }) => ({ instance, values: [], offset: 0 }))
+  const entities = [...new Set(places.map(p => p.entity))].filter(hasTotals).map(entity => {
+    const own = instances.filter((_, i) => places[i]?.entity === entity)
+    return { entity, present: own.length, counted: countedInstances(entity, own) }
+  })
+  return { places, instances, entities }
+}
+
 export function fillFrom(gather: Gather, node: Row, entity: Entity, instances: readonly Instance[]): void {
+  addUp(gather, node, entity, instances.length, countedInstances(entity, instances))
+}
+
+function addUp(gather: Gather, node: Row, entity: Entity, present: number, counted: readonly Instance[]): void {
   const totals = TOTALS[entity] ?? []
+  const { arena } = gather
   // Before anything is filled: a column that is there now is the sender's own.
-  const open = totals.filter(t => Number.isNaN(gather.arena[node.offset + t.to] ?? 0))
-  if (entity === 'core') fill(gather, node, 'cpu_count', instances.length)
-  if (open.length === 0) return
-  const counted = rememberedInstances(node.origin, entity, instances)
+  const open = totals.filter(t => Number.isNaN(arena[node.offset + t.to] ?? 0))
+  if (entity === 'core') fill(gather, node, CPU_COUNT, present)
   for (const { from, to, how } of open) {
     let total = Number.NaN
     let values = 0
@@ -70,10 +113,11 @@ export function fillFrom(gather: Gather, node: Row, entity: Entity, instances: r
       total = values === 0 ? value : how === 'max' ? Math.max(total, value) : total + value
       values++
     }
-    if (values > 0) gather.arena[node.offset + to] = how === 'avg' ? total / values : total
+    if (values > 0) arena[node.offset + to] = how === 'avg' ? total / values : total
   }
 }
 
+const CPU_COUNT = nodeColumn('cpu_count')
 const PARTITION = /^(?:((?:sd|hd|vd|xvd)[a-z]+)\d+|((?:nvme\d+n\d+|mmcblk\d+|nbd\d+))p\d+)$/
 const NO_DISK = /^(?:loop|ram|zram|sr|fd)\d/
 const LAYERED_DISK = /^(?:dm-|md)\d/
@@ -82,21 +126,6 @@ const NO_INTERFACE = /\/|^(?:lo\d*$|veth|docker|br-|virbr|cni|flannel|cali|dummy
 /** An instance of a card that is divided (MIG): what it uses is in what the card uses. */
 const GPU_PART = /\//
 const LAYERED_INTERFACE = /^(?:bond|team)\d/
-
-/** The instances of a node are most often those of its last tick. */
-function rememberedInstances(origin: Origin, entity: Entity, instances: readonly Instance[]): readonly Instance[] {
-  const known = origin.counted?.get(entity)
-  if (known?.names.length === instances.length && instances.every((r, i) => r.instance === known.names[i])) {
-    return instances.filter((_, i) => known.counts[i])
-  }
-  const counted = countedInstances(entity, instances)
-  origin.counted ??= new Map()
-  origin.counted.set(entity, {
-    names: instances.map(r => r.instance),
-    counts: instances.map(r => counted.includes(r)),
-  })
-  return counted
-}
 
 /** Instances that are not parts or copies of others here. A layer counts only where nothing below it is seen. */
 function countedInstances(entity: Entity, rows: readonly Instance[]): readonly Instance[] {
@@ -132,22 +161,25 @@ const MEMORY_PARTS = ['memory_used', 'memory_free', 'memory_cached', 'memory_buf
 const [USER, SYSTEM] = [nodeColumn('cpu_user'), nodeColumn('cpu_system')]
 
 const POWER_PARTS = ['power_cpu_watts', 'power_memory_watts', 'power_gpu_watts'].map(nodeColumn)
+const CPU_BUSY = nodeColumn('cpu_busy')
+const MEMORY_TOTAL = nodeColumn('memory_total')
+const PARTS_WATTS = nodeColumn('power_parts_watts')
 
 /** What follows from other columns of the node: busy from the modes, all memory from its parts, power from what is measured. */
 function fillDerived(gather: Gather, node: Row): void {
   const value = (column: number): number => gather.arena[node.offset + column] ?? Number.NaN
-  if (!Number.isNaN(value(USER) + value(SYSTEM))) {
-    const busy = BUSY_MODES.reduce((sum, column) => sum + (Number.isNaN(value(column)) ? 0 : value(column)), 0)
-    fill(gather, node, 'cpu_busy', Math.min(1, busy))
+  const sum = (columns: readonly number[]): number => {
+    let all = 0
+    for (const column of columns) all += Number.isNaN(value(column)) ? 0 : value(column)
+    return all
   }
-  const memory = MEMORY_PARTS.reduce((sum, column) => sum + value(column), 0)
-  if (!Number.isNaN(memory)) fill(gather, node, 'memory_total', memory)
-  const parts = POWER_PARTS.map(value).filter(watts => !Number.isNaN(watts))
-  const watts = parts.reduce((sum, part) => sum + part, 0)
-  if (parts.length > 0) fill(gather, node, 'power_parts_watts', watts)
+  const isThere = (column: number): boolean => !Number.isNaN(value(column))
+  if (isThere(USER) && isThere(SYSTEM)) fill(gather, node, CPU_BUSY, Math.min(1, sum(BUSY_MODES)))
+  if (MEMORY_PARTS.every(isThere)) fill(gather, node, MEMORY_TOTAL, sum(MEMORY_PARTS))
+  if (POWER_PARTS.some(isThere)) fill(gather, node, PARTS_WATTS, sum(POWER_PARTS))
 }
 
-function fill(gather: Gather, node: Row, name: string, value: number): void {
-  const at = node.offset + nodeColumn(name)
-  if (Number.isNaN(gather.arena[at] ?? 0)) gather.arena[at] = value
+function fill({ arena }: Gather, node: Row, column: number, value: number): void {
+  const at = node.offset + column
+  if (Number.isNaN(arena[at] ?? 0)) arena[at] = value
 }

@@ -41,7 +41,7 @@ function openDecoder(knowsLayouts = true) {
     const { rows, arena, series, ...rest } = gather.finish()
     const told = rows.map(({ place, timeMs, intervalMs, offset }) => ({
       row: `${place.cluster} ${place.node} ${place.entity} ${place.instance} ${timeMs} ${intervalMs}`,
-      values: arena.slice(offset, offset + place.values.length),
+      values: [...arena.subarray(offset, offset + place.values.length)],
     }))
     const foreign = series.map(({ name, key, timeMs, value }) => ({ name, key, timeMs, value }))
     return { filled, answer: { told, foreign, ...rest } }
