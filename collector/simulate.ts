@@ -19,6 +19,8 @@ export interface SimulateOptions {
   cluster?: string
   nodes?: number
   jobs?: number
+  /** False: nothing is wrong anywhere, only what is drawn at random from healthy programs runs. */
+  stories?: boolean
   hours?: number
   seed?: number
   /** End of the history; follow goes on from here. */
@@ -64,6 +66,7 @@ function resolve(options: SimulateOptions): Resolved {
     cluster: options.cluster ?? 'demo',
     nodes: options.nodes ?? 64,
     jobs: options.jobs ?? 12,
+    stories: options.stories ?? true,
     seed: options.seed ?? 1,
     span: { beginMs: untilMs - ticks * stepMs, untilMs },
     stepMs,
@@ -195,7 +198,6 @@ const TEXTS: Record<StoryKind, string> = {
 /** What simulate() with the same options plants. Stories that find no room on a small cluster are left out. */
 export function demoStory(options: SimulateOptions): Story[] {
   const resolved = resolve(options)
-  const { span, nodes } = resolved
   const stories: Story[] = []
   for (const job of playedSchedule(resolved).jobs) {
     if (job.kind === 'filler' || (job.state === 'queued') !== (job.kind === 'queued')) continue
@@ -211,7 +213,7 @@ export function demoStory(options: SimulateOptions): Story[] {
       ...(ended ? { toMs: job.startMs + job.runMs } : {}),
     })
   }
-  const silent = silentNode(nodes, span)
+  const silent = silentNode(resolved)
   if (silent) {
     const { node, silentMs } = silent
     stories.push({ kind: 'silent_node', text: 'stopped answering', nodes: [node], node, fromMs: silentMs })

@@ -23,6 +23,7 @@ export interface ClusterOptions {
   cluster: string
   nodes: number
   jobs: number
+  stories: boolean
   seed: number
   span: Span
   stepMs: number
@@ -45,17 +46,21 @@ export const nodeName = (index: number, nodes: number): string =>
   `n${String(index + 1).padStart(Math.max(3, String(nodes).length), '0')}`
 
 /** The last node stops answering in the second half of the history; small clusters cannot spare one. */
-export function silentNode(nodes: number, span: Span): { node: string; silentMs: number; downMs: number } | undefined {
-  if (nodes < 10) return undefined
+export function silentNode({
+  nodes,
+  stories,
+  span,
+}: Pick<ClusterOptions, 'nodes' | 'stories' | 'span'>): { node: string; silentMs: number; downMs: number } | undefined {
+  if (nodes < 10 || !stories) return undefined
   const long = span.untilMs - span.beginMs
   const silentMs = span.beginMs + 0.55 * long
   return { node: nodeName(nodes - 1, nodes), silentMs, downMs: silentMs + Math.min(300_000, 0.05 * long) }
 }
 
-export function scheduleOf(options: Pick<ClusterOptions, 'nodes' | 'jobs' | 'seed' | 'span'>): Schedule {
-  const { nodes, jobs, seed, span } = options
+export function scheduleOf(options: Pick<ClusterOptions, 'nodes' | 'jobs' | 'stories' | 'seed' | 'span'>): Schedule {
+  const { nodes, jobs, stories, seed, span } = options
   const names = Array.from({ length: nodes }, (_, i) => nodeName(i, nodes))
-  return new Schedule({ nodes: names, coresPerNode: CORES, jobs, seed, span, silent: silentNode(nodes, span) })
+  return new Schedule({ nodes: names, coresPerNode: CORES, jobs, stories, seed, span, silent: silentNode(options) })
 }
 
 interface Member {
@@ -82,7 +87,7 @@ export class Cluster {
     this.options = options
     this.sender = { cluster, stepMs }
     this.windowStartMs = span.beginMs
-    this.silent = silentNode(nodes, span)
+    this.silent = silentNode(options)
     this.schedule = scheduleOf(options)
     const layouts = new Map<string, ReturnType<typeof layoutOf>>()
     this.members = Array.from({ length: nodes }, (_, i) => {

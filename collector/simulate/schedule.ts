@@ -25,6 +25,8 @@ export interface ScheduleOptions {
   nodes: readonly string[]
   coresPerNode: number
   jobs: number
+  /** Planted jobs first. */
+  stories: boolean
   seed: number
   span: Span
   /** Does not answer from silentMs on; the scheduler says so when its timeout has passed. */
@@ -46,7 +48,7 @@ export class Schedule {
   private toldMs = 0
 
   constructor(options: ScheduleOptions) {
-    const { nodes, coresPerNode, jobs, seed, span, silent } = options
+    const { nodes, coresPerNode, jobs, stories: planted, seed, span, silent } = options
     this.options = options
     this.random = openRandom(seed, 'schedule')
     this.places = nodes.map(node => ({
@@ -55,7 +57,7 @@ export class Schedule {
       down: false,
       state: '',
     }))
-    const stories = planStories(nodes.length, span).slice(0, jobs)
+    const stories = planted ? planStories(nodes.length, span).slice(0, jobs) : []
     const drawn = Array.from({ length: Math.max(0, jobs - stories.length) }, (_, i) =>
       drawFiller(seed, i, this.submitTime(span, i, jobs - stories.length), nodes.length),
     )
