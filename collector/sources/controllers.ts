@@ -7,9 +7,11 @@
  *   amd_umc_N                   CAS commands, reads and writes     AMD Zen 4 and later, Linux 6.8
  *   amd_df                      DRAM channels                      AMD Zen to Zen 3; reads and writes in one
  *   nvidia_scf_pmu_N            cmem_rd_data, cmem_wr_total_bytes  NVIDIA Grace, a socket each; beats of 32 bytes
+ *   ali_drw_ADDRESS             hif_rd, hif_wr, hif_rmw            Alibaba Yitian 710, a half channel each; 64 bytes
+ *   hisi_scclN_ddrcN            flux_rd, flux_wr                   HiSilicon Kunpeng 920, a channel each; 32 bytes
  *
  * What a count stands for is in the .scale and .unit beside an event where the kernel has them. Numbers of events without an
- * alias in sysfs are those of the kernel's tools/perf/pmu-events (amdzen1 to amdzen5).
+ * alias in sysfs are those of the kernel's tools/perf/pmu-events (amdzen1 to amdzen5). Yitian: admin-guide/perf/alibaba_pmu.
  */
 import { join } from 'node:path'
 import {
@@ -87,6 +89,22 @@ const WAYS: readonly Way[] = [
     events: [
       { direction: 'read', name: /^cmem_rd_data$/, bytes: 32 },
       { direction: 'write', name: /^cmem_wr_total_bytes$/, bytes: 1 },
+    ],
+  },
+  {
+    words: "Yitian's DDR driveways",
+    pmu: /^ali_drw_[0-9a-f]+$/,
+    events: [
+      { direction: 'read', name: /^hif_rd$/, bytes: 64 },
+      { direction: 'write', name: /^hif_(wr|rmw)$/, bytes: 64 },
+    ],
+  },
+  {
+    words: "Kunpeng's DDR controllers",
+    pmu: /^hisi_sccl\d+_ddrc\d+$/,
+    events: [
+      { direction: 'read', name: /^flux_rd$/, bytes: 32 },
+      { direction: 'write', name: /^flux_wr$/, bytes: 32 },
     ],
   },
 ]

@@ -124,6 +124,15 @@ describe('memory controllers', () => {
         ...{ type: '50', cpumask: '0', 'format/event': 'config:0-31' },
         ...{ 'events/cmem_rd_data': 'event=0x1a5', 'events/cmem_wr_total_bytes': 'event=0x1a0' },
       }),
+      yitian: pmu('ali_drw_40021080', {
+        ...{ type: '60', cpumask: '2', 'format/event': 'config:0-7' },
+        ...{ 'events/hif_rd': 'event=0x1c', 'events/hif_wr': 'event=0x1d', 'events/hif_rmw': 'event=0x1e' },
+        ...{ 'events/hif_rd_or_wr': 'event=0x1b', 'events/hif_hi_pri_rd': 'event=0x1f' },
+      }),
+      kunpeng: pmu('hisi_sccl3_ddrc0', {
+        ...{ type: '70', cpumask: '2', 'format/event': 'config:0-4' },
+        ...{ 'events/flux_rd': 'config=0x1', 'events/flux_wr': 'config=0x0', 'events/flux_rcmd': 'config=0x3' },
+      }),
     }
     const found = Object.entries(ways).map(([name, files]) => {
       const { roots } = makeMachine({ ...topology, ...files }).options
@@ -136,6 +145,8 @@ describe('memory controllers', () => {
       ['icelake', 'read 20ff on 0/0 x64', 'write 30ff on 0/0 x64'],
       ['zen4', 'read 10a on 2/1 x64', 'write 20a on 2/1 x64'],
       ['grace', 'read 1a5 on 0/0 x32', 'write 1a0 on 0/0 x1'],
+      ['yitian', 'read 1c on 2/1 x64', 'write 1e on 2/1 x64', 'write 1d on 2/1 x64'],
+      ['kunpeng', 'read 1 on 2/1 x32', 'write 0 on 2/1 x32'],
     ])
   })
 
