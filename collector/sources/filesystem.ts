@@ -229,7 +229,10 @@ class Filesystems implements Source {
   }
 
   detail(): string | undefined {
-    return this.canAskServers ? undefined : 'those on servers are left out: stat(1) is not in PATH'
+    if (!this.canAskServers) return 'those on servers are left out: stat(1) is not in PATH'
+    const uncounted = this.shown.filter(({ kind, mount }) => kind === 'network' && !COUNTED.test(mount.type))
+    if (uncounted.length === 0) return undefined
+    return `space alone of ${uncounted.map(({ mount }) => `${mount.path} (${mount.type})`).join(', ')}: no client of that kind counts reads and writes where we read`
   }
 
   close(): void {
@@ -238,6 +241,9 @@ class Filesystems implements Source {
     this.ended()
   }
 }
+
+/** Others tell what goes through them: nfs.ts, lustre.ts, gpfs.ts. BeeGFS counts on its servers only, which a question from every node would load. */
+const COUNTED = /^(nfs4?|lustre|gpfs)$/
 
 const stuckReading = (path: string): Reading => ({ entity: 'filesystem', column: 'stuck', instance: path, value: 1 })
 const messageOf = (error: unknown) => (error instanceof Error ? error.message : String(error))

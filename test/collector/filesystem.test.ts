@@ -208,6 +208,19 @@ describe('the source', () => {
     source.close?.()
   })
 
+  it('says of which mounts it tells the space alone', () => {
+    const kinds: [string, string, string][] = [
+      ['0:7', '/home', 'nfs4'],
+      ['0:8', '/scratch', 'beegfs'],
+      ['0:9', '/work', 'lustre'],
+    ]
+    const machine = makeMachine({ 'proc/1/mountinfo': mounted(...kinds) })
+    const source = opened(openFilesystem(machine.options))
+    source.read(machine.tick())
+    expect(source.detail?.()).toMatch(/^space alone of \/scratch \(beegfs\): /)
+    source.close?.()
+  })
+
   it('is absent where there is no mountinfo', () => {
     expect(openFilesystem(makeMachine({}).options)).toEqual({ absent: 'no /proc/1/mountinfo' })
   })
