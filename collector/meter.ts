@@ -59,7 +59,8 @@ export function openMeter(options: MeterOptions, self: Self): Meter {
   const body = new Body()
   return {
     encode(span, readings, processes) {
-      const metrics = gather(readings, (span.timeMs - span.startMs) / 1000)
+      const seconds = (span.timeMs - span.startMs) / 1000
+      const metrics = gather(readings, seconds)
       for (const { name, unit, isSum, attributes, value } of readSelf()) {
         const wire = selfWires.get(name) ?? wireOf(name, unit, isSum)
         selfWires.set(name, wire)
@@ -68,7 +69,7 @@ export function openMeter(options: MeterOptions, self: Self): Meter {
       body.setTimes(span.startMs, span.timeMs)
       writeNode(body, resource, [...metrics.values()])
       // two requests one behind the other are one request: repeated fields of protobuf messages add up
-      body.append(processEncoder.encode(processes, span.startMs, span.timeMs))
+      processEncoder.write(body, processes, seconds)
       return body.take()
     },
   }

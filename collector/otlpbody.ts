@@ -14,7 +14,7 @@ export type Attributes = Readonly<Record<string, string | number | boolean>>
 /** Bytes with places in them that move along when they are put into something larger. */
 export interface Piece {
   bytes: Uint8Array
-  /** Of the 8 bytes of each value; start and time stand in the 18 bytes before it. */
+  /** Of the 8 bytes of each value (start and time stand in the 18 bytes before it), or of a byte. */
   places: number[]
 }
 
@@ -131,6 +131,10 @@ export class Body {
     view.setUint32(place - 9, times[2] ?? 0, true)
     view.setUint32(place - 5, times[3] ?? 0, true)
     view.setFloat64(place, value, true)
+  }
+
+  patchByte(place: number, byte: number): void {
+    this.buffer[place] = byte
   }
 
   private reserve(length: number): void {
