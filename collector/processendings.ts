@@ -119,7 +119,12 @@ export class Endings {
       for (const pid of batch.pid) readUnread(this.table.find(pid))
       return grown
     }
-    const parents = new Set([...this.table.all()].filter(hasUnsettled).map(({ pid }) => pid))
+    const parents = new Set(
+      this.table
+        .all()
+        .filter(hasUnsettled)
+        .map(({ pid }) => pid),
+    )
     for (let known = -1; known !== parents.size && parents.size > 0; ) {
       known = parents.size
       for (const process of this.table.all()) {

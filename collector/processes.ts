@@ -23,6 +23,7 @@ import type { Exits } from './exits.ts'
 import type { KernelFile, KernelFiles } from './kernelfile.ts'
 import { Endings, type Settled } from './processendings.ts'
 import { ProcessReadings } from './processreadings.ts'
+import type { ReadStats } from './processstat.ts'
 import { type Known, ProcessTable } from './processtable.ts'
 import type { Absent, GpuUse, Reading, Roots, Tick } from './source.ts'
 import type { Boot } from './starttime.ts'
@@ -58,6 +59,8 @@ export interface ProcessesOptions {
   gpuOf?: (pid: number) => GpuUse | undefined
   /** Descriptors to keep at most; absent: half of what this process may open. */
   keepFiles?: number
+  /** The addon's reader of many; absent: they are read one by one. */
+  readStats?: ReadStats | undefined
 }
 
 const QUIET_AFTER_READS = 3
@@ -94,6 +97,7 @@ class Sweep implements Processes {
       proc: options.roots.proc,
       boot: options.boot,
       keepFiles: options.keepFiles,
+      readStats: options.readStats,
       onChange: pid => this.readings.forget(pid),
     })
     const { exits, boot } = options
@@ -117,7 +121,7 @@ class Sweep implements Processes {
     const seconds = (now.monotonicMs - before.monotonicMs) / 1000
     const { grown, ...ended } = this.sweep(tick, before, now, seconds)
     return {
-      processes: this.readings.read([...this.table.all()], ended, tick, seconds),
+      processes: this.readings.read(this.table.all(), ended, tick, seconds),
       readings: this.unseen(rateOf(before.busyTicks, now.busyTicks, seconds), grown / seconds),
     }
   }
@@ -125,11 +129,10 @@ class Sweep implements Processes {
   /** `grown`: ticks that all processes grew by, as far as they were read. */
   private sweep(tick: Tick, before: Totals, now: Totals, seconds: number): Settled {
     const quiet: Known[] = []
-    let grown = 0
-    for (const process of this.table.all()) {
-      if (process.quiet >= QUIET_AFTER_READS && !process.shown) quiet.push(process)
-      else grown += this.readOne(process, tick)
-    }
+    const awake: Known[] = []
+    for (const process of this.table.all())
+      (process.quiet >= QUIET_AFTER_READS && !process.shown ? quiet : awake).push(process)
+    let grown = this.table.readMany(awake, tick.monotonicMs)
     // after the known ones: a pid that is used again is known no more, and new
     if (before.forks !== now.forks) grown += this.sweepNew(tick, seconds)
     const ended = this.endings.read(tick.monotonicMs, seconds)
@@ -141,19 +144,13 @@ class Sweep implements Processes {
   /** `wake`: somebody used CPU time that nobody else did. Up to now all was explained, so it was in this tick. */
   private sweepQuiet(quiet: readonly Known[], tick: Tick, wake: boolean, seconds: number): number {
     const every = Math.max(1, Math.round(QUIET_READ_EVERY_MS / tick.intervalMs))
-    let grown = 0
-    for (const process of quiet) {
-      // read as the heir of somebody, or gone
-      if (process.readMs === tick.monotonicMs || this.table.find(process.pid) !== process) continue
-      if (wake || (process.pid + this.sweeps) % every === 0) grown += this.readOne(process, tick)
-      else if (process.userGrown !== 0 || process.systemGrown !== 0) setGrowth(process, 0, 0)
-      if (wake) process.seconds = seconds
-    }
+    // others were read as the heir of somebody, or are gone
+    const left = quiet.filter(one => one.readMs !== tick.monotonicMs && this.table.find(one.pid) === one)
+    const due = wake ? left : left.filter(one => (one.pid + this.sweeps) % every === 0)
+    for (const process of left) if (process.userGrown !== 0 || process.systemGrown !== 0) setGrowth(process, 0, 0)
+    const grown = this.table.readMany(due, tick.monotonicMs)
+    if (wake) for (const process of left) process.seconds = seconds
     return grown
-  }
-
-  private readOne(process: Known, tick: Tick): number {
-    return this.table.read(process, tick.monotonicMs) ? process.userGrown + process.systemGrown : 0
   }
 
   /** Born since the last sweep: all they have used is of this tick. */

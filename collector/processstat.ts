@@ -8,6 +8,7 @@
  *
  * comm may hold blanks and parentheses; it ends at the last one.
  */
+import { readAddon } from './addon.ts'
 
 /** Filled anew by each parse. */
 export interface ProcessStat {
@@ -90,6 +91,39 @@ function setField(into: ProcessStat, field: number, value: number): void {
   else if (field === 22) into.startTicks = value
   else if (field === 24) into.residentPages = value
   else if (field === 39) into.cpu = value
+}
+
+/** The addon's (native/src/processstat.rs): a row of STAT_FIELDS numbers for each descriptor, NaN first where the process is gone. */
+export type ReadStats = (fds: Int32Array, rows: Float64Array) => void
+
+export const STAT_FIELDS = 11
+
+/** Undefined without the addon: then they are read one by one, at three times the cost. */
+export function findReadStats(): ReadStats | undefined {
+  const addon = readAddon(loaded =>
+    'readProcessStats' in loaded && typeof loaded.readProcessStats === 'function'
+      ? (loaded as { readProcessStats: ReadStats })
+      : undefined,
+  )
+  return 'absent' in addon ? undefined : addon.readProcessStats
+}
+
+/** False where the process is gone. */
+export function statFromRow(rows: Float64Array, row: number, into: ProcessStat): boolean {
+  const at = row * STAT_FIELDS
+  const number = (field: number) => rows[at + field] ?? Number.NaN
+  into.state = number(0)
+  into.parentPid = number(1)
+  into.userTicks = number(2)
+  into.systemTicks = number(3)
+  into.childUserTicks = number(4)
+  into.childSystemTicks = number(5)
+  into.threads = number(6)
+  into.startTicks = number(7)
+  into.residentPages = number(8)
+  into.cpu = number(9)
+  into.nameHash = number(10)
+  return !Number.isNaN(into.state)
 }
 
 function hashName(bytes: Uint8Array, close: number): number {

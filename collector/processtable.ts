@@ -1,9 +1,10 @@
 /**
  * The processes that are known, each with the descriptor of its stat file: read again by pread(2) it costs half of open + read
- * + close, and it never turns into another process when the pid is used again (it fails with ESRCH then).
+ * + close, and it never turns into another process when the pid is used again (it fails with ESRCH then). With the addon all
+ * that are due are read by one call.
  */
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
-import { emptyStat, parseName, parseProcessStat } from './processstat.ts'
+import { emptyStat, parseName, parseProcessStat, type ReadStats, STAT_FIELDS, statFromRow } from './processstat.ts'
 import { type Boot, startMsOf } from './starttime.ts'
 
 export interface Known {
@@ -48,6 +49,8 @@ export interface TableOptions {
   boot: Boot
   /** At most so many descriptors are kept; absent: half of what this process may open. */
   keepFiles: number | undefined
+  /** Absent: one by one. */
+  readStats?: ReadStats | undefined
   /** Another name: what was read of it beside stat is of the past. */
   onChange: (pid: number) => void
 }
@@ -55,10 +58,15 @@ export interface TableOptions {
 export class ProcessTable {
   private readonly options: TableOptions
   private readonly byPid = new Map<number, Known>()
+  /** Of the same; undefined when one came or went. */
+  private list: Known[] | undefined
   private readonly parsed = emptyStat()
   private readonly bytes = Buffer.allocUnsafe(1024)
   /** Of `bytes`, filled by the last read. */
   private length = 0
+  /** Of those that are read by one call: descriptors, and what was read. */
+  private fds = new Int32Array(0)
+  private rows = new Float64Array(0)
   private filesLeft: number
   private ended: Known[] = []
 
@@ -71,8 +79,10 @@ export class ProcessTable {
     return this.byPid.size
   }
 
-  all(): IterableIterator<Known> {
-    return this.byPid.values()
+  /** As they are now: one that is forgotten later stays in what was handed out. */
+  all(): readonly Known[] {
+    this.list ??= [...this.byPid.values()]
+    return this.list
   }
 
   find(pid: number): Known | undefined {
@@ -93,8 +103,25 @@ export class ProcessTable {
 
   /** Reads one again. Forgets it, and says false, where it is gone. */
   read(process: Known, monotonicMs: number): boolean {
+    return this.grow(process, this.readStat(process), monotonicMs)
+  }
+
+  /** Reads many again. Ticks that those that live have grown by. */
+  readMany(processes: readonly Known[], monotonicMs: number): number {
+    const rowsFor = this.readRows(processes)
+    let grown = 0
+    let row = 0
+    for (const process of processes) {
+      const isRead = rowsFor && process.fd >= 0 ? this.takeRow(process, row++) : this.readStat(process)
+      if (this.grow(process, isRead, monotonicMs)) grown += process.userGrown + process.systemGrown
+    }
+    return grown
+  }
+
+  /** `isRead`: what it is now is in `parsed`. */
+  private grow(process: Known, isRead: boolean, monotonicMs: number): boolean {
     const { parsed } = this
-    if (!this.readStat(process) || parsed.startTicks !== process.startTicks) {
+    if (!isRead || parsed.startTicks !== process.startTicks) {
       this.ended.push(process)
       this.forget(process)
       return false
@@ -146,6 +173,7 @@ export class ProcessTable {
     process.startTicks = this.parsed.startTicks
     process.startMs = startMsOf(this.options.boot, process.startTicks)
     this.byPid.set(pid, process)
+    this.list = undefined
     this.update(process, monotonicMs)
     return process
   }
@@ -188,6 +216,26 @@ export class ProcessTable {
     }
   }
 
+  /** False without the addon. A row for each that has a descriptor. */
+  private readRows(processes: readonly Known[]): boolean {
+    const { readStats } = this.options
+    if (!readStats) return false
+    if (this.fds.length < processes.length) {
+      this.fds = new Int32Array(2 * processes.length)
+      this.rows = new Float64Array(2 * processes.length * STAT_FIELDS)
+    }
+    let count = 0
+    for (const { fd } of processes) if (fd >= 0) this.fds[count++] = fd
+    readStats(this.fds.subarray(0, count), this.rows)
+    return true
+  }
+
+  /** Into `parsed`, as readStat does. Another name is read from its text. */
+  private takeRow(process: Known, row: number): boolean {
+    if (!statFromRow(this.rows, row, this.parsed)) return false
+    return this.parsed.nameHash === process.nameHash || this.readStat(process)
+  }
+
   private readBytes(fd: number): number {
     return readSync(fd, this.bytes, 0, this.bytes.length, 0)
   }
@@ -207,10 +255,11 @@ export class ProcessTable {
       this.filesLeft++
     }
     this.byPid.delete(process.pid)
+    this.list = undefined
   }
 
   close(): void {
-    for (const process of [...this.byPid.values()]) this.forget(process)
+    for (const process of this.all()) this.forget(process)
   }
 }
 

@@ -21,6 +21,7 @@ pub mod nvml;
 pub mod paged;
 pub mod perf;
 pub mod process;
+pub mod processstat;
 pub mod python;
 pub mod sampler;
 pub mod start;

@@ -6,7 +6,7 @@ import { openKernelFiles } from '../../collector/kernelfile.ts'
 import { parseCommand, parseIo, parseUid } from '../../collector/processdetails.ts'
 import { openProcesses, type ProcessesOptions, type ProcessReading } from '../../collector/processes.ts'
 import { topOf, UNTOLD } from '../../collector/processreadings.ts'
-import { emptyStat, parseName, parseProcessStat } from '../../collector/processstat.ts'
+import { emptyStat, findReadStats, parseName, parseProcessStat } from '../../collector/processstat.ts'
 import { readBoot, startMsOf } from '../../collector/starttime.ts'
 import { openUsers } from '../../collector/users.ts'
 import { makeMachine } from './machine.ts'
@@ -277,10 +277,15 @@ describe('this machine', () => {
     return Number(fields[11]) + Number(fields[12])
   }
 
-  it.each([
+  const readStats = findReadStats()
+  const readers: [string, Partial<ProcessesOptions>][] = [
     ['with descriptors kept', {}],
     ['with none to spare', { keepFiles: 0 }],
-  ])('agrees with a second reader on the CPU time of a busy loop, %s', async (_, more) => {
+    ...(readStats ? [['by one call', { readStats }] satisfies [string, Partial<ProcessesOptions>]] : []),
+  ]
+  if (!readStats) it('by one call: the addon is not built', context => context.skip('the addon is not built'))
+
+  it.each(readers)('agrees with a second reader on the CPU time of a busy loop, %s', async (_, more) => {
     const loop = spawn('sh', ['-c', 'while :; do :; done'], { stdio: 'ignore' })
     onTestFinished(() => void loop.kill('SIGKILL'))
     const pid = loop.pid ?? 0
@@ -309,12 +314,15 @@ describe('this machine', () => {
     })
   })
 
-  it('sees a process come and go by the descriptor it keeps', async () => {
-    const processes = openHere({})
+  it.each(readers)('sees a process come, become another and go, %s', async (_, more) => {
+    const processes = openHere(more)
     processes.read(tick())
-    const sleep = spawn('sleep', ['60'], { stdio: 'ignore' })
+    const sleep = spawn('sh', ['-c', 'read go; exec sleep 60'], { stdio: ['pipe', 'ignore', 'ignore'] })
     await once(sleep, 'spawn')
-    expect(pids(processes.read(tick()))).toContain(sleep.pid)
+    const named = () => processes.read(tick()).processes.find(one => one.pid === sleep.pid)?.name
+    await expect.poll(named).toBe('sh')
+    sleep.stdin.end('\n')
+    await expect.poll(named).toBe('sleep')
     sleep.kill('SIGKILL')
     await once(sleep, 'exit')
     expect(pids(processes.read(tick()))).not.toContain(sleep.pid)
