@@ -135,7 +135,8 @@ describe('a fork storm', () => {
 
   it('is charged without records too, as ended children of its parent', async () => {
     const { charged, used } = await weather(undefined, 1500, 1000)
-    expect(charged / used).toBeGreaterThan(0.95)
+    // cutime is told in whole ticks of sampled time, and lacks what the kernel does to take a child down after it was waited for
+    expect(charged / used).toBeGreaterThan(0.9)
     expect(charged / used).toBeLessThan(1.05)
   })
 })
