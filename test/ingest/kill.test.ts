@@ -59,12 +59,14 @@ function runAndKill(path: string, numbers: readonly number[], acks: number, more
   })
   const acked: number[] = []
   let dying = false
+  let tried = Promise.resolve()
   createInterface({ input: child.stdout }).on('line', line => {
-    if (line === 'open') void expectHeld(data, child.pid)
+    if (line === 'open') tried = expectHeld(data, child.pid)
     if (/^\d+$/.test(line)) acked.push(Number(line))
     if (dying || (acked.length < acks && line !== 'all')) return
     dying = true
-    setTimeout(() => child.kill('SIGKILL'), moreMs)
+    // Who tries to open what nobody holds any more has it, and the next child has not.
+    void tried.then(() => setTimeout(() => child.kill('SIGKILL'), moreMs))
   })
   return new Promise((ok, no) => {
     child.on('close', (_, signal) =>
