@@ -5,7 +5,7 @@
 const FIRST = 512
 /** Larger ones are made for whoever needs them. */
 const LARGEST = 16_384
-const MOST = 256
+const MOST = 1024
 
 export class Arenas {
   readonly #spare: Float64Array[] = []

@@ -3,10 +3,11 @@
  *
  *   points      12:00:10  12:00:20 … 12:05:00 │ 12:05:10 …
  *   _5m         one row, time 12:05:00        │               sum, count, max of each metric
- *   _1h         a part each few minutes, time 13:00:00        parts of one bucket merge in the table
+ *   _1h         one row, time 13:00:00, from the short ones
  *
- * A bucket is written when its time and a grace for stragglers have passed; what comes later is written as another part,
- * so nothing is ever taken back. What a killed process had added up but not written, mendRollups() makes from the points.
+ * A bucket is written when its time and a grace for stragglers have passed and nothing was added to it for a while (what was
+ * held up by an outage comes all at once); what comes later is written as another part, which merges with it in the table, so
+ * nothing is ever taken back. What a killed process had added up but not written, mendRollups() makes from the points.
  */
 import type { Row } from './gather.ts'
 import { COLUMNS, type Entity } from './metrics.ts'
@@ -28,6 +29,8 @@ export interface Part {
   sums: number[]
   /** Written, so nothing may be added any more. */
   closed: boolean
+  /** Since buckets were last written. */
+  touched: boolean
 }
 
 /** Names of the columns before the metrics'. */
@@ -42,8 +45,9 @@ const SHORT_MS = 300_000
 /** Open buckets of one entity; one of a node is about 6 KiB. */
 const MOST_OPEN = 50_000
 const GRACE_MS = 15_000
-/** A part of an hour is written at most so often. */
-const HOUR_PART_MS = 300_000
+const HOUR_GRACE_MS = 60_000
+/** Parts of hours are written at most so often: of old ones that are added to again and again, since an insert costs the same for few. */
+const HOUR_PARTS_MS = 120_000
 
 export class Rollups {
   readonly #writer: Writer
@@ -68,6 +72,7 @@ export class Rollups {
       place.bucket = part
     }
     part.rows++
+    part.touched = true
     const { sums } = part
     const { scales, most } = STORED[place.entity]
     for (const i of this.#used.of(place.entity).indices) {
@@ -81,23 +86,33 @@ export class Rollups {
     this.write(0, true).catch(() => {})
   }
 
-  /** Writes the short buckets that are over, and now and then the hours; all of both with `all`. */
+  /** Writes the buckets that are over; all with `all`. */
   async write(nowMs: number, all = false): Promise<void> {
-    const hours = all || nowMs - this.#hoursWrittenMs >= HOUR_PART_MS
+    const untilMs = all ? Number.POSITIVE_INFINITY : nowMs - GRACE_MS
+    const hours = all || nowMs - this.#hoursWrittenMs >= HOUR_PARTS_MS
     if (hours) this.#hoursWrittenMs = nowMs
     await Promise.all(
       ENTITY_NAMES.flatMap(entity => [
-        this.#writeShort(entity, all ? Number.POSITIVE_INFINITY : nowMs - GRACE_MS),
-        hours ? this.#writeParts(entity, '1h', this.#hours[entity], [...this.#hours[entity].keys()]) : undefined,
+        this.#writeShort(entity, untilMs, all),
+        // Its last short one was over when it was.
+        hours ? this.#writeHours(entity, untilMs - HOUR_GRACE_MS) : undefined,
       ]),
     )
   }
 
+  #writeHours(entity: Entity, untilMs: number): Promise<void> | undefined {
+    const parts = this.#hours[entity]
+    const over = [...parts].flatMap(([key, part]) => (part.timeMs <= untilMs ? [key] : []))
+    return this.#writeParts(entity, '1h', parts, over)
+  }
+
   /** They are added to their hour as they are written. */
-  #writeShort(entity: Entity, untilMs: number): Promise<void> | undefined {
+  #writeShort(entity: Entity, untilMs: number, all: boolean): Promise<void> | undefined {
     const over: string[] = []
     for (const [key, part] of this.#short[entity]) {
-      if (part.timeMs > untilMs) continue
+      const isOver = part.timeMs <= untilMs && (all || !part.touched)
+      part.touched = false
+      if (!isOver) continue
       over.push(key)
       const hour = this.#part(this.#hours, entity, '1h', part, part.timeMs)
       hour.rows += part.rows
@@ -143,7 +158,7 @@ export class Rollups {
     const known = of[entity].get(key)
     if (known !== undefined) return known
     const sums = new Array<number>(3 * COLUMNS[entity].length).fill(0)
-    const part = { cluster, node, instance, timeMs, rows: 0, sums, closed: false }
+    const part = { cluster, node, instance, timeMs, rows: 0, sums, closed: false, touched: true }
     of[entity].set(key, part)
     return part
   }
