@@ -304,6 +304,7 @@ const sendTo =
       ok: false,
       permanent: !retry,
       message: receipt.message ?? `status ${receipt.status}`,
+      held: receipt.status === 409,
       ...(receipt.retryAfterSeconds === undefined ? {} : { retryAfterMs: receipt.retryAfterSeconds * 1000 }),
     }
   }
@@ -455,10 +456,18 @@ async function tellOfJob(args: string[], config: Config): Promise<void> {
 async function doctor(config: Config, log: Logger): Promise<void> {
   const { startCollector } = await import('./collector/index.ts')
   const { layoutDoctor } = await import('./collector/doctor.ts')
+  const { httpSend } = await import('./collector/outbox.ts')
+  const { sendClaims } = await import('./collector/schedulers/lease.ts')
   const quiet = log.child({}, { level: 'silent' })
   const { path: _, ...spool } = config.collector.spool
   const settings = { ...collectorConfig(config), intervalMs: 1000, spool }
-  const collector = await startCollector(settings, { log: quiet, send: async () => ({ ok: true }), env: process.env })
+  // Only whether another collector asks the scheduler is asked for; nothing of what is read goes out. Whoever looks may not
+  // be the one who can read the token.
+  const send = await credentialsOf(config).then(
+    credentials => sendClaims(httpSend(endpointOf(config), quiet, credentials)),
+    (): Send => async () => ({ ok: true }),
+  )
+  const collector = await startCollector(settings, { log: quiet, send, env: process.env })
   await sleep(DOCTOR_LOOKS_MS)
   for (const line of layoutDoctor(collector.status(), process.stdout.columns ?? DOCTOR_COLUMNS)) say(line)
   await collector.stop()

@@ -37,7 +37,9 @@ function rowsOf({ sources, sampling, scheduler }: Told): Row[] {
 function schedulerRow(scheduler: CollectorStatus['scheduler']): Row {
   const name = 'scheduler'
   if ('absent' in scheduler) return { name, state: 'absent', words: scheduler.absent }
-  const { kind, version, jobs, unreadable } = scheduler
+  const { kind, version, jobs, unreadable, heldBy } = scheduler
+  if (heldBy !== undefined)
+    return { name, state: 'absent', words: `${heldBy}; this one takes over when it falls silent` }
   return unreadable === undefined
     ? { name, state: 'works', words: `${kind} ${version}, ${jobs} jobs` }
     : { name, state: 'failing', words: unreadable }

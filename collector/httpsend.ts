@@ -109,6 +109,7 @@ function post(
 export function parseAnswer(door: Door, url: URL, answer: Answer, nowMs: number): Sent {
   const { status } = answer
   if (status >= 200 && status < 300) return door === 'jobs' ? { ok: true } : parsePartialSuccess(answer)
+  if (status === 409) return { ok: false, permanent: true, message: parseWords(answer), held: true }
   const text = answer.body.toString('utf8', 0, 300).replace(/[^\x20-\x7e]+/g, ' ')
   const message = `${url.href} answered ${status}${text.trim() === '' ? '' : `: ${text.trim()}`}`
   if (status < 400) {
@@ -124,6 +125,17 @@ export function parseAnswer(door: Door, url: URL, answer: Answer, nowMs: number)
   if (!RETRY.has(status)) return { ok: false, permanent: true, message }
   const retryAfterMs = parseRetryAfter(answer.headers['retry-after'], nowMs)
   return { ok: false, permanent: false, message, ...(retryAfterMs === undefined ? {} : { retryAfterMs }) }
+}
+
+/** google.rpc.Status as JSON; what is none is said as it is. */
+function parseWords({ body }: Answer): string {
+  try {
+    const told: unknown = JSON.parse(body.toString())
+    if (typeof told === 'object' && told !== null && 'message' in told) return String(told.message)
+  } catch {
+    // No JSON: as it is.
+  }
+  return body.toString('utf8', 0, 300)
 }
 
 /** Seconds, or a date. At most an hour: a receiver whose clock is wrong must not silence a node for a year. */

@@ -161,6 +161,7 @@ class NodeCollector implements Collector {
         config: scheduler,
         proc: roots.proc,
         cluster: cluster ?? 'local',
+        node: this.node,
         statePath: spool.path ? join(dirname(spool.path), 'scheduler', 'jobs.json') : undefined,
         besideServer: this.deps.besideServer ?? false,
         env: this.deps.env ?? {},

@@ -21,7 +21,8 @@ export type Door = 'metrics' | 'profiles' | 'jobs'
 export type Sent =
   /** `rejected`: records of the batch that the receiver left out. */
   | { ok: true; rejected?: number; message?: string }
-  | { ok: false; retryAfterMs?: number; permanent: boolean; message: string }
+  /** `held`: another collector has what was claimed; the message is for people. */
+  | { ok: false; retryAfterMs?: number; permanent: boolean; message: string; held?: boolean }
 /** `batch` names it: the same one each time it is sent. */
 export type Send = (door: Door, body: Uint8Array, batch?: string) => Promise<Sent>
 

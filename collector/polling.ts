@@ -7,6 +7,7 @@ import { readdirSync, readFileSync } from 'node:fs'
 import type { Logger } from 'pino'
 import type { SchedulerConfig } from './config.ts'
 import type { Send } from './outbox.ts'
+import { openLease } from './schedulers/lease.ts'
 import type { JobHint } from './schedulers/ledger.ts'
 import { type Poller, type PollerStatus, startPoller } from './schedulers/poller.ts'
 import { openScheduler } from './schedulers/scheduler.ts'
@@ -18,7 +19,7 @@ const ANSWER_WITHIN_MS = 60_000
 export interface Polling {
   /** The poller's, or why there is none. */
   status(): PollerStatus | { absent: string }
-  /** 'ok', 'unreadable: why', or why this collector does not ask. */
+  /** 'ok: slurm', 'unreadable: why', 'waits: who asks it', or why this collector does not ask. */
   word(): string
   hint(rawId: string): JobHint | undefined
   stop(): Promise<void>
@@ -28,6 +29,8 @@ export interface PollingOptions {
   config: SchedulerConfig
   proc: string
   cluster: string
+  /** Of this collector. */
+  node: string
   /** File in which the poller remembers live jobs; absent: none. */
   statePath: string | undefined
   /** Ask whatever scheduler is found, though its controller is elsewhere. */
@@ -69,12 +72,13 @@ export function startPolling(options: PollingOptions, deps: { log: Logger; send:
 
 function wordOf(status: PollerStatus | { absent: string }): string {
   if ('absent' in status) return status.absent
+  if (status.heldBy !== undefined) return `waits: ${status.heldBy}`
   if (status.unreadable !== undefined) return `unreadable: ${status.unreadable.slice(0, 500)}`
-  return status.polledMs === undefined ? 'it is asked for the first time' : 'ok'
+  return status.polledMs === undefined ? 'it is asked for the first time' : `ok: ${status.kind}`
 }
 
 async function findPoller(
-  { config, proc, cluster, statePath, besideServer, env }: PollingOptions,
+  { config, proc, cluster, node, statePath, besideServer, env }: PollingOptions,
   deps: { log: Logger; send: Send; now: () => number },
 ): Promise<Poller | { absent: string }> {
   if (config.kind === 'auto' && !besideServer && !runsController(proc)) {
@@ -88,7 +92,13 @@ async function findPoller(
     const options = { kind, format, log: deps.log, env, timeoutMs: ANSWER_WITHIN_MS }
     const scheduler = await openScheduler({ ...options, ...(accountingPath ? { accountingPath } : {}) })
     if ('absent' in scheduler) return scheduler
-    return await startPoller(scheduler, { cluster, pollEveryMs, ...(statePath ? { statePath } : {}) }, deps)
+    const holder = `${node} ${process.pid}`
+    const lease = openLease({ cluster, scheduler: scheduler.kind, node, holder }, deps.send)
+    return await startPoller(
+      scheduler,
+      { cluster, pollEveryMs, ...(statePath ? { statePath } : {}) },
+      { ...deps, lease },
+    )
   } catch (error) {
     return { absent: error instanceof Error ? error.message : String(error) }
   }

@@ -48,7 +48,7 @@ export type { EntityPoint, Latest } from './latest.ts'
 
 export type Door = 'metrics' | 'profiles' | 'jobs'
 
-/** HTTP's meaning of the status: 200 stored, 400 not what it should be, 413 too large, 415 unknown type, 429 and 503 later. */
+/** HTTP's meaning of the status: 200 stored, 400 not what it should be, 409 another collector asks the scheduler, 413 too large, 415 unknown type, 429 and 503 later. */
 export interface Receipt {
   status: number
   retryAfterSeconds?: number

@@ -4,10 +4,11 @@ import { Value } from 'typebox/value'
 import { BodyError } from './errors.ts'
 import { cut } from './origin.ts'
 import { parseJson } from './otlp/json.ts'
-import { Job, Node } from './records.ts'
+import { Job, Node, PollerClaim } from './records.ts'
 import type { RowWriter } from './rowbinary.ts'
 
 export interface JobsBatch {
+  poller: PollerClaim | undefined
   jobs: Job[]
   nodes: Node[]
   rejected: number
@@ -17,16 +18,25 @@ export interface JobsBatch {
 
 const CheckedJob = Compile(Job)
 const CheckedNode = Compile(Node)
+const CheckedClaim = Compile(PollerClaim)
+const KEYS: readonly string[] = ['jobs', 'nodes', 'poller']
 const MOST_REASONS = 20
 
 /** Throws BodyError where the body is not an object of lists. A record without a cluster is of the default one. */
 export function parseJobs(bytes: Uint8Array, defaultCluster: string, toMs: number): JobsBatch {
   const body = parseJson(bytes)
-  const unknown = Object.keys(body.object()).filter(key => key !== 'jobs' && key !== 'nodes')
+  const unknown = Object.keys(body.object()).filter(key => !KEYS.includes(key))
   if (unknown.length > 0) {
     throw new BodyError('malformed', `${unknown.join(', ')}: the body is {"jobs": [...], "nodes": [...]}`)
   }
-  const batch: JobsBatch = { jobs: [], nodes: [], rejected: 0, reasons: [] }
+  const poller = body.get('poller')?.value
+  const batch: JobsBatch = {
+    poller: poller === undefined ? undefined : claimOf(poller),
+    jobs: [],
+    nodes: [],
+    rejected: 0,
+    reasons: [],
+  }
   for (const { path, value } of body.list('jobs')) {
     const record = withCluster(value, defaultCluster)
     if (CheckedJob.Check(record)) takeTimed(batch, batch.jobs, Value.Clean(Job, record) as Job, path, toMs)
@@ -38,6 +48,11 @@ export function parseJobs(bytes: Uint8Array, defaultCluster: string, toMs: numbe
     else refuse(batch, reasonOf(CheckedNode.Errors(record), path))
   }
   return batch
+}
+
+function claimOf(value: unknown): PollerClaim {
+  if (CheckedClaim.Check(value)) return value as PollerClaim
+  throw new BodyError('malformed', reasonOf(CheckedClaim.Errors(value), 'poller'))
 }
 
 const withCluster = (value: unknown, cluster: string): unknown =>

@@ -146,8 +146,19 @@ export const Node = Type.Object({
 })
 export type Node = Static<typeof Node>
 
+/** That this collector is the one that asks a cluster's scheduler: refused with 409 while another one is. */
+export const PollerClaim = Type.Object({
+  cluster: Type.Optional(Type.String({ minLength: 1, maxLength: 255 })),
+  scheduler: Type.String({ minLength: 1, maxLength: 64 }),
+  node: Name('of its collector'),
+  holder: Type.String({ minLength: 1, maxLength: 255, description: 'tells collectors apart' }),
+  forMs: Type.Integer({ minimum: 0, maximum: 86_400_000, description: 'how long it holds; 0: given back' }),
+})
+export type PollerClaim = Static<typeof PollerClaim>
+
 /** Body of POST /v1/jobs: jobs and nodes as a scheduler (or a prolog) tells them. Idempotent. */
 export const JobsRequest = Type.Object({
+  poller: Type.Optional(PollerClaim),
   jobs: Type.Optional(Type.Array(Type.Unknown(), { description: 'Job records; a bad one is refused alone' })),
   nodes: Type.Optional(Type.Array(Type.Unknown(), { description: 'Node records; a bad one is refused alone' })),
 })

@@ -395,6 +395,7 @@ export const Jobs = Type.Object({
     Type.Object({
       node: Type.String({ description: 'whose collector asks it' }),
       unreadable: Nullable(Type.String({ description: 'why it is not known what runs and waits; null: it answers' })),
+      waits: Nullable(Type.String({ description: 'who asks in its place until falling silent; null: it asks itself' })),
     }),
   ),
 })

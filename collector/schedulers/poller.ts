@@ -7,6 +7,7 @@ import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import type { Send } from '../outbox.ts'
 import type { PolledJob, Scheduler } from './contract.ts'
+import type { Lease } from './lease.ts'
 import { type Due, type JobHint, Ledger } from './ledger.ts'
 import { asList, asNumber, asRecord, parseJson } from './values.ts'
 
@@ -24,6 +25,8 @@ export interface PollerOptions {
 export interface PollerDeps {
   log: Logger
   send: Send
+  /** Held before the scheduler is asked; absent: nobody else asks it. */
+  lease?: Lease
   now?: () => number
 }
 
@@ -32,6 +35,8 @@ export interface PollerStatus {
   version: string
   /** Why nothing is known since `polledMs`, in words for people. */
   unreadable: string | undefined
+  /** Which collector asks in place of this one, in words for people. */
+  heldBy: string | undefined
   polledMs: number | undefined
   tookMs: number | undefined
   jobs: number
@@ -57,6 +62,7 @@ const ACCOUNT_EVERY_MS = MINUTE
 /** slurmdbd may know of an end a little later than the queue forgets the job. */
 const OVERLAP_MS = 2 * MINUTE
 const GRACE_MS = 2 * MINUTE
+const ROUNDS_HELD = 3
 const CHUNK_RECORDS = 1000
 const CHUNK_BYTES = 1 << 20
 
@@ -83,6 +89,7 @@ class QueuePoller implements Poller {
   #polledMs: number | undefined
   #tookMs: number | undefined
   #unreadable: string | undefined
+  #heldBy: string | undefined
   #failuresInARow = 0
   /** Accounting was read up to here. */
   #accountedMs: number
@@ -111,6 +118,7 @@ class QueuePoller implements Poller {
       kind: this.#scheduler.kind,
       version: this.#scheduler.version,
       unreadable: this.#unreadable,
+      heldBy: this.#heldBy,
       polledMs: this.#polledMs,
       tookMs: this.#tookMs,
       ...this.#ledger.counts(),
@@ -120,7 +128,8 @@ class QueuePoller implements Poller {
   }
 
   hint(rawId: string): JobHint | undefined {
-    return this.#ledger.hint(rawId)
+    // What was known before another collector took over is old.
+    return this.#heldBy === undefined ? this.#ledger.hint(rawId) : undefined
   }
 
   async stop(): Promise<void> {
@@ -128,12 +137,14 @@ class QueuePoller implements Poller {
     clearTimeout(this.#timer)
     this.#scheduler.close()
     await this.#running
+    await this.#deps.lease?.release()
     await this.#save()
   }
 
   async #round(): Promise<void> {
     const startedMs = this.#now()
     try {
+      if (!(await this.#mayPoll())) return this.#after(this.#options.pollEveryMs)
       await this.#poll(startedMs)
       if (this.#unreadable !== undefined) this.#deps.log.info('the scheduler answers again')
       this.#unreadable = undefined
@@ -144,12 +155,32 @@ class QueuePoller implements Poller {
     }
     const tookMs = this.#now() - startedMs
     if (this.#failuresInARow === 0) this.#tookMs = tookMs
+    this.#after(waitAfter(this.#options.pollEveryMs, tookMs, this.#failuresInARow))
+  }
+
+  #after(waitMs: number): void {
     if (this.#stopped) return
-    const waitMs = waitAfter(this.#options.pollEveryMs, tookMs, this.#failuresInARow)
     this.#timer = setTimeout(() => {
       this.#running = this.#round()
     }, waitMs)
     this.#timer.unref()
+  }
+
+  /** Held for three rounds as the last one went: who fails comes ever later, and loses it to one that may be luckier. */
+  async #mayPoll(): Promise<boolean> {
+    const { lease, log } = this.#deps
+    if (lease === undefined) return true
+    const tookMs = this.#tookMs ?? 0
+    const roundMs = tookMs + waitAfter(this.#options.pollEveryMs, tookMs, 0)
+    const heldBy = await lease.hold(ROUNDS_HELD * roundMs)
+    if (heldBy !== this.#heldBy)
+      log.info(
+        heldBy === undefined
+          ? 'jobs are polled from here'
+          : `jobs are not polled: ${heldBy}; this one takes over when it falls silent. Another scheduler needs another --cluster`,
+      )
+    this.#heldBy = heldBy
+    return heldBy === undefined
   }
 
   #fail(error: unknown): void {

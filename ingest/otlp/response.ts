@@ -22,7 +22,7 @@ export function exportResponse(encoding: Encoding, rejectedName: string, rejecte
 }
 
 /** https://grpc.io/docs/guides/status-codes/ */
-const GRPC_CODE: Readonly<Record<number, number>> = { 400: 3, 413: 3, 415: 3, 429: 8, 500: 13, 503: 14 }
+const GRPC_CODE: Readonly<Record<number, number>> = { 400: 3, 409: 6, 413: 3, 415: 3, 429: 8, 500: 13, 503: 14 }
 
 export function statusResponse(encoding: Encoding, status: number, message: string): Buffer {
   const code = GRPC_CODE[status] ?? 2

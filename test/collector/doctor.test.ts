@@ -39,6 +39,23 @@ stacks     works    by the addon at 19 Hz; no names of x
 `)
 })
 
+it('says which collector asks the scheduler in place of this one', () => {
+  const asked = {
+    kind: 'slurm',
+    version: '22.05.8',
+    unreadable: undefined,
+    jobs: 0,
+    nodes: 0,
+    polls: 0,
+    failures: 0,
+  } as const
+  const counts = { polledMs: undefined, tookMs: undefined, sentRecords: 0, refusedRecords: 0, unknownEnds: 0 }
+  const scheduler = { ...asked, ...counts, heldBy: 'the collector on n2 asks the slurm of cluster lab' }
+  expect(layoutDoctor({ ...STATUS, scheduler }, 200).find(line => line.startsWith('scheduler'))).toBe(
+    'scheduler  absent   the collector on n2 asks the slurm of cluster lab; this one takes over when it falls silent',
+  )
+})
+
 it('breaks no word, however narrow the terminal is', () => {
   const lines = layoutDoctor(STATUS, 20)
   expect(lines).toContain('                    /sys/fs/resctrl')

@@ -136,3 +136,40 @@ describe('/v1/jobs', () => {
     expect(await ingest.receive('jobs', Buffer.from('{}'), 'application/x-protobuf')).toMatchObject({ status: 415 })
   })
 })
+
+describe('who asks a scheduler', () => {
+  const claim = (node: string, more: object = {}) =>
+    body({ poller: { cluster: 'c1', scheduler: 'slurm', node, holder: `${node} 1`, forMs: 45_000, ...more } })
+
+  it('is one collector a cluster, until it falls silent or gives it back', async () => {
+    let now = NOW
+    const { ingest } = await freshIngest({ now: () => now })
+    const ask = async (node: string, more?: object) => (await ingest.receive('jobs', claim(node, more))).message ?? 'ok'
+    const taken = (node: string) => `the collector on ${node} asks the slurm of cluster c1`
+    expect([await ask('a'), await ask('b'), await ask('a')]).toEqual(['ok', taken('a'), 'ok'])
+    expect([await ask('b', { cluster: 'c2' }), await ask('b', { scheduler: 'pbs' })]).toEqual(['ok', 'ok'])
+    now += 44_000
+    expect([await ask('b'), await ask('a', { holder: 'a 2' })]).toEqual([taken('a'), taken('a')])
+    now += 1000
+    expect([await ask('b'), await ask('a')]).toEqual(['ok', taken('b')])
+    // Who does not have it gives nothing back.
+    expect([await ask('a', { forMs: 0 }), await ask('a')]).toEqual([taken('b'), taken('b')])
+    expect([await ask('b', { forMs: 0 }), await ask('a')]).toEqual(['ok', 'ok'])
+    expect(ingest.counters().refusedPollers).toBe(6)
+  })
+
+  it('is told by 409, and nothing of such a request is stored', async () => {
+    const { ingest, store } = await freshIngest()
+    await ingest.receive('jobs', claim('a'))
+    const other = {
+      poller: { cluster: 'c1', scheduler: 'slurm', node: 'b', holder: 'b 1', forMs: 1000 },
+      jobs: [job()],
+    }
+    expect(await ingest.receive('jobs', body(other))).toMatchObject({ status: 409, rejected: 0 })
+    expect(await rows(store, 'SELECT * FROM jobs')).toEqual([])
+    expect(await ingest.receive('jobs', claim('a', { forMs: -1 }))).toMatchObject({
+      status: 400,
+      message: expect.stringMatching(/^poller\.forMs /),
+    })
+  })
+})

@@ -299,14 +299,32 @@ describe('the list of jobs', () => {
       updated_ms: T0,
     })
     const why = '`squeue --json` ended with 1: Unable to contact slurm controller'
-    await place.write('nodes', [node('ctl', `unreadable: ${why}`), node('n1', 'no controller here'), node('old', 'ok')])
+    await place.write('nodes', [
+      node('ctl', `unreadable: ${why}`),
+      node('n1', 'no controller here'),
+      node('old', 'ok: pbs'),
+    ])
     place.clock.now += MINUTE
     expect((await list()).schedulers).toEqual([
-      { node: 'ctl', unreadable: why },
-      { node: 'old', unreadable: 'the collector on old, which asks it, is silent' },
+      { node: 'ctl', unreadable: why, waits: null },
+      { node: 'old', unreadable: 'the collector on old, which asks it, is silent', waits: null },
     ])
-    place.clock.now -= MINUTE
-    await place.store.command("DELETE FROM nodes WHERE node IN ('ctl', 'n1', 'old')")
+    place.clock.now += MINUTE
+    await place.write('nodes', [
+      { ...node('n1', 'ok: pbs'), updated_ms: T0 + 1 },
+      { ...node('n2', 'waits: the collector on n1 asks the pbs of cluster alpha'), updated_ms: T0 + 1 },
+    ])
+    const told = (await list()).schedulers
+    expect(told).toContainEqual({ node: 'n1', unreadable: null, waits: null })
+    expect(told).toContainEqual({
+      node: 'n2',
+      unreadable: null,
+      waits: 'the collector on n1 asks the pbs of cluster alpha',
+    })
+    // n1 has taken over from it
+    expect(told.map(s => s.node)).not.toContain('old')
+    place.clock.now -= 2 * MINUTE
+    await place.store.command("DELETE FROM nodes WHERE node IN ('ctl', 'n1', 'n2', 'old')")
   })
 
   it('filters', async () => {

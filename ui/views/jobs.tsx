@@ -45,6 +45,7 @@ export function JobsView({ page }: { page: Page }) {
         {found => (
           <>
             <Unreadable found={found} />
+            <Waiting found={found} />
             {rows.length === 0 ? (
               <NoJobs filtered={tokens.length > 0} more={found.next !== null} />
             ) : (
@@ -67,6 +68,13 @@ function Unreadable({ found }: { found: Jobs }) {
       {t('jobs.unreadable', { why: told.map(s => s.unreadable).join('; ') })}
     </p>
   )
+}
+
+/** More than one collector is told to ask the scheduler: the one that does not may take over, and its words say who does. */
+function Waiting({ found }: { found: Jobs }) {
+  const told = found.schedulers.filter(s => s.waits !== null)
+  if (told.length === 0) return null
+  return <p class="soft">{told.map(s => t('jobs.waits', { node: s.node, why: s.waits ?? '' })).join(' ')}</p>
 }
 
 function Filter({ page, text }: { page: Page; text: string }) {

@@ -238,6 +238,7 @@ export const VIEWS = {
     'The scheduler cannot be read, so this is what it said last: {why}',
     '无法读取调度器，以下为其最后的状态：{why}',
   ],
+  'jobs.waits': ['{node} would ask the scheduler too, and waits: {why}.', '{node} 也可查询调度器，正在等待：{why}。'],
   'jobs.total': ['{count} jobs', '{count} 个作业'],
   'jobs.filter': ['user:ann state:failed nodes:>8 since:7d', 'user:ann state:failed nodes:>8 since:7d'],
   'jobs.state': ['State', '状态'],
