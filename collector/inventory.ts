@@ -4,8 +4,10 @@
  *
  * systeminformation starts a dozen programs (lscpu, lsblk, lspci …), about half a CPU second: beside the tick, once an hour.
  */
+import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
 import { hostname, release } from 'node:os'
+import { promisify } from 'node:util'
 import type { Logger } from 'pino'
 import type { Node } from '../ingest/records.ts'
 import { present } from './schedulers/values.ts'
@@ -90,30 +92,33 @@ function gpusOf(controllers: NonNullable<Found['graphics']>): Gpu[] {
     })
 }
 
-/** A part that cannot be read is missing, the rest is there. */
+/**
+ * A part that cannot be read is missing, the rest is there. One after the other: a dozen programs at once would be seen in the
+ * readings of an idle node.
+ */
+const LOOK = `
+const { default: si } = await import(process.argv[1])
+const or = look => look.catch(() => undefined)
+const cpu = await or(si.cpu())
+const os = await or(si.osInfo())
+const memory = await or(si.mem())
+const blockDevices = await or(si.blockDevices())
+const diskLayout = await or(si.diskLayout())
+const cards = await or(si.networkInterfaces())
+const graphics = (await or(si.graphics()))?.controllers
+const interfaces = cards === undefined || Array.isArray(cards) ? cards : [cards]
+process.stdout.write(JSON.stringify({ cpu, os, memory, blockDevices, diskLayout, interfaces, graphics }))`
+const LOOK_WITHIN_MS = 120_000
+
+/** By a process of its own, which takes with it the 5 MiB that systeminformation would keep for a look an hour. */
 export async function readInventory(roots: Roots): Promise<Found> {
-  const si = await import('systeminformation')
-  const or = <T>(look: Promise<T>): Promise<T | undefined> => look.catch(() => undefined)
-  // one after the other: a dozen programs at once would be seen in the readings of an idle node
-  const cpu = await or(si.cpu())
-  const os = await or(si.osInfo())
-  const memory = await or(si.mem())
-  const blockDevices = await or(si.blockDevices())
-  const diskLayout = await or(si.diskLayout())
-  const cards = await or(si.networkInterfaces())
-  const graphics = (await or(si.graphics()))?.controllers
-  const interfaces = cards === undefined || Array.isArray(cards) ? cards : [cards]
-  return present<Found>({
-    cpu,
-    os,
-    memory,
-    blockDevices,
-    diskLayout,
-    interfaces,
-    graphics,
-    numaNodes: countNumaNodes(roots),
-  })
+  const args = ['--input-type=module', '-e', LOOK, import.meta.resolve('systeminformation')]
+  const limits = { timeout: LOOK_WITHIN_MS, maxBuffer: 64 * MIB }
+  const { stdout } = await promisify(execFile)(process.execPath, args, limits)
+  return present<Found>({ ...parseFound(stdout), numaNodes: countNumaNodes(roots) })
 }
+
+const parseFound = (json: string): Found => JSON.parse(json) as Found
 
 function countNumaNodes(roots: Roots): number | undefined {
   try {
