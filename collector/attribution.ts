@@ -50,6 +50,8 @@ export interface AttributionOptions {
   evidence?: readonly Searched[]
   /** Grid Engine's active_jobs directories, where they cannot be found by execd. */
   activeJobs?: readonly string[]
+  /** Processes of that name, where the process table knows them. */
+  pidsNamed?: (name: string) => readonly number[] | undefined
   boot?: Boot
   now?: () => number
   /** How old what was read of the machine's jobs may be. */
@@ -108,7 +110,10 @@ class ProcAttribution implements Attribution {
     this.#maxProcesses = options.maxProcesses ?? 32_768
     const looked = { proc, refreshMs: this.#refreshMs, now: this.#now }
     this.#steps = new SlurmSteps({ ...looked, log: options.log, ...(options.env ? { env: options.env } : {}) })
-    this.#active = new ActiveJobs({ ...looked, boot: this.#boot, ...directoriesOf(options) })
+    this.#active = new ActiveJobs({
+      ...{ ...looked, boot: this.#boot, pidsNamed: options.pidsNamed },
+      ...directoriesOf(options),
+    })
     this.#mom = new MomJobs(proc)
   }
 

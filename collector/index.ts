@@ -176,6 +176,7 @@ class NodeCollector implements Collector {
       roots: this.config.roots,
       log: this.log,
       schedulerHints: rawId => polling.hint(rawId),
+      pidsNamed: name => this.processes?.pidsNamed?.(name),
       boot,
       now: this.now,
       ...(this.deps.env ? { env: this.deps.env } : {}),

@@ -42,6 +42,8 @@ export interface Processes {
   read(tick: Tick): { processes: ProcessReading[]; readings: Reading[] }
   /** Processes known after the last sweep. */
   readonly count: number
+  /** Those that had that name at the last sweep; undefined before the first. */
+  pidsNamed?(name: string): number[] | undefined
   close(): void
 }
 
@@ -106,6 +108,11 @@ class Sweep implements Processes {
 
   get count(): number {
     return this.table.size
+  }
+
+  pidsNamed(name: string): number[] | undefined {
+    if (this.before === undefined) return undefined
+    return this.table.all().flatMap(process => (process.name === name ? [process.pid] : []))
   }
 
   read(tick: Tick): { processes: ProcessReading[]; readings: Reading[] } {

@@ -24,9 +24,13 @@ export interface ActiveJobsOptions {
   boot: Boot
   /** active_jobs directories; absent: those of the sge_execd processes of this machine. */
   directories?: readonly string[]
+  /** Processes of that name, where somebody knows them; undefined: nobody does, and /proc is walked. */
+  pidsNamed?: ((name: string) => readonly number[] | undefined) | undefined
   refreshMs: number
   now: () => number
 }
+
+const EXECD = 'sge_execd'
 
 export class ActiveJobs {
   readonly #options: ActiveJobsOptions
@@ -68,7 +72,7 @@ export class ActiveJobs {
     const nowMs = this.#options.now()
     if (nowMs - this.#lookedMs < this.#options.refreshMs) return
     this.#lookedMs = nowMs
-    // Walking /proc for execd is dear where there is none: once in ten looks.
+    // Finding execd may take a walk over /proc, which is dear: once in ten looks.
     if (this.#options.directories === undefined && nowMs - this.#searchedMs >= 10 * this.#options.refreshMs) {
       this.#searchedMs = nowMs
       this.#directories = this.#search()
@@ -79,12 +83,12 @@ export class ActiveJobs {
   }
 
   #search(): string[] {
-    const { proc, boot } = this.#options
+    const { proc, boot, pidsNamed } = this.#options
     const root = machineRoot(proc)
-    return list(proc).flatMap(name => {
-      if (!/^\d+$/.test(name)) return []
-      const process = new ProcessFiles(proc, boot, Number(name))
-      if (process.stat()?.comm !== 'sge_execd') return []
+    const pids = pidsNamed?.(EXECD) ?? list(proc).filter(name => /^\d+$/.test(name))
+    return pids.flatMap(pid => {
+      const process = new ProcessFiles(proc, boot, Number(pid))
+      if (process.stat()?.comm !== EXECD) return []
       const directory = process.workingDirectory()
       return directory === '' ? [] : [`${root}${directory}/active_jobs`]
     })
