@@ -14,7 +14,7 @@
 import { COLUMNS, ENTITIES, type Entity, type Metric } from '../ingest/metrics.ts'
 import {
   type Attributes,
-  attributePieces,
+  attributesPiece,
   Body,
   deltaPiece,
   field,
@@ -55,7 +55,7 @@ export function openMeter(options: MeterOptions, self: Self): Meter {
   const processEncoder = openProcessEncoder(common)
   const readSelf = openSelf(self)
   const selfWires = new Map<string, Wire>()
-  const resource = field(1, attributePieces(1, common)).bytes
+  const resource = field(1, [attributesPiece(1, common)]).bytes
   const body = new Body()
   return {
     encode(span, readings, processes) {

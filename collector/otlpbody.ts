@@ -50,19 +50,24 @@ export function field(tag: number, pieces: readonly Piece[]): Piece {
 
 export const text = (tag: number, value: string): Piece => field(tag, [{ bytes: encoder.encode(value), places: [] }])
 
-/** KeyValue { key 1, value 2 { string 1 | bool 2 | int 3 | double 4 } } */
-function keyValue(tag: number, key: string, value: string | number | boolean): Piece {
-  const any = plain(pbf => {
-    if (typeof value === 'string') pbf.writeStringField(1, value)
-    else if (typeof value === 'boolean') pbf.writeBooleanField(2, value)
-    else if (Number.isInteger(value)) pbf.writeVarintField(3, value)
-    else pbf.writeDoubleField(4, value)
+/** Fields `tag`, by one writer: a process that comes has a dozen, and many come. */
+export const attributesPiece = (tag: number, attributes: Attributes): Piece =>
+  plain(pbf => {
+    for (const entry of Object.entries(attributes)) pbf.writeMessage(tag, writeKeyValue, entry)
   })
-  return field(tag, [text(1, key), field(2, [any])])
+
+/** KeyValue { key 1, value 2 { string 1 | bool 2 | int 3 | double 4 } } */
+function writeKeyValue([key, value]: readonly [string, string | number | boolean], pbf: PbfWriter): void {
+  pbf.writeStringField(1, key)
+  pbf.writeMessage(2, writeAnyValue, value)
 }
 
-export const attributePieces = (tag: number, attributes: Attributes): Piece[] =>
-  Object.entries(attributes).map(([key, value]) => keyValue(tag, key, value))
+function writeAnyValue(value: string | number | boolean, pbf: PbfWriter): void {
+  if (typeof value === 'string') pbf.writeStringField(1, value)
+  else if (typeof value === 'boolean') pbf.writeBooleanField(2, value)
+  else if (Number.isInteger(value)) pbf.writeVarintField(3, value)
+  else pbf.writeDoubleField(4, value)
+}
 
 /** A NumberDataPoint { start 2, time 3, as_double 4, attributes 7 } as field 1; what changes comes first, 9 bytes each with its tag. */
 export function pointPiece(attributes: Attributes): Piece {
@@ -70,7 +75,7 @@ export function pointPiece(attributes: Attributes): Piece {
   fixed[0] = (2 << 3) | 1
   fixed[9] = (3 << 3) | 1
   fixed[18] = (4 << 3) | 1
-  return field(1, [{ bytes: fixed, places: [19] }, ...attributePieces(7, attributes)])
+  return field(1, [{ bytes: fixed, places: [19] }, attributesPiece(7, attributes)])
 }
 
 /** What follows the points of a Sum: temporality 2 = DELTA, monotonic 3. */

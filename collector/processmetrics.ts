@@ -9,11 +9,10 @@
  */
 import {
   type Attributes,
-  attributePieces,
+  attributesPiece,
   type Body,
   deltaPiece,
   field,
-  joined,
   type Piece,
   pointPiece,
   text,
@@ -49,6 +48,7 @@ const SAME = [
 ] as const
 
 export function openProcessEncoder(common: Attributes): ProcessEncoder {
+  const same = attributesPiece(1, common)
   let kept = new Map<string, Kept>()
   return {
     write(body, processes, seconds) {
@@ -58,7 +58,7 @@ export function openProcessEncoder(common: Attributes): ProcessEncoder {
         const known = kept.get(key)
         const has = seriesOf(process)
         const isSame = known?.has === has && SAME.every(name => known.process[name] === process[name])
-        const piece = isSame ? known.piece : pieceOf({ ...common, ...attributesOf(process) }, has)
+        const piece = isSame ? known.piece : pieceOf(same, attributesOf(process), has)
         next.set(key, { process, has, piece })
         writePiece(body, piece, process, has, seconds)
       }
@@ -138,15 +138,28 @@ function seriesOf(process: ProcessReading): number {
   return has
 }
 
-/** ResourceMetrics 1 { resource 1 { attributes 1 }, scope_metrics 2 { scope 1, metrics 2 } } */
-function pieceOf(attributes: Attributes, has: number): Piece {
-  const resource = field(1, [...attributePieces(1, attributes), statePiece()])
-  return field(1, [resource, field(2, [field(1, [text(1, 'jobsight')]), ...metricPieces(has)])])
+/** ResourceMetrics 1 { resource 1 { attributes 1 }, scope_metrics 2 } */
+function pieceOf(common: Piece, attributes: Attributes, has: number): Piece {
+  const resource = field(1, [common, attributesPiece(1, attributes), STATE])
+  return field(1, [resource, scopePiece(has)])
+}
+
+const SCOPES = new Map<number, Piece>()
+
+/** ScopeMetrics { scope 1, metrics 2 } as field 2: the same of all that have the same. */
+function scopePiece(has: number): Piece {
+  const known = SCOPES.get(has)
+  if (known) return known
+  const made = field(2, [field(1, [text(1, 'jobsight')]), ...metricPieces(has)])
+  SCOPES.set(has, made)
+  return made
 }
 
 /** Its letter is the last byte. */
+const STATE = statePiece()
+
 function statePiece(): Piece {
-  const { bytes } = joined(attributePieces(1, { 'jobsight.process.state': '?' }))
+  const { bytes } = attributesPiece(1, { 'jobsight.process.state': '?' })
   return { bytes, places: [bytes.length - 1] }
 }
 

@@ -206,8 +206,14 @@ export class ProcessTable {
     }
   }
 
-  /** Into `parsed`. False when the process is gone. */
+  /** Into `parsed`. False when the process is gone. By the addon where that can, since an exception for each that ended is dear. */
   private readStat(process: Known): boolean {
+    if (process.fd >= 0 && this.readRows([process])) return this.takeRow(process, 0)
+    return this.readText(process)
+  }
+
+  /** The same from its text, which is in `bytes` then. */
+  private readText(process: Known): boolean {
     try {
       this.length = process.fd >= 0 ? this.readBytes(process.fd) : this.readOnce(process.pid)
       return parseProcessStat(this.bytes, this.length, this.parsed)
@@ -233,7 +239,7 @@ export class ProcessTable {
   /** Into `parsed`, as readStat does. Another name is read from its text. */
   private takeRow(process: Known, row: number): boolean {
     if (!statFromRow(this.rows, row, this.parsed)) return false
-    return this.parsed.nameHash === process.nameHash || this.readStat(process)
+    return this.parsed.nameHash === process.nameHash || this.readText(process)
   }
 
   private readBytes(fd: number): number {

@@ -5,7 +5,7 @@
  */
 import {
   type Attributes,
-  attributePieces,
+  attributesPiece,
   type Body,
   deltaPiece,
   field,
@@ -47,7 +47,7 @@ export class Message {
       i = end
     }
     const scope = field(1, [text(1, 'jobsight')])
-    const message = field(1, [field(1, attributePieces(1, resource)), field(2, [scope, ...metrics])])
+    const message = field(1, [field(1, [attributesPiece(1, resource)]), field(2, [scope, ...metrics])])
     this.bytes = message.bytes
     this.places = Int32Array.from(message.places)
   }
