@@ -136,7 +136,7 @@ describe('a fork storm', () => {
   it('is charged without records too, as ended children of its parent', async () => {
     const { charged, used } = await weather(undefined, 1500, 1000)
     // cutime is told in whole ticks of sampled time, and lacks what the kernel does to take a child down after it was waited for
-    expect(charged / used).toBeGreaterThan(0.9)
+    expect(charged / used).toBeGreaterThan(0.85)
     expect(charged / used).toBeLessThan(1.05)
   })
 })
@@ -161,7 +161,7 @@ describe('what processes wait for', () => {
     await new Promise(resolve => setTimeout(resolve, 1000))
     const share = (waited() - before) / ((performance.now() - startMs) / 1000)
     // others may want that CPU too, and then both wait longer
-    expect(share).toBeGreaterThan(0.9)
+    expect(share).toBeGreaterThan(0.85)
     expect(share).toBeLessThan(2.05)
     expect(exits.delays(Uint32Array.of(2 ** 22 - 1))).toEqual(Float64Array.of(Number.NaN, Number.NaN))
   })
