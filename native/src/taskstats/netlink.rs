@@ -21,7 +21,7 @@ const TASKSTATS_CMD_ATTR_REGISTER_CPUMASK: u16 = 3;
 /// Of an exit record with thread group: some 1.2 KiB.
 const MESSAGE_BYTES: usize = 4096;
 const BATCH: usize = 32;
-static BUFFER_BYTES: i32 = 16 << 20;
+static BUFFER_BYTES: i32 = 64 << 20;
 const ANSWER_WITHIN_MS: i32 = 2000;
 
 pub struct Socket {
