@@ -541,13 +541,14 @@ export type Bursts = Static<typeof Bursts>
 /**
  * WebSocket /live. The browser sends LiveAsk; the server answers each write that touches it with LivePoints.
  * A slow reader loses frames, never the server its memory: `dropped` counts them. With `bursts` the cluster's bursts are told
- * too, as LiveBurst, each time one changes.
+ * too, as LiveBurst, each time one changes; with `alerts` how many fire, as LiveAlerts, at once and after each change of theirs.
  */
 export const LiveAsk = Type.Object({
   cluster: Type.String(),
   nodes: Type.Optional(Type.Array(Type.String(), { description: 'absent: all' })),
   metrics: Type.Array(Type.String(), { description: 'columns of entity node' }),
   bursts: Type.Optional(Type.Boolean()),
+  alerts: Type.Optional(Type.Boolean()),
 })
 export type LiveAsk = Static<typeof LiveAsk>
 export const LivePoints = Type.Object({
@@ -561,6 +562,11 @@ export const LivePoints = Type.Object({
 export type LivePoints = Static<typeof LivePoints>
 export const LiveBurst = Type.Object({ burst: Burst })
 export type LiveBurst = Static<typeof LiveBurst>
+/** Of those that the reader may see; as /alerts counts them. */
+export const LiveAlerts = Type.Object({
+  alerts: Type.Object({ cluster: Type.String(), firing: Type.Number(), critical: Type.Number() }),
+})
+export type LiveAlerts = Static<typeof LiveAlerts>
 
 /** GET /session: who is signed in. POST /session {user, password} signs in, DELETE /session out. */
 export const SessionAnswer = Type.Object({

@@ -14,7 +14,7 @@ import { addSessionRoutes } from './access/routes.ts'
 import { EVERYONE } from './access/who.ts'
 import { ALERTS_DEFAULTS, type AlertsConfig } from './alerts/config.ts'
 import { addAlertRoutes } from './alerts/routes.ts'
-import { openAlerts, startAlerts } from './alerts/service.ts'
+import { type AlertDesk, openAlerts, startAlerts } from './alerts/service.ts'
 import { addAnswers } from './answers.ts'
 import { type BurstsDeps, openBursts } from './bursts.ts'
 import { addCompression } from './compress.ts'
@@ -63,8 +63,8 @@ export const query: FastifyPluginAsync<QueryOptions> = async (app, options) => {
       })
       addRoutes(api, room)
       addSessionRoutes(api, access)
-      addAlerts(api, room, options, now)
-      await addLive(api, room, onWritten, bursts.onChange)
+      const alerts = addAlerts(api, room, options, now)
+      await addLive(api, room, { onWritten, onBurst: bursts.onChange, alerts })
       api.get('/openapi.json', { config: { access: 'reader' }, schema: { hide: true } }, () => api.swagger())
     },
     { prefix: '/api/v1' },
@@ -74,7 +74,7 @@ export const query: FastifyPluginAsync<QueryOptions> = async (app, options) => {
 }
 
 /** Rounds begin when the server is ready, and the last one is over before the store closes. */
-function addAlerts(api: FastifyInstance, room: Room, options: QueryOptions, now: () => number): void {
+function addAlerts(api: FastifyInstance, room: Room, options: QueryOptions, now: () => number): AlertDesk {
   const config = options.alerts ?? { ...ALERTS_DEFAULTS, enabled: false }
   const openDesk = () => room.desk({ who: EVERYONE, signal: undefined })
   const alerts = openAlerts({ store: options.store, config, log: options.log, now, openDesk })
@@ -84,4 +84,5 @@ function addAlerts(api: FastifyInstance, room: Room, options: QueryOptions, now:
     stop = startAlerts(alerts)
   })
   api.addHook('onClose', () => stop())
+  return alerts
 }

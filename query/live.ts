@@ -11,13 +11,22 @@ import { webSocket } from '../ingest/controldoor.ts'
 import type { EntityPoint } from '../ingest/latest.ts'
 import { COLUMNS } from '../ingest/metrics.ts'
 import type { Who } from './access/who.ts'
-import { type Burst, LiveAsk, type LiveBurst, type LivePoints } from './api.ts'
+import { readAlerts } from './alerts/answers.ts'
+import type { AlertDesk } from './alerts/service.ts'
+import { type Burst, type LiveAlerts, LiveAsk, type LiveBurst, type LivePoints } from './api.ts'
 import type { Desk, Room } from './desk.ts'
 import { readOwnNow } from './newest.ts'
 import { type Own, seesBurst, seesNode } from './reach.ts'
 
 type OnBurst = (listener: (burst: Burst) => void) => () => void
 export type OnWritten = (listener: (points: readonly EntityPoint[]) => void) => () => void
+
+/** What readers are told of. */
+export interface LiveFeeds {
+  onWritten: OnWritten
+  onBurst: OnBurst
+  alerts: AlertDesk
+}
 
 const MAX_READERS = 500
 /** Tabs that one person keeps open. */
@@ -36,6 +45,7 @@ class Reader {
   readonly user: string
   readonly #socket: WebSocket
   readonly #desk: () => Desk
+  readonly #alerts: AlertDesk
   readonly #untilMs: number
   /** What the reader may see; nothing until it is known. */
   #own: Own | undefined = { jobs: [], nodes: [], user: '' }
@@ -45,10 +55,11 @@ class Reader {
   #dropped = 0
   #alive = true
 
-  constructor(socket: WebSocket, desk: () => Desk, who: Who | undefined) {
+  constructor(socket: WebSocket, desk: () => Desk, alerts: AlertDesk, who: Who | undefined) {
     this.user = who?.user ?? ''
     this.#socket = socket
     this.#desk = desk
+    this.#alerts = alerts
     this.#untilMs = who?.untilMs ?? Number.POSITIVE_INFINITY
     if (desk().asker.reach.only === undefined) this.#own = undefined
     socket.on('message', text => this.#hear(text))
@@ -108,6 +119,14 @@ class Reader {
     this.#socket.send(JSON.stringify(frame))
   }
 
+  async tellAlerts(cluster: string): Promise<void> {
+    const ask = this.#ask
+    if (ask?.alerts !== true || ask.cluster !== cluster || this.#socket.bufferedAmount > MAX_WAITING) return
+    const { firing, critical } = await readAlerts(this.#desk(), this.#alerts, { cluster })
+    const frame: LiveAlerts = { alerts: { cluster, firing, critical } }
+    this.#socket.send(JSON.stringify(frame))
+  }
+
   #send(ask: LiveAsk, time: number, points: readonly EntityPoint[]): void {
     const frame: LivePoints = {
       cluster: ask.cluster,
@@ -130,6 +149,8 @@ class Reader {
     this.#columns = ask.metrics.map(name => COLUMN.get(name) ?? -1)
     if (this.#own) this.#own = { jobs: [], nodes: [], user: '' }
     this.look().catch(() => {})
+    // Of a cluster that is not known nothing fires.
+    this.tellAlerts(ask.cluster).catch(() => {})
   }
 }
 
@@ -154,7 +175,8 @@ function parseAsk(text: string): LiveAsk | string {
   return wrong === undefined ? ask : `metric ${wrong} is not a column of entity node; see /api/v1/catalogue`
 }
 
-export async function addLive(app: FastifyInstance, room: Room, onWritten: OnWritten, onBurst: OnBurst): Promise<void> {
+export async function addLive(app: FastifyInstance, room: Room, feeds: LiveFeeds): Promise<void> {
+  const { onWritten, onBurst, alerts } = feeds
   await app.register(webSocket)
   const readers = new Set<Reader>()
   const stop = onWritten(points => {
@@ -162,6 +184,10 @@ export async function addLive(app: FastifyInstance, room: Room, onWritten: OnWri
   })
   const stopBursts = onBurst(burst => {
     for (const reader of readers) reader.tellBurst(burst)
+  })
+  const stopAlerts = alerts.evaluator.onChange(cluster => {
+    for (const reader of readers)
+      reader.tellAlerts(cluster).catch(error => app.log.warn({ err: error }, 'live: alerts not told'))
   })
   const pings = setInterval(() => {
     for (const reader of readers) reader.ping()
@@ -174,6 +200,7 @@ export async function addLive(app: FastifyInstance, room: Room, onWritten: OnWri
   app.addHook('preClose', async () => {
     stop()
     stopBursts()
+    stopAlerts()
     clearInterval(pings)
     clearInterval(looks)
     for (const reader of readers) reader.close()
@@ -191,7 +218,7 @@ export async function addLive(app: FastifyInstance, room: Room, onWritten: OnWri
       const of = who?.user ?? ''
       if (of !== '' && [...readers].filter(reader => reader.user === of).length >= MAX_OF_ONE)
         return socket.close(1013, `${MAX_OF_ONE} pages of ${of} are open: close some`)
-      const reader = new Reader(socket, desk, who)
+      const reader = new Reader(socket, desk, alerts, who)
       readers.add(reader)
       socket.on('close', () => readers.delete(reader))
     },

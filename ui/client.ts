@@ -250,7 +250,11 @@ export type LiveState = 'connecting' | 'on' | 'lost'
 /** Newest points as they are written; reconnects with a growing pause until closed. */
 export function openLive(
   asked: api.LiveAsk,
-  on: { points(points: api.LivePoints): void; burst(burst: api.Burst): void },
+  on: {
+    points(points: api.LivePoints): void
+    burst(burst: api.Burst): void
+    alerts(alerts: api.LiveAlerts['alerts']): void
+  },
   onState: (state: LiveState) => void,
 ): { close(): void } {
   let socket: WebSocket | undefined
@@ -267,8 +271,9 @@ export function openLive(
       socket?.send(JSON.stringify(asked))
     }
     socket.onmessage = event => {
-      const frame = parseAnswer<api.LivePoints | api.LiveBurst>(String(event.data))
+      const frame = parseAnswer<api.LivePoints | api.LiveBurst | api.LiveAlerts>(String(event.data))
       if ('burst' in frame) on.burst(frame.burst)
+      else if ('alerts' in frame) on.alerts(frame.alerts)
       else on.points(frame)
     }
     socket.onclose = () => {

@@ -8,17 +8,17 @@
  * delivered is delivered then. What could not be written is written with the next round; until then nothing is delivered.
  */
 import type { Logger } from 'pino'
-import type { Asker } from '../asker.ts'
 import type { Desk } from '../desk.ts'
 import { type Active, alertId, alertOf } from './alert.ts'
 import type { AlertRow, Book, Change } from './book.ts'
+import { Changes, type OnAlerts } from './changes.ts'
 import type { AlertsConfig } from './config.ts'
 import type { Series } from './evaluate.ts'
 import { Evidence, type Fired } from './evidence.ts'
 import type { Lease } from './lease.ts'
 import type { Outbox } from './outbox.ts'
 import { planNotices, type Silence, type Told } from './plan.ts'
-import { changesOf, type Outcome, Rounds, rowOf, rowsOf, type StoredSeries } from './round.ts'
+import { changesOf, clustersHeard, type Outcome, Rounds, rowOf, rowsOf, type StoredSeries } from './round.ts'
 import type { RuleBook } from './rulebook.ts'
 
 export interface EvaluatorDeps {
@@ -38,8 +38,6 @@ export interface Ack {
   atMs: number
 }
 
-/** Clusters that nobody heard from for so long are not evaluated: their alerts stay as they are. */
-const HEARD_MS = 86_400_000
 const TIDY_MS = 86_400_000
 /** How old the remembered clock may be: after a restart the gap is told too long by this. */
 const CLOCK_MS = 60_000
@@ -48,6 +46,9 @@ export class Evaluator {
   readonly #deps: EvaluatorDeps
   readonly #rounds: Rounds
   readonly evidence: Evidence
+  readonly #changes = new Changes()
+  /** Called when alerts of a cluster changed, also where another server evaluates. */
+  readonly onChange: OnAlerts = this.#changes.listen
   #holding = false
   #told = new Map<string, Told>()
   #silences = new Map<string, Silence>()
@@ -80,6 +81,7 @@ export class Evaluator {
       })
       .finally(() => {
         this.#running = undefined
+        this.#tellChanges()
       })
     return this.#running
   }
@@ -118,7 +120,7 @@ export class Evaluator {
     const desk = openDesk()
     const enabled = rules.enabled()
     const outcomes: Outcome[] = []
-    for (const cluster of await clustersHeard(desk, desk.asker)) {
+    for (const cluster of await clustersHeard(desk)) {
       try {
         outcomes.push(...(await this.#rounds.run(desk, cluster, enabled, atMs)))
       } catch (error) {
@@ -251,6 +253,11 @@ export class Evaluator {
     )
   }
 
+  #tellChanges(): void {
+    const [acknowledged, silences] = [this.#acks.keys(), this.#silences.values()]
+    this.#changes.tell({ active: this.active(), acknowledged, silences, nowMs: this.#deps.now() })
+  }
+
   /** Why the rule could not be read in the last round, of any cluster. */
   error(rule: string): string | undefined {
     return [...this.#rounds.errors].find(([at]) => at.endsWith(`\0${rule}`))?.[1]
@@ -267,6 +274,7 @@ export class Evaluator {
   async silence(silence: Silence): Promise<void> {
     await this.#deps.book.write([{ kind: 'silence', id: silence.id, record: silence }])
     this.#silences.set(silence.id, silence)
+    this.#tellChanges()
   }
 
   /** null: not looked after any more. */
@@ -274,6 +282,7 @@ export class Evaluator {
     await this.#deps.book.write([{ kind: 'ack', id, record: ack }])
     if (ack) this.#acks.set(id, ack)
     else this.#acks.delete(id)
+    this.#tellChanges()
   }
 
   async close(): Promise<void> {
@@ -288,8 +297,3 @@ export class Evaluator {
 
 /** Written by this file. */
 const parse = <T>(record: unknown): T => record as T
-
-async function clustersHeard(desk: Desk, asker: Asker): Promise<string[]> {
-  const clusters = await desk.known.clusters(asker)
-  return [...clusters].filter(([, ms]) => ms > asker.nowMs - HEARD_MS).map(([cluster]) => cluster)
-}

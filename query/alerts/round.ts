@@ -161,3 +161,11 @@ export const rowsOf = ({ cluster, rule, transitions }: Outcome): AlertRow[] =>
     if (to !== 'firing' && to !== 'resolved') return []
     return [rowOf({ cluster, rule, key, series }, to === 'firing' ? 0 : atMs, to === 'firing' ? '' : why)]
   })
+
+/** Clusters that nobody heard from for so long are not evaluated: their alerts stay as they are. */
+const HEARD_MS = 86_400_000
+
+export async function clustersHeard({ known, asker }: Desk): Promise<string[]> {
+  const clusters = await known.clusters(asker)
+  return [...clusters].filter(([, ms]) => ms > asker.nowMs - HEARD_MS).map(([cluster]) => cluster)
+}

@@ -3,15 +3,17 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { WebSocket } from 'ws'
 import type { EntityPoint } from '../../ingest/latest.ts'
 import { COLUMNS } from '../../ingest/metrics.ts'
-import type { LiveAsk, LivePoints } from '../../query/api.ts'
-import { openPlace, type Place, T0 } from './place.ts'
+import { ALERTS_DEFAULTS } from '../../query/alerts/config.ts'
+import type { Alerts, LiveAsk, LivePoints } from '../../query/api.ts'
+import { nodePoints } from './alerts/rows.ts'
+import { HOUR, openPlace, type Place, SECOND, T0 } from './place.ts'
 
 let place: Place
 let url: string
 const sockets: WebSocket[] = []
 
 beforeAll(async () => {
-  place = await openPlace()
+  place = await openPlace({ alerts: { ...ALERTS_DEFAULTS, everyMs: 500, library: false } })
   url = (await place.app.listen({ port: 0, host: '127.0.0.1' })).replace('http', 'ws')
 })
 afterAll(() => {
@@ -123,5 +125,32 @@ describe('live', () => {
       () => reader.frames.some(frame => (frame as LivePoints).dropped > 0),
     )
     expect(reader.frames.length).toBeLessThan(60)
+  })
+
+  it('tells how many alerts fire: at once, and when one begins, is silenced, or the silence is over', async () => {
+    await place.write(
+      'node_points',
+      nodePoints('n1', 0, 60, () => ({ cpu_busy: 0.9 })),
+    )
+    await place.restore()
+    const reader = await join({ cluster: 'alpha', nodes: [], metrics: [], alerts: true })
+    expect(await reader.next()).toEqual({ alerts: { cluster: 'alpha', firing: 0, critical: 0 } })
+    const post = async (method: 'POST' | 'PUT', path: string, payload: object) => {
+      const answer = await place.app.inject({ method, url: `/api/v1/alerts${path}`, payload })
+      expect(answer.statusCode, answer.body).toBe(200)
+    }
+    const rule = { name: 'hot', scope: 'node', metric: 'cpu_busy', above: 0.5, severity: 'critical' }
+    await post('PUT', '/rules/hot', { rule })
+    place.clock.now += SECOND
+    expect(await reader.next()).toEqual({ alerts: { cluster: 'alpha', firing: 1, critical: 1 } })
+    const [alert] = (await place.ask<Alerts>('/alerts', { cluster: 'alpha' })).alerts
+    await post('POST', `/${alert?.id}/ack`, { author: 'ann' })
+    expect(await reader.next()).toMatchObject({ alerts: { firing: 1 } })
+    const until = place.clock.now + HOUR / 60
+    await post('POST', '/silences', { match: { node: 'n1' }, until, comment: 'known', author: 'ann' })
+    expect(await reader.next()).toMatchObject({ alerts: { firing: 0 } })
+    place.clock.now = until + SECOND
+    expect(await reader.next()).toMatchObject({ alerts: { firing: 1 } })
+    expect(reader.frames).toEqual([])
   })
 })

@@ -13,6 +13,7 @@ import { mendRollups } from '../../ingest/mend.ts'
 import { restoreLatest } from '../../ingest/restore.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
 import type { Access } from '../../query/access/gate.ts'
+import type { AlertsConfig } from '../../query/alerts/config.ts'
 import { query } from '../../query/index.ts'
 import { drawSamples, type Runner } from './drawn.ts'
 
@@ -52,6 +53,8 @@ interface Options {
   onRoute?: (route: RouteOptions) => void
   uiDir?: string
   access?: Access
+  /** Absent: nobody evaluates rules. */
+  alerts?: AlertsConfig
 }
 
 export async function openPlace(options: Options = {}): Promise<Place> {

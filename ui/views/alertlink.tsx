@@ -1,10 +1,13 @@
 /** The way to the alerts, with how many fire. */
 import { ask, useAnswer } from '../client.ts'
 import { t } from '../words.ts'
+import { useHeardAlerts } from './live.ts'
 import { linkTo, type Page } from './scope.ts'
 
 export function AlertsLink({ page, current }: { page: Page; current: boolean }) {
-  const { data } = useAnswer(ask.alerts(page.cluster), page.cluster, page.now)
+  const heard = useHeardAlerts(page.cluster)
+  const asked = useAnswer(heard ? undefined : ask.alerts(page.cluster), page.cluster, page.now)
+  const data = heard ?? asked.data
   const why = data && t('bar.alertsWhy', { count: data.firing, critical: data.critical })
   return (
     <a

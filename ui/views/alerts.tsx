@@ -6,6 +6,7 @@ import { formatPlace, placeWith } from '../state.ts'
 import { type Key, t } from '../words.ts'
 import { Messages, Silences } from './alertquiet.tsx'
 import { AlertTable, alertSheet } from './alerttable.tsx'
+import { useHeardAlerts } from './live.ts'
 import { Panel } from './panel.tsx'
 import { RuleList } from './rules.tsx'
 import { type Page, scopeOf } from './scope.ts'
@@ -51,7 +52,8 @@ export function AlertsView({ page }: { page: Page }) {
 }
 
 function Now({ page }: { page: Page }) {
-  const answer = useAnswer(ask.alerts(page.cluster), page.cluster, page.now)
+  // Values move with time; what begins or ends is told.
+  const answer = useAnswer(ask.alerts(page.cluster), page.cluster, page.now + (useHeardAlerts(page.cluster)?.tick ?? 0))
   const rules = useAnswer(ask.alertRules())
   const alerts: readonly Alert[] = answer.data?.alerts ?? []
   return (

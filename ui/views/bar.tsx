@@ -10,7 +10,7 @@ import { t } from '../words.ts'
 import { AlertsLink } from './alertlink.tsx'
 import type { Dialog } from './app.tsx'
 import { Crumbs } from './crumbs.tsx'
-import { hearPoints, LIVE_METRICS, newest, newestBurst } from './live.ts'
+import { hearAlerts, hearPoints, LIVE_METRICS, newest, newestAlerts, newestBurst } from './live.ts'
 import { linkTo, type Page } from './scope.ts'
 import { WhoIsIn } from './signin.tsx'
 import { SpanControl } from './spancontrol.tsx'
@@ -96,20 +96,25 @@ export function Preferences() {
   )
 }
 
-/** The line to the server: newest points as they are written, while the page follows. */
+/** The line to the server: how many alerts fire, and newest points as they are written while the page follows. */
 function Live({ page }: { page: Page }) {
   const [state, setState] = useState<LiveState>('connecting')
   const follows = followed(page.place) !== undefined || page.place.query.burst !== undefined
   const { node } = page.place
   useEffect(() => {
-    if (!follows) return
     const asked = {
       cluster: page.cluster,
       metrics: [...LIVE_METRICS],
       bursts: true,
-      ...(node === '' ? {} : { nodes: [node] }),
+      alerts: true,
+      ...(!follows ? { nodes: [] } : node === '' ? {} : { nodes: [node] }),
     }
-    const line = openLive(asked, { points: hearPoints, burst: newestBurst.set }, setState)
+    const hear = (state: LiveState) => {
+      // What is not told any more is asked for.
+      if (state !== 'on') newestAlerts.set(undefined)
+      setState(state)
+    }
+    const line = openLive(asked, { points: hearPoints, burst: newestBurst.set, alerts: hearAlerts }, hear)
     return () => line.close()
   }, [page.cluster, node, follows])
   const last = useStore(newest)

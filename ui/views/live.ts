@@ -1,4 +1,4 @@
-import type { Burst, LivePoints } from '../../query/api.ts'
+import type { Burst, LiveAlerts, LivePoints } from '../../query/api.ts'
 import { openStore, type Store, useStore } from '../state.ts'
 
 /** What the line to the server asks for, and the position of each in its points. */
@@ -35,3 +35,23 @@ export function useNewest(cluster: string, node: string, metric: LiveMetric): nu
 
 /** The burst that changed last, as the line told it. */
 export const newestBurst: Store<Burst | undefined> = openStore<Burst | undefined>(undefined)
+
+/** How many alerts fire, as the line told it last; `tick` is another one each time. undefined: the line is down. */
+export const newestAlerts: Store<HeardAlerts | undefined> = openStore<HeardAlerts | undefined>(undefined)
+
+interface HeardAlerts {
+  readonly cluster: string
+  readonly firing: number
+  readonly critical: number
+  readonly tick: number
+}
+
+export function hearAlerts(alerts: LiveAlerts['alerts']): void {
+  newestAlerts.set({ ...alerts, tick: (newestAlerts.get()?.tick ?? 0) + 1 })
+}
+
+/** What the line told of this cluster's alerts. */
+export function useHeardAlerts(cluster: string): HeardAlerts | undefined {
+  const heard = useStore(newestAlerts)
+  return heard?.cluster === cluster ? heard : undefined
+}
