@@ -1,17 +1,17 @@
 #!/bin/bash
 # A real Slurm on one Debian machine, without systemd, beside whatever else runs there. As root.
 #
-#   slurm.sh up DIR [--nodes 2] [--cpus 4] [--port 27100] [--proctrack linuxproc|cgroup] [--accounting]
+#   slurm.sh up DIR [--nodes 2] [--cpus 4] [--port 27100] [--proctrack linuxproc|cgroup] [--gather none|cgroup] [--accounting]
 #   . DIR/env.sh          then sbatch, squeue, … are those of this cluster; users labuser1 and labuser2 may submit
 #   slurm.sh down DIR     stops it by pid only, job processes that got away included, and removes DIR
 #
 # Each node is a slurmd with a name and a port of its own (Debian builds Slurm with MULTIPLE_SLURMD).
 set -u -o pipefail
 cmd=${1:-}; DIR=$(realpath -m "${2:-/nowhere}"); shift 2 || { sed -n '2,9p' "$0"; exit 2; }
-NODES=2 CPUS=4 PORT=27100 TRACK=linuxproc ACCOUNTING=0
+NODES=2 CPUS=4 PORT=27100 TRACK=linuxproc GATHER=none ACCOUNTING=0
 while [ $# -gt 0 ]; do case $1 in
   --nodes) NODES=$2; shift 2;; --cpus) CPUS=$2; shift 2;; --port) PORT=$2; shift 2;;
-  --proctrack) TRACK=$2; shift 2;; --accounting) ACCOUNTING=1; shift;; *) echo "unknown option $1" >&2; exit 2;; esac; done
+  --proctrack) TRACK=$2; shift 2;; --gather) GATHER=$2; shift 2;; --accounting) ACCOUNTING=1; shift;; *) echo "unknown option $1" >&2; exit 2;; esac; done
 
 alive() { local s; read -r s 2>/dev/null <"/proc/$1/stat" || return 1; s=${s##*) }; [ "${s:0:1}" != Z ]; }
 stop() { # stop SECONDS PID...: TERM, wait, KILL
@@ -84,7 +84,7 @@ SlurmdLogFile=$DIR/log/slurmd.%n.log
 MailProg=/bin/true
 ProctrackType=proctrack/$TRACK
 TaskPlugin=task/$([ $TRACK = cgroup ] && echo cgroup || echo none)
-JobAcctGatherType=jobacct_gather/none
+JobAcctGatherType=jobacct_gather/$GATHER
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 DefMemPerCPU=100
