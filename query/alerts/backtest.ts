@@ -2,7 +2,8 @@
  * A rule over the past: the same evaluate() over the same figures, step by step. Would it have fired, when, for whom?
  *
  * A metric is read in one go as minutes (five of them, or more, for long spans of many nodes): a window's mean is the mean of
- * its minutes, its highest value the highest of theirs. Everything else is read as it would have been then, at most MAX_LOOKS times.
+ * its minutes, its highest value the highest of theirs. What jobs did over more than two hours is read in one go too
+ * (pastwork.ts). Everything else is read as it would have been then, at most MAX_LOOKS times.
  */
 import type { Metric } from '../../ingest/metrics.ts'
 import type { Desk } from '../desk.ts'
@@ -13,10 +14,12 @@ import { resolveScope } from '../scope.ts'
 import type { Grid } from '../window.ts'
 import { evaluate, type Measured, NEVER, type RuleState, type Series, type Transition } from './evaluate.ts'
 import { metricOf } from './figures.ts'
+import { needsWork } from './jobfigures.ts'
 import { measuresOf } from './measure.ts'
 import { looksAlone, type Noted, notedBy } from './noted.ts'
+import { cellOf, isKept, readPastWork } from './pastwork.ts'
 import type { Raw } from './points.ts'
-import { type Memory, readOn } from './reader.ts'
+import { type Memory, ofWork, readOn } from './reader.ts'
 import { Recent } from './recent.ts'
 import { gapOf } from './round.ts'
 import type { ReadyRule } from './rule.ts'
@@ -45,6 +48,8 @@ export interface Backtest {
 const MINUTE = 60_000
 const MAX_STEPS = 3000
 const MAX_LOOKS = 240
+/** So much is looked at process by process. */
+const LOOKED_AT = 7_200_000
 const MAX_SPAN = 32 * 86_400_000
 const MAX_EPISODES = 10_000
 
@@ -65,7 +70,11 @@ export async function backtest(desk: Desk, cluster: string, rule: ReadyRule, spa
     throw badRequest('the past of an absence cannot be replayed: this rule can only be watched live')
   const scene = await readScene(desk, cluster, { atMs: span.to, sinceMs: span.from })
   const metric = metricOf(rule.metric ?? '')
-  return metric ? overMetric(desk, scene, rule, metric, span) : overLooks(desk, scene, rule, span)
+  if (metric) return overMetric(desk, scene, rule, metric, span)
+  const isWork = rule.scope !== 'process' && needsWork(rule) && isKept(rule)
+  return isWork && span.to - span.from > LOOKED_AT
+    ? overWork(desk, scene, rule, span)
+    : overLooks(desk, scene, rule, span)
 }
 
 /** Jobs as they were at moments of the span, asked for in order: between two moments at which none began or ended, the same. */
@@ -204,6 +213,28 @@ function slope(cells: Row['values'], first: number, last: number, stepMs: number
   while (a < last && (cells[a] ?? null) === null) a++
   while (b > first && (cells[b] ?? null) === null) b--
   return a < b ? ((cells[b] ?? 0) - (cells[a] ?? 0)) / (((b - a) * stepMs) / 1000) : Number.NaN
+}
+
+/** Work of jobs over a span that is too long to look at all of their processes. */
+async function overWork(desk: Desk, scene: Scene, rule: ReadyRule, span: Span): Promise<Backtest> {
+  const stepMs = cellOf(span, scene.heard.size)
+  const back = Math.ceil(rule.windowMs / stepMs) * stepMs
+  const first = Math.ceil(span.from / stepMs) * stepMs
+  const to = Math.floor(span.to / stepMs) * stepMs
+  const work = await readPastWork(desk.asker, scene.cluster, { from: first - back, to }, stepMs)
+  const replay = new Replay(rule, stepMs)
+  const sceneAt = scenesOf(scene)
+  let steps = 0
+  for (let atMs = first; atMs <= to; atMs += stepMs) {
+    const then = sceneAt(atMs)
+    const noted = notedBy(rule, replay.state)
+    const measured = ofWork([rule], then, work.at(atMs, rule.windowMs), (one, raws) =>
+      measuresOf(one, raws, then, noted),
+    )
+    for (const [, one] of measured) replay.step(one, atMs)
+    steps++
+  }
+  return { stepMs, steps, episodes: replay.episodes }
 }
 
 async function overLooks(desk: Desk, scene: Scene, rule: ReadyRule, span: Span): Promise<Backtest> {

@@ -149,7 +149,12 @@ function ofScene(rule: ReadyRule, scene: Scene, measured: OfRaws): Measured {
   return measured(rule, sceneRaws(rule, scene))
 }
 
-const ofWork = (rules: readonly ReadyRule[], scene: Scene, work: WorkOf, measured: OfRaws): [ReadyRule, Measured][] =>
+export const ofWork = (
+  rules: readonly ReadyRule[],
+  scene: Scene,
+  work: WorkOf,
+  measured: OfRaws,
+): [ReadyRule, Measured][] =>
   rules.map(rule => [
     rule,
     rule.scope === 'job' ? jobMeasures(rule, scene, work) : measured(rule, worksOnNodes(rule, scene, work)),

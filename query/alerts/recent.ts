@@ -173,24 +173,31 @@ async function readPieces(asker: Asker, source: TickSource, span: Span, toMs: nu
           ${list(Object.values(values))}
         FROM ${table} WHERE cluster = ${cluster} AND ${window} ${gathered ? sql`GROUP BY node, ${instance}, time` : nothing}`,
   )
-  return piecesOf(strings(nodes), strings(instances), numbers(seconds), numbers(rows), columns)
+  const read = { nodes: strings(nodes), instances: strings(instances), seconds: numbers(seconds), columns }
+  return piecesOf({ ...read, rows: numbers(rows) }, PIECE_SECONDS)
 }
 
-function piecesOf(
-  nodes: readonly string[],
-  instances: readonly string[],
-  seconds: readonly number[],
-  rows: readonly number[],
-  columns: readonly unknown[][],
-): Map<number, Piece> {
-  const byStart = groupBy(seconds.keys(), row => Math.floor(((seconds[row] ?? 0) - 1) / PIECE_SECONDS))
+/** Rows side by side. */
+interface Rows {
+  nodes: readonly string[]
+  instances: readonly string[]
+  /** When each ends. */
+  seconds: readonly number[]
+  /** How many rows of the table each stands for; absent: that is of no use. */
+  rows?: readonly number[]
+  columns: readonly unknown[][]
+}
+
+/** By their number: the piece of (number x length, (number + 1) x length]. */
+export function piecesOf({ nodes, instances, seconds, rows, columns }: Rows, length: number): Map<number, Piece> {
+  const byStart = groupBy(seconds.keys(), row => Math.floor(((seconds[row] ?? 0) - 1) / length))
   const pieces = new Map<number, Piece>()
   for (const [start, mine] of byStart) {
     const known = new Map<string, number>()
     const piece: Piece = {
-      from: start * PIECE_SECONDS,
-      to: (start + 1) * PIECE_SECONDS,
-      rows: mine.reduce((sum, row) => sum + (rows[row] ?? 0), 0),
+      from: start * length,
+      to: (start + 1) * length,
+      rows: mine.reduce((sum, row) => sum + (rows?.[row] ?? 0), 0),
       nodes: [],
       instances: [],
       places: new Uint32Array(mine.length),

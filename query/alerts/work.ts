@@ -67,8 +67,15 @@ const OF_PROCESSES = {
   read: sql`sum(ifNull(read_bytes, 0) * interval_ms) / 1000`,
   written: sql`sum(ifNull(write_bytes, 0) * interval_ms) / 1000`,
 }
-const OF_GROUPS = ['cpu_user', 'cpu_system', 'memory_bytes', 'memory_limit', 'read_bytes', 'write_bytes'] as const
-const OF_NODES = ['cpu_busy', 'cpu_count'] as const
+export const OF_GROUPS = [
+  'cpu_user',
+  'cpu_system',
+  'memory_bytes',
+  'memory_limit',
+  'read_bytes',
+  'write_bytes',
+] as const
+export const OF_NODES = ['cpu_busy', 'cpu_count'] as const
 
 /** `windowMs`: the longest that will be asked for. */
 export async function readWitnesses(reading: Reading, windowMs: number): Promise<Witnesses> {

@@ -1,6 +1,6 @@
 /**
  * What alerts cost: one evaluation of 200 rules over 1000 nodes with 250 jobs (limit: 1 s of CPU), and a rule tried on a day of
- * 1000 nodes at 10 s with 3000 jobs (limit: 5 s). CPU is that of this process, the embedded store included. The rules are those
+ * 1000 nodes at 10 s with 3000 jobs (limit: 5 s): of metrics, and of what jobs did. CPU is that of this process, the embedded store included. The rules are those
  * that come with Jobsight and others over the metrics of nodes, so that every window, aggregate and kind of question is among
  * them. Ticks come while rounds are made, as they do on a live server: those of each round are inserted before it, uncounted.
  *
@@ -33,6 +33,7 @@ const { openRoom } = await load('query/desk.js')
 const { EVERYONE } = await load('query/access/who.js')
 const { openAlerts } = await load('query/alerts/service.js')
 const { backtest } = await load('query/alerts/backtest.js')
+const { LIBRARY } = await load('query/alerts/library.js')
 const { readyRule } = await load('query/alerts/rule.js')
 
 const nodes = Number(given.nodes)
@@ -67,6 +68,21 @@ for (let at = live - 1800; at < live; at += 60) {
   await insertPoints(at, at + 60)
   await insertProcesses(at, at + 60)
 }
+// What the store makes of a day of ticks as they come: five minutes of nodes, and a minute of each job on each node.
+const minuteOf = "toDateTime(t, 'UTC')"
+const jobAt = `toString(intDiv(t - 1 - ${end - DAY}, ${RUN}) * 1000 + intDiv(n, 4))`
+await store.command(`INSERT INTO job_usage (cluster, job, minute, node, cpu_seconds, system_seconds, memory_bytes, seen)
+  SELECT 'bench', ${jobAt}, ${minuteOf}, concat('n', toString(n)), 1100 + n % 50, 60, 20000000000, 120
+  FROM (SELECT number % ${nodes} AS n, ${end - DAY} + (intDiv(number, ${nodes}) + 1) * 60 AS t FROM numbers(${(nodes * (DAY - 3600)) / 60}))`)
+const fiveMinutes = `toDateTime(intDiv(toUnixTimestamp(time) + 299, 300) * 300, 'UTC')`
+const partsOf = name => [`sum(${name})`, `count(${name})`, `max(${name})`].join()
+await store.command(`INSERT INTO node_points_5m (cluster, node, time, rows, ${['cpu_busy', 'cpu_count'].flatMap(c => ['sum', 'count', 'max'].map(of => `${c}_${of}`))})
+  SELECT cluster, node, ${fiveMinutes} AS five, count(), ${['cpu_busy', 'cpu_count'].map(partsOf)} FROM node_points GROUP BY cluster, node, five`)
+const groupColumns = ['cpu_user', 'cpu_system', 'memory_bytes', 'memory_limit', 'read_bytes', 'write_bytes']
+await store.command(`INSERT INTO job_points_5m (cluster, node, instance, time, rows, ${groupColumns.flatMap(c => ['sum', 'count', 'max'].map(of => `${c}_${of}`))})
+  SELECT 'bench', concat('n', toString(n)), ${jobAt}, ${minuteOf}, 30, ${groupColumns.map((_, i) => `${30 * (i + 1)} * (600 + n % 7), 30, ${i + 1} * 700`)}
+  FROM (SELECT number % ${nodes} AS n, ${end - DAY} + (intDiv(number, ${nodes}) + 1) * 300 AS t FROM numbers(${(nodes * DAY) / 300}))
+  SETTINGS max_partitions_per_insert_block = 0`)
 const jobs = Array.from({ length: (DAY / RUN) * (nodes / 4) }, (_, i) => {
   const [turn, place] = [Math.floor(i / (nodes / 4)), i % (nodes / 4)]
   const names = [0, 1, 2, 3].map(of => `n${place * 4 + of}`)
@@ -167,6 +183,9 @@ for (const rule of [
     apart: 0.2,
     where: { minNodes: 3 },
   },
+  ...LIBRARY.filter(rule =>
+    ['job-idle', 'job-slow-node', 'job-memory-near-limit', 'job-kernel-time'].includes(rule.name),
+  ),
 ]) {
   const span = { from: (end - DAY) * 1000, to: end * 1000 }
   const tried = await cpuOf(() => backtest(openDesk(), 'bench', readyRule(rule), span))

@@ -1,0 +1,104 @@
+/** Work of jobs over hours, from what the store keeps of five minutes, says what looking at every moment says. */
+import { beforeAll, describe, expect, it } from 'vitest'
+import type { Rule } from '../../../query/alerts/rule.ts'
+import type { RuleTest } from '../../../query/api.ts'
+import { HOUR, MINUTE, openPlace, type Place, T0 } from '../place.ts'
+import { jobRow, nodePoints, processRows } from './rows.ts'
+
+let place: Place
+const CORES = 8
+const HOURS = 4
+
+/**
+ * Busy cores of each node, a letter for ten minutes: F full, s a quarter, . nothing. Job 1 is idle for a while; of job 2 n5 is slow
+ * for an hour.
+ *
+ *             0     1h    2h    3h    4h
+ */
+const LOAD: Record<string, string> = {
+  n1: 'FFFFFF......FFFFFFFFFFFF',
+  n2: 'FFFFFF......FFFFFFFFFFFF',
+  n3: 'FFFFFFFFFFFFFFFFFFFFFFFF',
+  n4: 'FFFFFFFFFFFFFFFFFFFFFFFF',
+  n5: 'FFFFFFFFFFFFFFssssssFFFF',
+  n6: 'FFFFFFFFFFFFFFFFFFFFFFFF',
+}
+const IN_USE: Record<string, number> = { F: 7.8, s: 2, '.': 0.02 }
+const jobOf = (node: string): string => (node < 'n3' ? '1' : '2')
+
+beforeAll(async () => {
+  place = await openPlace()
+  await place.write('jobs', [
+    jobRow({ id: '1', user: 'ann', start: -60, nodes: ['n1', 'n2'], cores: 2 * CORES }),
+    jobRow({ id: '2', user: 'bob', start: -60, nodes: ['n3', 'n4', 'n5', 'n6'], cores: 4 * CORES }),
+  ])
+  for (const [node, drawn] of Object.entries(LOAD)) {
+    const busyAt = (minute: number) => IN_USE[drawn[Math.floor(minute / 10)] ?? '.'] ?? 0
+    const points = nodePoints(node, 0, HOURS * 60, minute => ({ cpu_busy: busyAt(minute) / CORES, cpu_count: CORES }))
+    await place.write('node_points', points)
+    for (let i = 0; i < drawn.length; i++) {
+      const cores = busyAt(i * 10)
+      const values = { cpu_user: 0.6 * cores, cpu_system: 0.4 * cores, memory_bytes: 1e9 }
+      await place.write('processes', processRows(node, jobOf(node), i * 10, i * 10 + 10, values))
+    }
+  }
+  place.clock.now = T0 + HOURS * HOUR
+  await place.restore()
+}, 120_000)
+
+async function tried(rule: Rule, fromMinute: number, toMinute: number): Promise<RuleTest> {
+  const span = { from: T0 + fromMinute * MINUTE, to: T0 + toMinute * MINUTE }
+  const payload = { rule, cluster: 'alpha', ...span }
+  const answer = await place.app.inject({ method: 'POST', url: '/api/v1/alerts/test', payload })
+  expect(answer.statusCode, answer.body).toBe(200)
+  return answer.json<RuleTest>()
+}
+
+/** `job node from to`, minutes after T0. */
+const told = ({ alerts }: RuleTest) =>
+  alerts.map(({ labels, fired, resolved }) => ({
+    who: `${labels.job} ${labels.node ?? ''}`,
+    minutes: [fired ?? Number.NaN, resolved ?? Number.NaN].map(ms => (ms - T0) / MINUTE),
+  }))
+
+describe('four hours of work of jobs', () => {
+  it.each<[Rule, string, number, number]>([
+    [
+      { name: 'idle', scope: 'job', figure: 'busy_cores_per_node', window: '10m', below: 0.2, clear: 0.4 },
+      '1 ',
+      70,
+      120,
+    ],
+    [{ name: 'part', scope: 'job', figure: 'cpu_efficiency', window: '10m', below: 0.25 }, '1 ', 68, 122],
+    [
+      { name: 'slow', scope: 'node', figure: 'job_cpu_share', test: 'peers', window: '10m', below: -3.5, apart: 0.2 },
+      '2 n5',
+      143,
+      207,
+    ],
+    [{ name: 'uneven', scope: 'job', figure: 'imbalance', window: '10m', above: 0.15 }, '2 ', 149, 201],
+  ])('are answered as if looked at: %j', async (rule, who, from, to) => {
+    const long = await tried(rule, 10, HOURS * 60)
+    expect(long.step).toBe(5 * MINUTE)
+    const looked = [...told(await tried(rule, 10, 125)), ...told(await tried(rule, 125, HOURS * 60))]
+    for (const [i, one] of told(long).entries()) {
+      expect(one.who).toBe(who)
+      one.minutes.forEach((minute, edge) => {
+        expect(Math.abs(minute - (looked[i]?.minutes[edge] ?? 0)), `${rule.name} ${edge}`).toBeLessThanOrEqual(5)
+        expect(Math.abs(minute - (edge === 0 ? from : to)), `${rule.name} ${edge}`).toBeLessThanOrEqual(5)
+      })
+    }
+    expect(long.fired).toBe(1)
+    expect(looked).toHaveLength(1)
+  })
+
+  it('kernel time of listed processes', async () => {
+    const rule: Rule = { name: 'kernel', scope: 'job', figure: 'kernel_share', window: '10m', above: 0.3 }
+    const { alerts } = await tried(rule, 10, HOURS * 60)
+    expect(alerts.map(a => [a.labels.job, Number(a.worst.toFixed(2))]).sort()).toEqual([
+      ['1', 0.4],
+      ['1', 0.4],
+      ['2', 0.4],
+    ])
+  })
+})
