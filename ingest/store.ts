@@ -123,8 +123,13 @@ async function openEngine(config: StoreConfig, database: string, log: Logger): P
   return openEmbedded({ ...config, path: config.path }, database, log)
 }
 
+/** What a start needs to know: a machine that is busy when it boots is no reason not to start. */
+const START_SECONDS = 600
+
 const read = async (engine: Engine, query: string): Promise<Record<string, unknown>[]> =>
-  parseRows(await engine.ask({ query, query_params: {} }, 'JSONEachRow', { name: 'migrate' }))
+  parseRows(
+    await engine.ask({ query, query_params: {} }, 'JSONEachRow', { name: 'migrate', maxSeconds: START_SECONDS }),
+  )
 
 /** The caller says what a row is; the database made it from the caller's own column list. */
 function parseRows<T>(text: string): T[] {
