@@ -137,12 +137,14 @@ describe('kill -9 at any moment', () => {
       const ingest = await openIngest({ store, log: quiet, defaultCluster: 'c', config: { flushMs: 5 } })
       onTestFinished(() => ingest.close())
       expect(await missing(store, acked)).toEqual([])
-      for (const i of numbersToSend(acked, REQUESTS)) {
+      const left = numbersToSend(acked, REQUESTS)
+      for (const i of left) {
         const { door, base64 } = request(i)
         const receipt = await ingest.receive(door, Buffer.from(base64, 'base64'), undefined, batchOf(i))
         expect(receipt.status).toBe(200)
       }
-      expect(ingest.counters().duplicateBatches).toBeGreaterThanOrEqual(30)
+      // Where nothing was left to send, only those that were acknowledged before.
+      expect(ingest.counters().duplicateBatches).toBeGreaterThanOrEqual(left.length - (REQUESTS - acked.size))
       expect(told).toBeGreaterThan(acked.size)
       await ingest.close()
       expect(await counts(store)).toEqual(expected())
