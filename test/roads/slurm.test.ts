@@ -2,13 +2,14 @@
 import { writeFileSync } from 'node:fs'
 import { pino } from 'pino'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
-import { type Attribution, openAttribution } from '../../collector/attribution.ts'
+import { type Attribution, openAttribution, type Searched } from '../../collector/attribution.ts'
 import { runKey } from '../../collector/schedulers/contract.ts'
+import { expandHostlist } from '../../collector/schedulers/hostlist.ts'
 import { type Poller, startPoller } from '../../collector/schedulers/poller.ts'
 import { openScheduler } from '../../collector/schedulers/scheduler.ts'
 import { readBoot, startMsOf } from '../../collector/starttime.ts'
 import type { Job, Node } from '../../ingest/records.ts'
-import { processesOf, TREE } from '../testbeds/processes.ts'
+import { MPIRUN, processesOf, TREE } from '../testbeds/processes.ts'
 import { type Testbed, upTestbed } from '../testbeds/testbed.ts'
 
 const log = pino({ level: 'silent' })
@@ -27,6 +28,8 @@ interface Bed {
   poller: Poller
   attribution: Attribution
   jobs: Map<string, Job>
+  /** As the queue told them while they ran, before accounting said anything. */
+  running: Map<string, Job>
   nodes: Map<string, Node>
 }
 
@@ -34,24 +37,32 @@ async function open(options: readonly string[], format: 'json' | 'text'): Promis
   const bed = upTestbed('slurm', options)
   if ('absent' in bed) return bed.absent
   writeFileSync(`${bed.directory}/out/tree.sh`, TREE, { mode: 0o755 })
-  const [jobs, nodes] = [new Map<string, Job>(), new Map<string, Node>()]
-  const poller = await startPolling(bed, format, jobs, nodes)
+  writeFileSync(`${bed.directory}/out/mpirun.sh`, MPIRUN, { mode: 0o755 })
+  const told = { jobs: new Map<string, Job>(), running: new Map<string, Job>(), nodes: new Map<string, Node>() }
+  const poller = await startPolling(bed, format, told)
+  return { bed, poller, attribution: attributionOf(bed, poller), ...told }
+}
+
+/** `evidence`: what is looked for; absent: all there is. */
+function attributionOf({ env }: Testbed, poller: Poller, evidence?: Searched[]): Attribution {
   const hints = { schedulerHints: (rawId: string) => poller.hint(rawId) }
-  const attribution = openAttribution({ roots: { proc: '/proc' }, log, env: bed.env, boot, refreshMs: 1000, ...hints })
-  return { bed, poller, attribution, jobs, nodes }
+  const only = evidence ? { evidence } : {}
+  return openAttribution({ roots: { proc: '/proc' }, log, env, boot, refreshMs: 1000, ...hints, ...only })
 }
 
 async function startPolling(
   { env }: Testbed,
   format: 'json' | 'text',
-  jobs: Map<string, Job>,
-  nodes: Map<string, Node>,
+  { jobs, running, nodes }: Pick<Bed, 'jobs' | 'running' | 'nodes'>,
 ): Promise<Poller> {
   const scheduler = await openScheduler({ kind: 'auto', log, env, timeoutMs: 20_000, format })
   if ('absent' in scheduler) throw new Error(scheduler.absent)
   const send = async (_: string, body: Uint8Array) => {
     const told = JSON.parse(Buffer.from(body).toString()) as { jobs: Job[]; nodes: Node[] }
-    for (const job of told.jobs) jobs.set(runKey(job), job)
+    for (const job of told.jobs) {
+      jobs.set(runKey(job), job)
+      if (job.state === 'running') running.set(runKey(job), job)
+    }
     for (const node of told.nodes) nodes.set(node.node, node)
     return { ok: true } as const
   }
@@ -79,6 +90,7 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
     ids.odd = await submit(bed, `-J '${ODD.replace("'", `'"'"'`)}' --wrap 'sleep 120'`)
     ids.one = await submit(bed, `-J one -N2 -n3 --export=ALL,ROAD=${road('one')} --wrap "srun ./tree.sh"`, 'labuser1')
     ids.two = await submit(bed, `-J two -N2 -n2 -t 90 --export=ALL,ROAD=${road('two')} ./tree.sh`, 'labuser2')
+    ids.mpi = await submit(bed, `-J mpi -N2 -n2 --export=ALL,ROAD=${road('mpi')} ./mpirun.sh`, 'labuser2')
     ids.cancelled = await submit(bed, `-J cancelled --wrap 'sleep 300'`)
     ids.array = await submit(bed, `-J array -a 1-4%2 --export=ALL,ROAD=${road('array')} ./tree.sh`, 'labuser2')
     ids.held = await submit(bed, '-H -J held --wrap true')
@@ -128,6 +140,8 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
       ['one', 23],
       ['two', 7],
       ['array', 14],
+      // on each node a daemon and two ranks of two processes, and srun beside them
+      ['mpi', 11],
     ] as const)
       await expect.poll(() => processesOf(road(tag), boot).length, { timeout: 30_000 }).toBeGreaterThanOrEqual(atLeast)
     await expect
@@ -144,7 +158,7 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
           ? ['cgroup', 'cgroup', 'cgroup', 'cgroup']
           : ['environment', 'listpids', 'listpids', 'listpids'],
       )
-    for (const tag of ['one', 'two']) {
+    for (const tag of ['one', 'two', 'mpi']) {
       const processes = processesOf(road(tag), boot)
       expect(new Set(processes.map(p => jobOf(p).job))).toEqual(new Set([ids[tag]]))
     }
@@ -155,7 +169,34 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
       .map(p => jobOf(p))
       .filter(c => c.step === '0')
     expect(new Set(steps.map(c => c.rank))).toEqual(new Set([0, 1, 2]))
+    const ranks = processesOf(road('mpi'), boot).map(p => jobOf(p).rank ?? -1)
+    expect(ranks).toEqual(expect.arrayContaining([0, 1, 2, 3]))
     expect(attribution.charge(process.pid, startMsOf(boot, 0) + 1).job).toBe('')
+  })
+
+  // The daemon of tree.sh has init for a parent: what it was started with is all that is left of it then.
+  it.for([
+    [['listpids', 'environment', 'parent'], 7],
+    [['environment', 'parent'], 7],
+    [['parent'], 5],
+  ] as const)('with what is better switched off, by %o', async ([searched, ofTree], { skip }) => {
+    const { bed, poller } = use(skip)
+    const [first] = searched
+    const attribution = attributionOf(bed, poller, [...searched])
+    const charges = (tag: string) => processesOf(road(tag), boot).map(p => attribution.charge(p.pid, p.startMs))
+    const found = (tag: string) => charges(tag).filter(c => c.evidence === first).length
+    try {
+      // scontrol is asked in the background, so the first answers are by what comes after it
+      for (const tag of ['two', 'mpi']) await expect.poll(() => found(tag), { timeout: 30_000 }).toBeGreaterThan(3)
+      for (const tag of ['two', 'mpi']) {
+        const jobs = charges(tag).map(c => c.job)
+        const missed = jobs.filter(job => job === '').length
+        expect(new Set(jobs.filter(job => job !== '')), `${tag} by ${searched}`).toEqual(new Set([ids[tag]]))
+        expect(missed, `${tag} by ${searched}`).toBeLessThanOrEqual(tag === 'two' ? 7 - ofTree : 0)
+      }
+    } finally {
+      attribution.close()
+    }
   })
 
   it('tells ends as they come', async ({ skip }) => {
@@ -176,22 +217,40 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
   })
 
   it('agrees with accounting', async ({ skip }) => {
-    const { bed, jobs } = use(skip)
+    const { bed, jobs, running } = use(skip)
     if (!options.includes('--accounting' as never)) return
-    const format = 'JobID,JobIDRaw,User,State,ExitCode,Submit,Start,End,NCPUS,NNodes'
+    const format =
+      'JobID,JobIDRaw,User,State,ExitCode,Submit,Start,End,NCPUS,NNodes,Account,Partition,TimelimitRaw,NodeList,WorkDir,JobName'
     const lines = await bed.run(`SLURM_TIME_FORMAT=%s sacct -a -X -D -n -P -S now-1hour -o ${format}`)
     const rows = lines.split('\n').map(line => line.split('|'))
     expect(rows.map(row => row[0])).toEqual(
       expect.arrayContaining([ids.fail, ids.one, ids.cancelled, `${ids.array}_1`]),
     )
-    for (const [id = '', raw, user, state = '', exit = '', submit, start, end, cpus, nodes] of rows) {
+    let compared = 0
+    for (const row of rows) {
+      const [id = '', raw, user, state = '', exit = '', submit, start, end, cpus, nodes] = row
+      const [account, queue, limit, nodeList = '', workDir, name] = row.slice(10)
       const job = [...jobs.values()].find(j => j.id === id && j.submitMs === Number(submit) * 1000)
       if (job?.endMs === undefined || start === 'Unknown' || state.startsWith('RUNNING')) continue
       const told = { rawId: raw, user, cores: Number(cpus), nodeCount: Number(nodes), endMs: Number(end) * 1000 }
       expect(job, id).toMatchObject({ ...told, startMs: Number(start) * 1000 })
+      const ran = running.get(runKey(job))
+      if (ran === undefined) continue
+      compared++
+      const limits = Number.isNaN(Number(limit)) ? {} : { timeLimitSeconds: Number(limit) * 60 }
+      expect(ran, id).toMatchObject({ rawId: raw, user, account, queue, workDir, cores: Number(cpus), ...limits })
+      expect(ran.startMs, id).toBe(Number(start) * 1000)
+      expect(ran.nodeCount, id).toBe(Number(nodes))
+      expect(
+        ran.allocations?.map(a => a.node),
+        id,
+      ).toEqual(expandHostlist(nodeList))
+      // sacct prints a name up to its first newline on the job's own line
+      expect(ran.name?.split('\n')[0], id).toBe(name)
       // Of a cancelled job the queue tells the signal, accounting nothing.
       if (job.state !== 'cancelled') expect(`${job.exitCode ?? 0}:${job.signal ?? 0}`, id).toBe(exit)
     }
+    expect(compared).toBeGreaterThanOrEqual(5)
   })
 
   it('knows of a hundred short jobs that came and went while nobody looked', async ({ skip }) => {
@@ -202,7 +261,7 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
     const id = await submit(bed, '-J short -a 1-100 --wrap "exit \\$((SLURM_ARRAY_TASK_ID % 2))"', 'labuser1')
     const ended = () => bed.run(`sacct -a -X -n -P -j ${id} -s CD,F -o JobID | sort -u | wc -l`)
     await expect.poll(ended, { timeout: 120_000, interval: 1000 }).toBe('100')
-    opened.poller = await startPolling(bed, format, jobs, opened.nodes)
+    opened.poller = await startPolling(bed, format, opened)
     await expect
       .poll(() => [...jobs.values()].filter(job => job.arrayId === id && job.endMs).length, { timeout: 30_000 })
       .toBe(100)

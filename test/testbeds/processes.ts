@@ -10,6 +10,16 @@ setsid sleep 301 &
 sh -c 'sleep 303; :'
 `
 
+/**
+ * The processes of mpirun under Slurm, which starts no rank by ssh: it lets srun put a daemon on each node, and that forks the
+ * ranks, each in a session of its own.
+ */
+export const MPIRUN = `#!/bin/sh
+[ "$1" = orted ] || exec srun --overlap -N2 -n2 ./mpirun.sh orted
+for i in 0 1; do OMPI_COMM_WORLD_RANK=$((2 * SLURM_NODEID + i)) setsid sh -c 'sleep 304; :' & done
+wait
+`
+
 /** Every live process that has `ROAD=tag` in its environment. */
 export function processesOf(tag: string, boot: Boot): { pid: number; startMs: number; comm: string }[] {
   return readdirSync('/proc').flatMap(name => {
