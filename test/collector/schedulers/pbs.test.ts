@@ -1,4 +1,4 @@
-import { appendFileSync, readFileSync } from 'node:fs'
+import { appendFileSync, readdirSync, readFileSync } from 'node:fs'
 import { pino } from 'pino'
 import { afterEach, beforeEach, describe, expect, it } from 'vitest'
 import type { PolledJob, Scheduler } from '../../../collector/schedulers/contract.ts'
@@ -80,6 +80,18 @@ describe('qstat -f -F json', () => {
     expect(plain(v23)).toEqual(plain(v22))
     expect(plain(v23)).toEqual(plain(master))
     expect([...(v23?.values() ?? [])].map(j => j.account)).toContain('acct "with", odd\\chars 1')
+  })
+
+  it.each([
+    ['running.qstat-f.txt', 'running.qstat-f.json'],
+    ['oddvalues.qstat-f.txt', 'oddvalues.qstat-f.v22.05.11.json'],
+    ['oddvalues.qstat-f.txt', 'oddvalues.qstat-f.v23.06.06.json'],
+    ['oddvalues.qstat-f.txt', 'oddvalues.qstat-f.master.json'],
+  ])('%s, which is for people, has the same jobs as %s, of the same names', (text, json) => {
+    const told = [...capture(text).matchAll(/^Job Id: (\S+)\n {4}Job_Name = (.*(?:\n\t.*)*)$/gm)]
+    const names = told.map(([, id, name = '']) => [id, name.replace(/\n\t/g, '')])
+    expect(told.length).toBeGreaterThan(10)
+    expect([...polled(json)].map(([id, { name }]) => [id, name])).toEqual(names)
   })
 
   it('tells what a job holds on each host', () => {
@@ -343,6 +355,26 @@ describe('openPbs', () => {
     await expect(pbs.poll()).rejects.toThrow(
       /^scheduler unreadable: `qstat -t -f -F json` ended with 255: Connection refused/,
     )
+  })
+
+  const answers = readdirSync(url('errors/')).flatMap(file => {
+    const [, command = '', stdout = '', stderr = '', rc = ''] =
+      /^\$ (?:env \S+ )?(.*)\n--- stdout\n([\s\S]*)--- stderr\n([\s\S]*)--- rc=(\d+)/.exec(capture(`errors/${file}`)) ??
+      []
+    return [{ file, name: command.split(' ', 1)[0] ?? '', command, stdout, stderr, rc: Number(rc) }]
+  })
+
+  it.each(answers)('$file: `$command` that ends with $rc is all that it says, or an outage', async told => {
+    const pbs = await open({ '-t -f -F json': url('nojobs.qstat-f.json') })
+    const out = `cat '${commands.file('out', told.stdout)}'; cat '${commands.file('err', told.stderr)}' >&2`
+    commands.script(told.name, `${out}; exit ${told.rc}`)
+    const whole = told.rc === 0 && /"(?:Jobs|nodes)":/.test(told.stdout)
+    if (!whole) return expect(pbs.poll()).rejects.toThrow(/^scheduler unreadable: /)
+    const { jobs, nodes } = await pbs.poll()
+    const found = told.name === 'qstat' ? jobs.map(job => job.id) : nodes.map(node => node.node)
+    const named = told.name === 'qstat' ? /^\t\t"(\d+[^"]*)":/gm : /^\t\t"(\w+)(?:\[\d+\])?":/gm
+    expect(found).toEqual([...new Set([...told.stdout.matchAll(named)].map(([, name]) => name))])
+    expect(found.length).toBeGreaterThan(0)
   })
 
   it('falls back to dsv where JSON is cut', async () => {
