@@ -413,7 +413,9 @@ export const JobDetail = Type.Object({
   memoryPeakBytes: Nullable(Type.Number()),
   sampledSeconds: Type.Number(),
   gpuUtilization: Nullable(
-    Type.Number({ description: '0..1, mean of the GPUs of its nodes while it ran; null where it asked for none' }),
+    Type.Number({
+      description: '0..1, mean of the GPUs that it holds, while it ran; null: it asked for none, or not known',
+    }),
   ),
   energyJoules: Nullable(Type.Number({ description: 'of CPUs and their memory, what fell to the job' })),
   coverage: Type.Optional(

@@ -5,8 +5,8 @@ import type { Bodies } from './bodies.ts'
 import type { Desk } from './desk.ts'
 import type { KnownJob } from './known.ts'
 import { tableOf } from './points.ts'
-import { pointsOf, processesOf, samplesOf, type Target, whoOf } from './scope.ts'
-import { sql } from './sql.ts'
+import { pointsOf, processesOf, samplesOf, type Target, whoOf, within } from './scope.ts'
+import { and, sql } from './sql.ts'
 import type { Grid } from './window.ts'
 
 export interface NodeUse {
@@ -94,7 +94,7 @@ export async function readNodeTotals(
   )
 }
 
-const GPU_SCALE = findMetric('node', 'gpu_utilization')?.scale ?? 1
+const GPU_SCALE = findMetric('gpu', 'utilization')?.scale ?? 1
 const POWER_SCALE = findMetric('job', 'power_watts')?.scale ?? 1
 const scale = findMetric('node', 'cpu_iowait')?.scale ?? 1
 
@@ -117,7 +117,7 @@ export async function readNodeMeasures(asker: Asker, target: Target): Promise<Ma
 }
 
 export interface JobDevices {
-  /** 0..1, mean of the GPUs of its nodes; null: it has none, or they were not measured. */
+  /** 0..1, mean of the GPUs that it holds; null: it has none, or they were not measured. */
   gpuUtilization: number | null
   /** Of CPUs and their memory, what fell to the job; null: not measured. */
   energyJoules: number | null
@@ -125,20 +125,46 @@ export interface JobDevices {
 
 export async function readDevices(asker: Asker, target: Target, { ids, record }: KnownJob): Promise<JobDevices> {
   if (isLarge(target)) return { gpuUtilization: null, energyJoules: null }
-  const [[gpu], [power]] = await Promise.all([
-    record.gpus
-      ? asker.rows<{ mean: number | null }>(
-          'GPUs of a job',
-          sql`SELECT avg(gpu_utilization) / ${GPU_SCALE} AS mean FROM node_points WHERE ${pointsOf(target, target)}`,
-        )
-      : [],
+  const [gpuUtilization, [power]] = await Promise.all([
+    record.gpus ? readHeldGpus(asker, target, ids, record.gpus) : null,
     asker.rows<{ joules: number | null }>(
       'energy of a job',
       sql`SELECT sum(power_watts * (interval_ms / 1000)) / ${POWER_SCALE} AS joules FROM job_points
           WHERE ${pointsOf(target, target, 'job')} AND instance IN ${ids}`,
     ),
   ])
-  return { gpuUtilization: gpu?.mean ?? null, energyJoules: power?.joules ?? null }
+  return { gpuUtilization, energyJoules: power?.joules ?? null }
+}
+
+/**
+ * Which of a node's GPUs a job holds the schedulers do not all tell, so where others may hold some of them its processes say
+ * how much it used:
+ *
+ *   held 4 of 4   |####|##  |####|    |   mean of the node's GPUs
+ *   held 1 of 4   |  a |  b |  a |    |   GPU seconds of a's processes / (1 x seconds): 0 where it left its GPU idle
+ */
+async function readHeldGpus(
+  asker: Asker,
+  target: Target,
+  ids: readonly string[],
+  held: number,
+): Promise<number | null> {
+  const [[all], [used]] = await Promise.all([
+    asker.rows<{ mean: number | null; gpus: number }>(
+      'GPUs of a job',
+      sql`SELECT avg(utilization) / ${GPU_SCALE} AS mean, toFloat64(uniqExact(node, instance)) AS gpus
+          FROM ${tableOf('gpu', '')} WHERE ${pointsOf(target, target, 'gpu')}`,
+    ),
+    // The job was found for the reader; of the others' processes only whether anything can be said of processes here.
+    asker.unlimited().rows<{ seconds: number; told: number }>(
+      'GPU time of a job',
+      sql`SELECT sumIf(gpu_utilization * (interval_ms / 1000), job IN ${ids}) AS seconds, toFloat64(count()) AS told FROM processes
+          WHERE ${and([sql`cluster = ${target.cluster}`, target.nodes && sql`node IN ${target.nodes}`, within(target)])}
+            AND isNotNull(gpu_utilization)`,
+    ),
+  ])
+  if (all === undefined || all.gpus === 0 || all.gpus <= held) return all?.mean ?? null
+  return used === undefined || used.told === 0 ? null : Math.min(1, used.seconds / (held * secondsOf(target)))
 }
 
 /** Share of each node's sampled time that waited for others. */

@@ -101,7 +101,7 @@ function used({ detail }: JobReport, paint: Paint, nowMs: number): string[] {
       ? ''
       : `${bytes(memoryPeakBytes)}${record.memoryBytes ? ` of ${bytes(record.memoryBytes)}` : ''} at its peak`
   const rows = [bar('CPU', job.cpuEfficiency, cpu, paint), bar('memory', job.memoryEfficiency, memory, paint)]
-  if (job.gpus > 0) rows.push(bar('GPU', gpuUtilization, 'mean of the GPUs of its nodes', paint))
+  if (job.gpus > 0) rows.push(bar('GPU', gpuUtilization, `mean of its ${job.gpus}`, paint))
   if (energyJoules !== null) rows.push(`energy   ${(energyJoules / 3.6e6).toFixed(3)} kWh (CPUs and their memory)`)
   return rows
 }

@@ -19,7 +19,14 @@ export function JobUsed({ page, data }: { page: Page; data: JobDetail }) {
         value={formatWhole(job.nodeCount)}
         of={t('job.cores', { count: formatWhole(job.cores) })}
       />
-      {job.gpus > 0 && <Fact name="GPU" value={String(job.gpus)} of="" />}
+      {job.gpus > 0 && (
+        <Fact
+          name="GPU"
+          value={String(job.gpus)}
+          of={data.gpuUtilization === null ? '' : t('job.gpusUsed', { share: formatRatio(data.gpuUtilization) })}
+          {...shareOf(data.gpuUtilization, 1)}
+        />
+      )}
       <Fact
         name={t('jobs.elapsed')}
         value={formatSpan(elapsed * 1000)}

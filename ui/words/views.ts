@@ -278,6 +278,7 @@ export const VIEWS = {
   'job.cores': ['{count} cores', '{count} 核'],
   'job.measured': ['Measured', '测量覆盖'],
   'job.measuredWhy': ['of its node time', '节点时间'],
+  'job.gpusUsed': ['{share} used', '已用 {share}'],
   'job.sampled': ['Sampled', '已采样'],
   'job.sampledWhy': ['of CPU time', 'CPU 时间'],
   'job.findings': ['What stands out', '值得注意'],
