@@ -6,6 +6,7 @@ import type { HeatmapAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { badRequest } from './errors.ts'
 import { readInterval } from './interval.ts'
+import { natural } from './natural.ts'
 import {
   bucketOf,
   bucketValue,
@@ -121,10 +122,6 @@ function sortRows(rows: Row[], order: 'hottest' | 'name' | 'job', jobs: Map<stri
   return rows.sort((a, b) => natural(job(a), job(b)) || byName(a, b))
 }
 
-const collator = new Intl.Collator('en', { numeric: true })
-/** node2 before node10. */
-export const natural = (a: string, b: string): number => collator.compare(a, b)
-
 /** The last job that ran on each node in the window. */
 async function jobsOfNodes(desk: Desk, target: Target): Promise<Map<string, string>> {
   const rows = await desk.asker.rows<{ node: string; job: string }>(
@@ -135,5 +132,6 @@ async function jobsOfNodes(desk: Desk, target: Target): Promise<Map<string, stri
           ownJobs(desk.asker.reach),
         ])} GROUP BY node`,
   )
-  return new Map(rows.map(row => [row.node, row.job]))
+  const names = await desk.known.nodes(desk.asker, target.cluster)
+  return new Map(rows.map(row => [names.get(row.node) ?? row.node, row.job]))
 }

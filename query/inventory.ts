@@ -1,6 +1,8 @@
 /** What is known of the nodes beside their values: their records and the jobs on them. */
 import type { Node } from '../ingest/records.ts'
 import type { Asker } from './asker.ts'
+import type { Desk } from './desk.ts'
+import { namesOf } from './jobplace.ts'
 import { ownJobs } from './reach.ts'
 import { and, sql } from './sql.ts'
 
@@ -26,18 +28,24 @@ export interface JobOnNode {
 }
 
 /** Jobs that hold nodes now. */
-export async function readJobsOnNodes(asker: Asker, cluster: string, node?: string): Promise<Map<string, JobOnNode[]>> {
+export async function readJobsOnNodes(
+  { asker, known }: Pick<Desk, 'asker' | 'known'>,
+  cluster: string,
+  node?: string,
+): Promise<Map<string, JobOnNode[]>> {
+  const names = await known.nodes(asker, cluster)
   const rows = await asker.rows<{ id: string; raw_id: string; user: string; on: string }>(
     'jobs on nodes',
     sql`SELECT id, raw_id, toString(user) AS user, node AS on FROM jobs FINAL ARRAY JOIN nodes AS node
         WHERE ${and([
           sql`cluster = ${cluster} AND state IN ('starting', 'running', 'suspended', 'completing')`,
-          node === undefined ? undefined : sql`node = ${node}`,
+          node === undefined ? undefined : sql`node IN ${namesOf([node], names)}`,
           ownJobs(asker.reach),
         ])} ORDER BY start_ms, id`,
   )
   const jobs = new Map<string, JobOnNode[]>()
-  for (const { id, raw_id, user, on } of rows) {
+  for (const { id, raw_id, user, on: told } of rows) {
+    const on = names.get(told) ?? told
     const job = { id, user: user === '' ? null : user, ids: raw_id === '' ? [id] : [id, raw_id] }
     const there = jobs.get(on)
     if (there) there.push(job)

@@ -4,6 +4,7 @@ import type { JobBands, JobRow, Jobs } from './api.ts'
 import type { BandsAsk, JobsAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { badRequest, hint, notFound } from './errors.ts'
+import { namesOf } from './jobplace.ts'
 import { type KnownJob, knownJob } from './known.ts'
 import { ownJobs } from './reach.ts'
 import { readSchedulers } from './schedulers.ts'
@@ -19,7 +20,8 @@ const WITHOUT_EXPANDED = sql`NOT (state = 'completed' AND start_ms = 0 AND array
 
 export async function readJobs(desk: Desk, ask: JobsAsk): Promise<Jobs> {
   const cluster = await resolveCluster(desk.asker, desk.known, ask.cluster)
-  const where = and([conditions(cluster, ask, desk.asker.nowMs), ownJobs(desk.asker.reach)])
+  const names = ask.node === undefined ? NO_NAMES : await desk.known.nodes(desk.asker, cluster)
+  const where = and([conditions(cluster, ask, names, desk.asker.nowMs), ownJobs(desk.asker.reach)])
   const after = ask.cursor === undefined ? undefined : parseCursor(ask.cursor)
   const limit = ask.limit ?? 50
   const page = and([where, after && sql`(${SORTED}, id) < (${after.sorted}, ${after.id})`])
@@ -50,7 +52,10 @@ export async function readJobs(desk: Desk, ask: JobsAsk): Promise<Jobs> {
   }
 }
 
-function conditions(cluster: string, ask: JobsAsk, nowMs: number): Sql {
+const NO_NAMES: ReadonlyMap<string, string> = new Map()
+
+/** `names`: of nodes, since the scheduler may call them otherwise. */
+function conditions(cluster: string, ask: JobsAsk, names: ReadonlyMap<string, string>, nowMs: number): Sql {
   const any = (text: string | undefined, test: (names: string[]) => Sql) =>
     text === undefined ? undefined : test(namesIn(text))
   return and([
@@ -61,7 +66,14 @@ function conditions(cluster: string, ask: JobsAsk, nowMs: number): Sql {
     // A Slurm job can wait in several partitions: a,b.
     any(ask.queue, names => sql`hasAny(splitByChar(',', toString(queue)), ${names})`),
     any(ask.account, names => sql`account IN ${names}`),
-    any(ask.node, names => sql`hasAny(nodes, ${names})`),
+    any(
+      ask.node,
+      asked =>
+        sql`hasAny(nodes, ${namesOf(
+          asked.map(name => names.get(name) ?? name),
+          names,
+        )})`,
+    ),
     any(ask.array, names => sql`array_id IN ${names}`),
     ask.name === undefined ? undefined : named(ask.name),
     ask.from === undefined ? undefined : sql`(end_ms = 0 OR end_ms > ${ask.from})`,
@@ -159,12 +171,13 @@ export async function readBands(desk: Desk, ask: BandsAsk): Promise<JobBands> {
   const { user, limit, pid, ...scope } = ask
   if (pid !== undefined) throw badRequest('bands are of jobs: leave pid out')
   const target = await resolveScope(desk.asker, desk.known, scope)
+  const names = await desk.known.nodes(desk.asker, target.cluster)
   const rows = await desk.asker.rows<{ record: string; nodes: string[] }>(
     'bands',
     sql`SELECT record, nodes FROM jobs FINAL WHERE ${and([
       sql`cluster = ${target.cluster}`,
       sql`start_ms > 0 AND start_ms < ${target.to} AND (end_ms = 0 OR end_ms > ${target.from})`,
-      target.namedNodes && sql`hasAny(nodes, ${target.namedNodes})`,
+      target.namedNodes && sql`hasAny(nodes, ${namesOf(target.namedNodes, names)})`,
       user === undefined ? undefined : sql`user = ${user}`,
       target.job && sql`id = ${target.job.record.id}`,
       ownJobs(desk.asker.reach),
@@ -179,7 +192,7 @@ export async function readBands(desk: Desk, ask: BandsAsk): Promise<JobBands> {
       user: job.record.user ?? '',
       state: job.record.state,
       ...spanOf(job, desk.asker.nowMs),
-      nodes: named ? job.nodes.filter(node => named.has(node)) : job.nodes,
+      nodes: job.nodes.map(node => names.get(node) ?? node).filter(node => named?.has(node) ?? true),
     })),
   }
 }

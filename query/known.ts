@@ -3,8 +3,9 @@ import type { Latest } from '../ingest/latest.ts'
 import type { Burst, Job, Node } from '../ingest/records.ts'
 import type { Asker } from './asker.ts'
 import { readNodeRecords } from './inventory.ts'
+import { readOwnNodes } from './jobplace.ts'
 import { readFirst, readLastSeen } from './measured.ts'
-import { ownJobs, readOwn, seesBurst } from './reach.ts'
+import { ownJobs, readOwnJobs, seesBurst } from './reach.ts'
 import { and, type Sql, sql } from './sql.ts'
 
 export interface Known {
@@ -35,9 +36,18 @@ export function openKnown(latest: Latest): Known {
   const nodes = keep(readNodes)
   const lastSeen = keep(readLastSeen)
   const records = keep(readNodeRecords, RECORDS_KEPT_MS)
+  const allNodes = async (asker: Asker, cluster: string) => {
+    const names = new Map(await nodes(asker, cluster))
+    for (const node of latest.nodes(cluster)) names.set(node, node)
+    return names
+  }
   const own = keepBy(
     (asker, cluster) => `${asker.reach.key}\0${cluster}`,
-    (asker, cluster) => readOwnNodes(asker.until(undefined), cluster),
+    async (asker, cluster) => {
+      const everyone = asker.unlimited().until(undefined)
+      const [names, measured] = await Promise.all([allNodes(everyone, cluster), lastSeen(everyone, cluster)])
+      return readOwnNodes(asker.until(undefined), cluster, { names, measured })
+    },
     KEPT_MS,
   )
   /** A reader who does not see all knows the nodes that own jobs ran on, and no others. */
@@ -53,11 +63,7 @@ export function openKnown(latest: Latest): Known {
   }
   return {
     clusters: async asker => withMemory(await clusters(asker, ''), latest),
-    nodes: async (asker, cluster) => {
-      const names = new Map(await nodes(asker, cluster))
-      for (const node of latest.nodes(cluster)) names.set(node, node)
-      return onOwn(asker, cluster, names, (_, node) => node)
-    },
+    nodes: async (asker, cluster) => onOwn(asker, cluster, await allNodes(asker, cluster), (_, node) => node),
     lastSeen: async (asker, cluster) => onOwn(asker, cluster, await lastSeen(asker, cluster), node => node),
     records: async (asker, cluster) => onOwn(asker, cluster, await records(asker, cluster), node => node),
     burst: readBurst,
@@ -141,15 +147,6 @@ async function readNodes(asker: Asker, cluster: string): Promise<Map<string, str
   return names
 }
 
-/** Nodes that jobs of the reader's reach ever held. */
-async function readOwnNodes(asker: Asker, cluster: string): Promise<Set<string>> {
-  const rows = await asker.rows<{ node: string }>(
-    'own nodes',
-    sql`SELECT DISTINCT toString(arrayJoin(nodes)) AS node FROM jobs FINAL WHERE ${and([sql`cluster = ${cluster}`, ownJobs(asker.reach)])}`,
-  )
-  return new Set(rows.map(row => row.node))
-}
-
 export interface KnownJob {
   record: Job
   /** What rows of samples and processes may call it: the id people type and the kernel's. */
@@ -176,7 +173,7 @@ async function readBurst(asker: Asker, cluster: string, id: string): Promise<Bur
 
 /** What the reader may see of the job that a closer look is at. */
 export const readOwnOf = (asker: Asker, { cluster, job, from, to }: Burst) =>
-  readOwn(asker, cluster, { from, to }, { job: job ?? '' })
+  readOwnJobs(asker, cluster, { from, to }, { job: job ?? '' })
 
 /** `record` was written by ingest from a checked Job. */
 function parseJob(record: string): Job {

@@ -1,7 +1,8 @@
 /** The newest values of each node, from memory. */
 import { COLUMNS } from '../ingest/metrics.ts'
 import type { Desk } from './desk.ts'
-import { readOwn, seesNode } from './reach.ts'
+import { readOwn } from './jobplace.ts'
+import { seesNode } from './reach.ts'
 
 export interface Newest {
   node: string
@@ -15,8 +16,8 @@ export interface Newest {
 const JUST_NOW = 120_000
 
 /** Own jobs of the reader that run now, or did a moment ago. */
-export const readOwnNow = ({ asker }: Pick<Desk, 'asker'>, cluster: string) =>
-  readOwn(asker, cluster, { from: asker.nowMs - JUST_NOW, to: asker.nowMs + 1 })
+export const readOwnNow = ({ asker, known }: Pick<Desk, 'asker' | 'known'>, cluster: string) =>
+  readOwn(asker, known, cluster, { from: asker.nowMs - JUST_NOW, to: asker.nowMs + 1 })
 
 export async function readNewest(desk: Desk, cluster: string, node?: string): Promise<Newest[]> {
   const { latest } = desk

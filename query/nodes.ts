@@ -4,8 +4,8 @@ import type { Node } from '../ingest/records.ts'
 import type { NodeDetail, NodeSummary, Nodes } from './api.ts'
 import type { NodesAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
-import { natural } from './heatmap.ts'
 import { type JobOnNode, readJobsOnNodes } from './inventory.ts'
+import { natural } from './natural.ts'
 import { isUp, type Newest, readNewest, readOwnNow } from './newest.ts'
 import { ENTITY_NAMES, metricNamed, tableOf } from './points.ts'
 import { seesInstance, seesNode } from './reach.ts'
@@ -28,7 +28,7 @@ export async function readNodes(desk: Desk, ask: NodesAsk): Promise<Nodes> {
     readNewest(desk, cluster),
     desk.known.lastSeen(asker, cluster),
     desk.known.records(asker, cluster),
-    readJobsOnNodes(asker, cluster),
+    readJobsOnNodes(desk, cluster),
   ])
   const known = { newest: new Map(newest.map(n => [n.node, n])), lastSeen, records, jobs }
   const own = await readOwnNow(desk, cluster)
@@ -97,7 +97,7 @@ export async function readNode(
     readNewest(desk, target.cluster, name),
     desk.known.lastSeen(asker, target.cluster),
     desk.known.records(asker, target.cluster),
-    readJobsOnNodes(asker, target.cluster, name),
+    readJobsOnNodes(desk, target.cluster, name),
     readInstances(desk, target),
   ])
   const known = { newest: new Map(newest.map(n => [n.node, n])), lastSeen, records, jobs }

@@ -51,11 +51,25 @@ interface Span {
 }
 
 /** A reader's own jobs in a window. */
-export interface Own {
+export interface OwnJobs {
   jobs: readonly Span[]
-  nodes: readonly Span[]
   /** Whose processes outside of jobs are seen too; '' for nobody's. */
   user: string
+}
+
+/** And where they ran. */
+export interface Own extends OwnJobs {
+  nodes: readonly Span[]
+}
+
+/** Parallel lists, an entry a run. */
+export interface OwnRuns {
+  user: string
+  /** Its id, and what the kernel calls it. */
+  names: readonly (readonly [string, string])[]
+  spans: readonly Omit<Span, 'name'>[]
+  /** As the scheduler names them. */
+  nodes: readonly string[][]
 }
 
 /** Still running: seen to the end of time, as the table counts it. */
@@ -69,12 +83,12 @@ const MAX_JOBS = 20_000
 const MAX_SPANS = 8_000
 
 /** The jobs that ran in the window, or of them this one, or the newest so many; undefined: the reader sees all. */
-export async function readOwn(
+export async function readOwnRuns(
   asker: Asker,
   cluster: string,
   window: { from: number; to: number },
   { job, newest }: { job?: string | undefined; newest?: number } = {},
-): Promise<Own | undefined> {
+): Promise<OwnRuns | undefined> {
   const { only } = asker.reach
   if (only === undefined) return undefined
   const [ids, kernelIds, from, to, nodes] = await asker.columns(
@@ -89,16 +103,32 @@ export async function readOwn(
   )
   const spans = spansOf(numbers(from), numbers(to))
   if (spans.length > MAX_JOBS) throw tooMany(`${MAX_JOBS} jobs of yours ran`)
-  const all = [strings(ids), strings(kernelIds)].map(names =>
-    spans.map((span, i) => ({ ...span, name: names[i] ?? '' })),
-  )
-  const on = lists(nodes)
+  const [id, kernelId, on] = [strings(ids), strings(kernelIds), lists(nodes)]
   return {
-    jobs: merge(all.flat().map(span => ({ ...span, to: Math.min(FOREVER, span.to + OVERHANG_SECONDS) }))),
-    nodes: merge(spans.flatMap((span, i) => strings(on[i]).map(name => ({ ...span, name })))),
     user: only.user,
+    names: spans.map((_, i) => [id[i] ?? '', kernelId[i] ?? '']),
+    spans,
+    nodes: spans.map((_, i) => strings(on[i])),
   }
 }
+
+export async function readOwnJobs(...asked: Parameters<typeof readOwnRuns>): Promise<OwnJobs | undefined> {
+  const runs = await readOwnRuns(...asked)
+  return runs && jobsOfRuns(runs)
+}
+
+export const jobsOfRuns = ({ user, names, spans }: OwnRuns): OwnJobs => ({
+  user,
+  jobs: merge(
+    spans.flatMap(({ from, to }, i) =>
+      (names[i] ?? []).map(name => ({ name, from, to: Math.min(FOREVER, to + OVERHANG_SECONDS) })),
+    ),
+  ),
+})
+
+/** `nodes`: of each run, by the names that measured values go by. */
+export const nodesOfRuns = ({ spans }: OwnRuns, nodes: readonly (readonly string[])[]): readonly Span[] =>
+  merge(spans.flatMap((span, i) => (nodes[i] ?? []).map(name => ({ ...span, name }))))
 
 const spansOf = (from: readonly number[], to: readonly number[]) =>
   from.map((start, i) => ({ from: start, to: to[i] ?? start }))
@@ -139,10 +169,10 @@ function inSpans(spans: readonly Span[], name: Sql, time: Sql): Sql {
 }
 
 /** Conditions on rows of one table, within a cluster; undefined: all rows. `time` is its column of time. */
-export const ownSamples = (own: Own | undefined, time: Sql): Sql | undefined =>
+export const ownSamples = (own: OwnJobs | undefined, time: Sql): Sql | undefined =>
   own && limit(inSpans(own.jobs, sql`job`, time))
 
-export const ownProcesses = (own: Own | undefined): Sql | undefined => {
+export const ownProcesses = (own: OwnJobs | undefined): Sql | undefined => {
   if (own === undefined) return undefined
   const inJobs = inSpans(own.jobs, sql`job`, sql`time`)
   return limit(own.user === '' ? inJobs : sql`(${inJobs}) OR (job = '' AND user = ${own.user})`)
@@ -167,11 +197,13 @@ export const seesInstance = (own: Own | undefined, { entity, node, instance, tim
   seesNode(own, node, timeMs) && (own === undefined || entity !== 'job' || sees(own.jobs, instance, timeMs))
 
 /** Closer looks at own jobs. */
-export const ownBursts = (own: Own | undefined): Sql | undefined =>
+export const ownBursts = (own: OwnJobs | undefined): Sql | undefined =>
   own && limit(inSpans(own.jobs, sql`job`, sql`toDateTime(intDiv(from_ms, 1000) + ${BURST_BEGINS}, 'UTC')`))
 
 /** A closer look that runs or ran, or the reader's own. */
-export const seesBurst = (own: Own | undefined, { job = '', by, from }: Pick<Burst, 'job' | 'by' | 'from'>): boolean =>
-  own === undefined || (by !== '' && by === own.user) || sees(own.jobs, job, from + BURST_BEGINS * 1000)
+export const seesBurst = (
+  own: OwnJobs | undefined,
+  { job = '', by, from }: Pick<Burst, 'job' | 'by' | 'from'>,
+): boolean => own === undefined || (by !== '' && by === own.user) || sees(own.jobs, job, from + BURST_BEGINS * 1000)
 
 export const ownNodes = (own: Own): string[] => [...new Set(own.nodes.map(span => span.name))]

@@ -6,9 +6,9 @@ import type { Entity } from '../ingest/metrics.ts'
 import type { Scope } from './api.ts'
 import type { Asker } from './asker.ts'
 import { badRequest, hint, notFound, offer } from './errors.ts'
-import { placeJobs } from './jobplace.ts'
+import { placeJobs, readOwn } from './jobplace.ts'
 import { findJob, jobsLike, type Known, type KnownJob } from './known.ts'
-import { type Own, ownJobs, ownNodes, ownPoints, ownProcesses, ownSamples, readOwn } from './reach.ts'
+import { type Own, ownJobs, ownNodes, ownPoints, ownProcesses, ownSamples } from './reach.ts'
 import { and, type Sql, sql } from './sql.ts'
 import { checkWindow, type Window } from './window.ts'
 
@@ -52,8 +52,8 @@ export async function resolveScope(asker: Asker, known: Known, scope: Scope): Pr
   const burst = ownWindow ? await resolveBurst(asker, known, cluster, scope.burst ?? '') : undefined
   const window = windowOf(scope, burst ?? (job && spanOf(job, asker.nowMs)), asker.nowMs)
   const ownSpan = job !== undefined && scope.to === undefined
-  const user = scope.user === undefined ? undefined : await resolveUser(asker, cluster, scope.user, window)
-  const own = await readOwn(asker, cluster, window, { job: job?.record.id })
+  const user = scope.user === undefined ? undefined : await resolveUser(asker, known, cluster, scope.user, window)
+  const own = await readOwn(asker, known, cluster, window, { job: job?.record.id })
   const nodes = namedNodes ?? (job && job.nodes.length > 0 ? job.nodes : (user?.nodes ?? (own && ownNodes(own))))
   return {
     ...window,
@@ -126,20 +126,22 @@ function windowOf(scope: Scope, own: Window | undefined, nowMs: number): Window 
 }
 
 /** The jobs of a user that ran in the window, and their nodes. */
-async function resolveUser(asker: Asker, cluster: string, name: string, window: Window) {
-  const rows = await asker.rows<{ id: string; raw_id: string; nodes: string[] }>(
+async function resolveUser(asker: Asker, known: Known, cluster: string, name: string, window: Window) {
+  const rows = await asker.rows<{ id: string; raw_id: string; nodes: string[]; startMs: number }>(
     'jobs of a user',
-    sql`SELECT id, raw_id, nodes FROM jobs FINAL
+    sql`SELECT id, raw_id, nodes, toFloat64(start_ms) AS startMs FROM jobs FINAL
         WHERE ${and([
           sql`cluster = ${cluster} AND user = ${name} AND start_ms > 0 AND start_ms < ${window.to} AND (end_ms = 0 OR end_ms > ${window.from})`,
           ownJobs(asker.reach),
         ])} LIMIT 20000`,
   )
   if (rows.length === 0) await requireUser(asker, cluster, name)
+  const jobs = rows.map(({ id, raw_id, ...run }) => ({ ids: [id, raw_id].filter(Boolean), ...run }))
+  const places = await placeJobs(asker, known, cluster, jobs, window.from)
   return {
     name,
-    jobs: [...new Set(rows.flatMap(row => [row.id, row.raw_id]))].filter(id => id !== ''),
-    nodes: [...new Set(rows.flatMap(row => row.nodes))],
+    jobs: [...new Set(jobs.flatMap(job => job.ids))],
+    nodes: [...new Set(places.flat())],
   }
 }
 

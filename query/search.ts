@@ -2,7 +2,7 @@
 import type { Search } from './api.ts'
 import type { SearchAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
-import { ownJobs, ownSamples, readOwn } from './reach.ts'
+import { ownJobs, ownSamples, readOwnJobs } from './reach.ts'
 import { MAX_NAMES, resolveCluster } from './scope.ts'
 import { and, limit as limited, type Sql, sql } from './sql.ts'
 
@@ -96,7 +96,7 @@ const WEEK = 7 * 86_400_000
 /** Functions that jobs of the reader ran lately; undefined: all there are. */
 async function ownFunctions({ asker }: Desk, cluster: string): Promise<Sql | undefined> {
   const from = asker.nowMs - WEEK
-  const own = await readOwn(asker, cluster, { from, to: asker.nowMs }, { newest: MAX_NAMES })
+  const own = await readOwnJobs(asker, cluster, { from, to: asker.nowMs }, { newest: MAX_NAMES })
   const mine = ownSamples(own, sql`minute`)
   return (
     mine &&

@@ -2,7 +2,7 @@
 import type { NodeSummary } from './api.ts'
 import type { Asker } from './asker.ts'
 import type { Bodies } from './bodies.ts'
-import { type Own, ownProcesses, ownSamples, readOwn } from './reach.ts'
+import { type OwnJobs, ownProcesses, ownSamples, readOwnJobs } from './reach.ts'
 import { and, sql } from './sql.ts'
 import { NOT_STORED } from './stacks.ts'
 
@@ -18,7 +18,7 @@ async function readTopProcesses(
   asker: Asker,
   cluster: string,
   nodes: readonly string[],
-  own: Own | undefined,
+  own: OwnJobs | undefined,
 ): Promise<Map<string, TopProcess>> {
   if (nodes.length === 0) return new Map()
   const where = and([
@@ -42,7 +42,7 @@ async function readTopFunctions(
   cluster: string,
   nodes: readonly string[],
   jobs: readonly string[],
-  own: Own | undefined,
+  own: OwnJobs | undefined,
 ): Promise<Map<string, TopFunction>> {
   if (nodes.length === 0) return new Map()
   const where = and([
@@ -93,7 +93,7 @@ export function openTops(bodies: () => Bodies): ReadTops {
       const at = kept.get(keyOf(node))?.atMs ?? Number.NEGATIVE_INFINITY
       return asker.nowMs - at >= KEPT_MS || at > asker.nowMs
     })
-    const own = await readOwn(asker, cluster, { from: asker.nowMs - FUNCTION_SECONDS * 1000, to: asker.nowMs + 1 })
+    const own = await readOwnJobs(asker, cluster, { from: asker.nowMs - FUNCTION_SECONDS * 1000, to: asker.nowMs + 1 })
     const [processes, functions] = await Promise.all([
       readTopProcesses(asker, cluster, old, own),
       readTopFunctions(asker, bodies(), cluster, old, jobs, own),
