@@ -244,21 +244,31 @@ export function classifyStacks(window: StackWindow): Category[] {
   return categories
 }
 
-/** Most frames of a window were in the one before: what the rules said of them is kept. */
+/**
+ * Most frames of a window were in the one before: what the rules said of them is kept, by kind, module and function. Three looks
+ * by names that are there cost less than one by a name that is put together of them, and hashed, for each frame of each window.
+ */
 const MOST_KNOWN = 1 << 15
-const known = new Map<string, number>()
+let known: Map<string, Map<string, number>>[] = []
+let knownFrames = 0
 
 function matchFrames({ frames, strings }: StackWindow): Int32Array {
-  if (known.size > MOST_KNOWN) known.clear()
-  return Int32Array.from(frames.function, (name, at) => {
-    const frame = {
-      function: strings[name] ?? '',
-      module: strings[frames.module[at] ?? 0] ?? '',
-      kind: FRAME_KINDS[frames.kind[at] ?? 0] ?? 'native',
-    }
-    const key = `${frame.kind}\0${frame.module}\0${frame.function}`
-    const bits = known.get(key) ?? matchFrame(frame)
-    known.set(key, bits)
-    return bits
-  })
+  if (knownFrames > MOST_KNOWN) {
+    known = []
+    knownFrames = 0
+  }
+  return Int32Array.from(frames.function, (name, at) =>
+    bitsOf(frames.kind[at] ?? 0, strings[frames.module[at] ?? 0] ?? '', strings[name] ?? ''),
+  )
+}
+
+function bitsOf(kind: number, module: string, name: string): number {
+  const byModule = known[kind] ?? new Map<string, Map<string, number>>()
+  const byName = byModule.get(module) ?? new Map<string, number>()
+  const bits = byName.get(name)
+  if (bits !== undefined) return bits
+  const matched = matchFrame({ function: name, module, kind: FRAME_KINDS[kind] ?? 'native' })
+  known[kind] = byModule.set(module, byName.set(name, matched))
+  knownFrames++
+  return matched
 }

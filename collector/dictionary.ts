@@ -27,34 +27,40 @@ interface Attribute {
 export class Dictionary {
   /** An index takes at most 4 bytes as a varint below 2^28. */
   bytes = 256
-  private readonly strings = new Table<string>('')
-  private readonly functions = new Table<{ name: number; file: number }>({ name: 0, file: 0 })
-  private readonly mappings = new Table<number>(0)
+  private readonly strings = new Table('')
+  private readonly functions = new Table({ name: 0, file: 0 })
+  private readonly mappings = new Table(0)
   private readonly locations = new Table<Location>({ mapping: 0, function: 0, line: 0, attribute: 0 })
   private readonly stacks = new Table<number[]>([])
   private readonly attributes = new Table<Attribute>({ key: 0, value: '' })
+  private readonly stringAt = new Map<string, number>()
+  private readonly functionAt = new Map<number, number>()
+  private readonly mappingAt = new Map<number, number>()
+  private readonly attributeAt = new Map<string, Map<string | number, number>>()
 
   string(text: string): number {
-    return text === '' ? 0 : this.index(this.strings, text, text, Buffer.byteLength(text) + 6)
+    if (text === '') return 0
+    const known = this.stringAt.get(text)
+    if (known !== undefined) return known
+    this.bytes += Buffer.byteLength(text) + 6
+    return numbered(this.stringAt, text, this.strings.push(text))
   }
 
   attribute(key: string, value: string | number): number {
-    return this.index(
-      this.attributes,
-      `${key} ${typeof value} ${value}`,
-      { key: this.string(key), value },
-      Buffer.byteLength(String(value)) + 20,
-    )
+    const at = this.attributeAt.get(key)
+    const known = at?.get(value)
+    if (known !== undefined) return known
+    const values = at ?? new Map<string | number, number>()
+    this.attributeAt.set(key, values)
+    this.bytes += Buffer.byteLength(String(value)) + 20
+    return numbered(values, value, this.attributes.push({ key: this.string(key), value }))
   }
 
   location(text: LocationText): number {
-    const fn = { name: this.string(text.function), file: this.string(text.file) }
-    const functionIndex = this.index(this.functions, `${fn.name} ${fn.file}`, fn, 16)
-    const module = this.string(text.module)
-    const mapping = text.module === '' ? 0 : this.index(this.mappings, `${module}`, module, 10)
     const attribute = this.attribute('profile.frame.type', text.frameType)
     this.bytes += 30
-    return this.locations.push({ mapping, function: functionIndex, line: text.line, attribute })
+    const mapping = text.module === '' ? 0 : this.mapping(text.module)
+    return this.locations.push({ mapping, function: this.function(text), line: text.line, attribute })
   }
 
   /** Locations leaf first. A window has each stack and each frame once: no look whether they are known. */
@@ -74,25 +80,35 @@ export class Dictionary {
     for (const stack of this.stacks.values) writer.writeMessage(7, writeStack, stack)
   }
 
-  private index<T>(table: Table<T>, key: string, value: T, bytes: number): number {
-    const known = table.at.get(key)
+  private function(text: LocationText): number {
+    const [name, file] = [this.string(text.function), this.string(text.file)]
+    // Exact: a request has far fewer than 2^26 strings.
+    const key = name * 2 ** 26 + file
+    const known = this.functionAt.get(key)
     if (known !== undefined) return known
-    this.bytes += bytes
-    return table.add(key, value)
+    this.bytes += 16
+    return numbered(this.functionAt, key, this.functions.push({ name, file }))
   }
+
+  private mapping(module: string): number {
+    const file = this.string(module)
+    const known = this.mappingAt.get(file)
+    if (known !== undefined) return known
+    this.bytes += 10
+    return numbered(this.mappingAt, file, this.mappings.push(file))
+  }
+}
+
+function numbered<K>(at: Map<K, number>, key: K, index: number): number {
+  at.set(key, index)
+  return index
 }
 
 class Table<T> {
   readonly values: T[]
-  readonly at = new Map<string, number>()
 
   constructor(zero: T) {
     this.values = [zero]
-  }
-
-  add(key: string, value: T): number {
-    this.at.set(key, this.values.length)
-    return this.push(value)
   }
 
   push(value: T): number {

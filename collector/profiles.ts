@@ -84,19 +84,17 @@ function samplesByProcess(window: StackWindow): [SampledProcess, number[]][] {
 type Attributes = [key: string, value: string | number | boolean][]
 
 function resourceAttributes(sender: ProfileSender, process: SampledProcess, charge: Charge): Attributes {
-  const known: [string, string | number | boolean | undefined][] = [
-    ['host.name', sender.node],
-    ['jobsight.cluster', sender.cluster],
-    ['jobsight.simulated', sender.simulated || undefined],
-    ['process.pid', process.pid],
-    ['process.creation.time', process.startMs > 0 ? new Date(process.startMs).toISOString() : undefined],
-    ['process.executable.name', process.name || undefined],
-    ['jobsight.job.id', charge.job || undefined],
-    ['jobsight.job.step', charge.step || undefined],
-    ['jobsight.job.rank', charge.rank],
-    ['jobsight.evidence', charge.evidence],
-  ]
-  return known.flatMap(([key, value]) => (value === undefined ? [] : [[key, value]]))
+  const attributes: Attributes = [['host.name', sender.node]]
+  if (sender.cluster !== undefined) attributes.push(['jobsight.cluster', sender.cluster])
+  if (sender.simulated) attributes.push(['jobsight.simulated', true])
+  attributes.push(['process.pid', process.pid])
+  if (process.startMs > 0) attributes.push(['process.creation.time', new Date(process.startMs).toISOString()])
+  if (process.name) attributes.push(['process.executable.name', process.name])
+  if (charge.job) attributes.push(['jobsight.job.id', charge.job])
+  if (charge.step) attributes.push(['jobsight.job.step', charge.step])
+  if (charge.rank !== undefined) attributes.push(['jobsight.job.rank', charge.rank])
+  attributes.push(['jobsight.evidence', charge.evidence])
+  return attributes
 }
 
 interface ProcessSamples {
