@@ -352,6 +352,8 @@ async function serve(config: Config, log: Logger): Promise<Stop> {
 async function collect(config: Config, log: Logger): Promise<Stop> {
   // What a tick makes is garbage at its end: a young generation that grows with it only holds more of it.
   setFlagsFromString('--semi-space-growth-factor=1')
+  const { keepTrimmed } = await import('./collector/trim.ts')
+  keepTrimmed()
   const { httpSend } = await import('./collector/outbox.ts')
   const { webSocketWire } = await import('./collector/line.ts')
   const { startCollector } = await import('./collector/index.ts')

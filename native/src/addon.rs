@@ -15,6 +15,16 @@ pub fn version() -> String {
     env!("CARGO_PKG_VERSION").to_string()
 }
 
+/// Gives back to the system what malloc keeps free in its arenas: V8's compiler and collector leave ten MiB there, of their threads.
+#[napi]
+pub fn trim_memory() {
+    #[cfg(target_env = "gnu")]
+    // SAFETY: it touches nothing that is in use.
+    unsafe {
+        libc::malloc_trim(0);
+    }
+}
+
 #[napi(object)]
 pub struct NativeOptions {
     pub hz: u32,
