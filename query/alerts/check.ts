@@ -5,7 +5,7 @@ import { hint } from '../errors.ts'
 import { nameOf } from '../points.ts'
 import { FIGURES, findFigure, metricOf } from './figures.ts'
 import { unitOf } from './message.ts'
-import { parseDuration, Rule, readyRule, subjectOf } from './rule.ts'
+import { DURATION, NAME, parseDuration, Rule, readyRule, subjectOf } from './rule.ts'
 
 export interface Problem {
   /** Keys that lead to what is wrong: ['rules', 3, 'above']. */
@@ -63,7 +63,15 @@ export function schemaProblem(
   if (keyword === 'required') return { path, message: `${of('requiredProperties').join(', ')} is missing` }
   if (keyword === 'enum') return { path, message: `write one of ${of('allowedValues').join(', ')}` }
   if (keyword === 'type') return { path, message: `${TYPES[of('type')[0] ?? ''] ?? message}${said(path)}` }
+  if (keyword === 'pattern') return { path, message: `${PATTERNS[of('pattern')[0] ?? ''] ?? message}${said(path)}` }
   return { path, message: `${message}${said(path)}` }
+}
+
+/** What to write where a text of another form is. */
+const PATTERNS: Readonly<Record<string, string>> = {
+  [DURATION]: 'write a number with ms, s, m, h or d right after it',
+  [NAME]: 'write another name',
+  '^https?://': 'write an address that begins with http:// or https://',
 }
 
 /** What to write where something of another type is. */

@@ -27,16 +27,22 @@ export class RuleFileError extends Error {
 type Tree = Record<string, unknown>
 const isTree = (value: unknown): value is Tree => typeof value === 'object' && value !== null && !Array.isArray(value)
 
+const ADVICE: Readonly<Record<string, string>> = {
+  UNEXPECTED_TOKEN: ' Put quotes around a text that begins with { or holds ": ".',
+  MISSING_CHAR: ' Lines of one entry begin below each other, those of the next one with "- ".',
+  BAD_INDENT: ' Lines of one entry begin below each other.',
+  TAB_AS_INDENT: ' Write blanks.',
+}
+
 /** Pure. `known` are the rules that one of the file can change by name. */
 export function parseRuleFile(text: string, name: string, known: ReadonlyMap<string, Rule>): RuleFile {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, merge: true })
   const [broken] = document.errors
   if (broken) {
-    const quotes =
-      broken.code === 'UNEXPECTED_TOKEN' ? ' Put quotes around a text that begins with { or holds ": ".' : ''
+    const advice = ADVICE[broken.code] ?? ''
     const said = broken.message.split('\n')[0]?.replace(/ at line .*/, '.')
-    throw new RuleFileError(`${name}:${lines.linePos(broken.pos[0]).line}: ${said}${quotes}`)
+    throw new RuleFileError(`${name}:${lines.linePos(broken.pos[0]).line}: ${said}${advice}`)
   }
   const tree: unknown = document.toJS() ?? {}
   const problems: Problem[] = []

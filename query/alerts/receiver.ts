@@ -1,9 +1,9 @@
 /** Who is told, how and how often: schema and type under one name. Receivers are written in the file of rules only. */
 import { type Static, Type } from 'typebox'
-import { SEVERITIES } from './rule.ts'
+import { DURATION, SEVERITIES } from './rule.ts'
 
 const closed = { additionalProperties: false } as const
-const Wait = (description: string) => Type.Optional(Type.String({ pattern: '^\\d+(ms|s|m|h|d)$', description }))
+const Wait = (description: string) => Type.Optional(Type.String({ pattern: DURATION, description }))
 const Url = (description: string) => Type.String({ pattern: '^https?://', description })
 
 const common = {

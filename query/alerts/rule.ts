@@ -18,7 +18,8 @@ export type Scope = (typeof SCOPES)[number]
 export const SEVERITIES = ['info', 'warning', 'critical'] as const
 export type Severity = (typeof SEVERITIES)[number]
 
-const DURATION = '^\\d+(ms|s|m|h|d)$'
+export const NAME = '^[a-z0-9][a-z0-9_-]{0,62}$'
+export const DURATION = '^\\d+(ms|s|m|h|d)$'
 const Duration = (description: string) =>
   Type.String({ pattern: DURATION, description: `${description}; like 30s, 5m, 2h` })
 const Glob = (description: string) =>
@@ -49,7 +50,7 @@ const Where = Type.Object(
 export const Rule = Type.Object(
   {
     name: Type.String({
-      pattern: '^[a-z0-9][a-z0-9_-]{0,62}$',
+      pattern: NAME,
       description: 'small letters, digits, - and _; unique',
     }),
     summary: Type.Optional(Type.String({ maxLength: 500, description: 'what it means when it fires, for people' })),

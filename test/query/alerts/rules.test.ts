@@ -94,7 +94,7 @@ owners: { domain: example.org, addresses: { ann: ann.lee@example.org } }
     ['rules:\n  - name: job-idel\n    below: 0.1\n', /^alerts.yaml:2: .*Known: job-idle,/],
     [
       'rules:\n  - name: a\n    scope: node\n    metric: cpu_busy\n    above: 1\n    window: 5 minutes\n',
-      /^alerts.yaml:6: .*like 30s, 5m, 2h/,
+      /^alerts.yaml:6: .*write a number with ms, s, m, h or d right after it .*like 30s, 5m, 2h/,
     ],
     [
       'rules:\n  - name: a\n    scope: node\n    metric: cpu_busy\n    above: 0.9\n    clear: 0.95\n',
@@ -113,7 +113,16 @@ owners: { domain: example.org, addresses: { ann: ann.lee@example.org } }
       /^alerts.yaml:6: .*receiver ops is not known/,
     ],
     ['rules:\n  - name: job-idle\n  - name: job-idle\n', /^alerts.yaml:3: .*is there twice/],
-    ['rules:\n  - name: a\n   scope: node\n', /^alerts.yaml:[23]: /],
+    ['rules:\n  - name: a\n   scope: node\n', /^alerts.yaml:3: .*Lines of one entry begin below each other/],
+    ['rules:\n\t- name: a\n', /^alerts.yaml:2: .*Write blanks/],
+    [
+      'rules:\n  - name: Job Idle\n    scope: node\n    metric: cpu_busy\n    above: 1\n',
+      /^alerts.yaml:2: .*write another name .small letters, digits/,
+    ],
+    [
+      'receivers:\n  - name: x\n    kind: slack\n    url: chat.example\n',
+      /^alerts.yaml:4: .*begins with http:.. or https:/,
+    ],
     ['rulez: []\n', /^alerts.yaml:1: .*there is no key rulez/],
     ['receivers:\n  - name: x\n    kind: telex\n', /^alerts.yaml:3: .*one of webhook, alertmanager, mail/],
     ['receivers:\n  - name: x\n    kind: webhook\n', /^alerts.yaml:2: .*url is missing/],
