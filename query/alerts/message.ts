@@ -27,9 +27,10 @@ export function formatValue(rule: ReadyRule, value: number): string {
   }
 }
 
-/** Unit of what the rule compares; '1' for distances. */
+/** Unit of what the rule compares; distances are in standard deviations. */
 export function unitOf(rule: ReadyRule): string {
-  if (rule.test === 'peers' || rule.test === 'absent') return '1'
+  if (rule.test === 'peers') return 'σ'
+  if (rule.test === 'absent') return '1'
   if (rule.function !== undefined || rule.share) return 'ratio'
   if (rule.figure !== undefined) return findFigure(rule.scope, rule.figure)?.unit ?? '1'
   return metricOf(rule.metric ?? '')?.unit ?? '1'

@@ -69,7 +69,7 @@ beforeAll(async () => {
     'collector.stacks.mode=off',
     'collector.node=lab1',
   ]
-  const alerts = [`alerts.file=${file}`, `alerts.everyMs=${EVERY_MS}`, 'alerts.delayMs=5000']
+  const alerts = [`alerts.file=${file}`, `alerts.everyMs=${EVERY_MS}`]
   program = await startProgram(
     'start',
     [...settings, ...alerts].flatMap(s => ['--set', s]),
