@@ -143,6 +143,36 @@ describe('the poller', () => {
     expect(Math.max(...bodies.map(body => JSON.stringify(body).length))).toBeLessThan(1.2e6)
   })
 
+  it('loses none of 1000 one-second jobs a minute and of an array of 10,000 tasks', { timeout: 120_000 }, async () => {
+    const scheduler = new Played()
+    const MINUTES = 2
+    const task = (i: number): PolledJob => ({ ...running(`7_${i}`), rawId: String(1_000_000 + i), arrayId: '7' })
+    const ran = (job: PolledJob, startMs: number): PolledJob => ({
+      ...job,
+      ...{ state: 'completed', exitCode: 0, submitMs: startMs, startMs, endMs: startMs + 1000 },
+    })
+    const short = Array.from({ length: 1000 * MINUTES }, (_, i) => ran(running(`s${i}`), T0 + i * 60))
+    const tasks = Array.from({ length: 10_000 }, (_, i) => ran(task(i), T0 + Math.floor(i / 1000) * 6000))
+    const all = [...short, ...tasks]
+    // The queue lists what runs at that moment, accounting what ended since.
+    vi.spyOn(scheduler, 'poll').mockImplementation(async () => {
+      const now = Date.now()
+      const live = all.filter(job => (job.startMs ?? 0) <= now && now < (job.endMs ?? 0))
+      return { jobs: live.map(({ endMs, exitCode, ...job }): PolledJob => ({ ...job, state: 'running' })), nodes: [] }
+    })
+    vi.spyOn(scheduler, 'finished').mockImplementation(async (since, until) =>
+      all.filter(job => (job.endMs ?? 0) >= since && (job.endMs ?? 0) <= until),
+    )
+    await start(scheduler)
+    await vi.advanceTimersByTimeAsync((MINUTES + 2) * 60_000)
+    const told = new Map(bodies.flatMap(body => body.jobs).map(job => [job.id, job]))
+    expect(told.size).toBe(all.length)
+    expect([...told.values()].filter(job => job.state !== 'completed')).toEqual([])
+    expect(poller?.status()).toMatchObject({ jobs: 0, unknownEnds: 0 })
+    // Each is told once or twice: what was sent and cannot change any more is not sent again, and then forgotten.
+    expect(bodies.flatMap(body => body.jobs).length).toBeLessThan(2.2 * all.length)
+  })
+
   it('knows after a restart what ran before it', async () => {
     const directory = mkdtempSync(join(tmpdir(), 'poller-'))
     const statePath = join(directory, 'deep', 'jobs.json')
