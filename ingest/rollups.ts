@@ -12,7 +12,7 @@
 import type { Row } from './gather.ts'
 import { COLUMNS, type Entity } from './metrics.ts'
 import type { RowWriter } from './rowbinary.ts'
-import { storedColumns } from './stored.ts'
+import { storedColumns, storedValue } from './stored.ts'
 import { ENTITY_NAMES, perEntity, ROLLUP_SECONDS, type Rollup, rollupColumns, rollupTable } from './tables/points.ts'
 import type { UsedColumns } from './used.ts'
 import type { Writer } from './writer.ts'
@@ -74,10 +74,10 @@ export class Rollups {
     part.rows++
     part.touched = true
     const { sums } = part
-    const { scales, most } = STORED[place.entity]
+    const stored = STORED[place.entity]
     for (const i of this.#used.of(place.entity).indices) {
-      const value = Math.round((arena[row.offset + i] ?? Number.NaN) * (scales[i] ?? 1))
-      if (Math.abs(value) <= (most[i] ?? 0)) addTo(sums, i, value, 1, value)
+      const value = storedValue(stored, i, arena[row.offset + i] ?? Number.NaN)
+      if (!Number.isNaN(value)) addTo(sums, i, value, 1, value)
     }
   }
 

@@ -9,7 +9,7 @@
  *
  * https://clickhouse.com/docs/interfaces/formats/RowBinary
  */
-import type { StoredColumns } from './stored.ts'
+import { type StoredColumns, storedValue } from './stored.ts'
 
 const TWO_32 = 2 ** 32
 const TWO_63 = 2 ** 63
@@ -157,33 +157,27 @@ export class RowWriter {
   }
 
   /** Nullable(Int32 | Int64) of these columns, from values[offset + column]; NaN is NULL. The answer is how many are not. */
-  nullableInts(
-    values: Float64Array,
-    offset: number,
-    { scales, most, wide }: StoredColumns,
-    columns: readonly number[],
-  ): number {
+  nullableInts(values: Float64Array, offset: number, stored: StoredColumns, columns: readonly number[]): number {
     this.#room(9 * columns.length)
     const bytes = this.#bytes
     const view = this.#view
     let at = this.#at
     let count = 0
     for (const i of columns) {
-      const stored = Math.round((values[offset + i] ?? Number.NaN) * (scales[i] ?? 1))
-      // Also false for NaN.
-      if (!(Math.abs(stored) <= (most[i] ?? 0))) {
+      const value = storedValue(stored, i, values[offset + i] ?? Number.NaN)
+      if (Number.isNaN(value)) {
         bytes[at++] = 1
         continue
       }
       bytes[at++] = 0
       count++
-      if (wide[i] === 1) {
-        const high = Math.floor(stored / TWO_32)
-        view.setUint32(at, stored - high * TWO_32, true)
+      if (stored.wide[i] === 1) {
+        const high = Math.floor(value / TWO_32)
+        view.setUint32(at, value - high * TWO_32, true)
         view.setInt32(at + 4, high, true)
         at += 8
       } else {
-        view.setInt32(at, stored, true)
+        view.setInt32(at, value, true)
         at += 4
       }
     }

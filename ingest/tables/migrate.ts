@@ -16,6 +16,7 @@ import {
   createPoints,
   createRollup,
   ENTITY_NAMES,
+  LARGER_BLOCKS,
   pointColumns,
   pointsTable,
   REMEMBER_TOKENS,
@@ -106,17 +107,23 @@ export async function migrate(
   const columns = await readColumns(db)
   for (const entity of ENTITY_NAMES) await growPoints(db, columns, entity, retention, log)
   await applyRetention(db, retention, log)
-  await rememberTokens(db)
+  await addSettings(db)
 }
 
-/** Replicated tables do so anyway. */
-async function rememberTokens(db: Database): Promise<void> {
+const POINTS: ReadonlySet<unknown> = new Set(
+  ENTITY_NAMES.flatMap(e => [pointsTable(e), ...ROLLUPS.map(r => rollupTable(e, r))]),
+)
+
+/** Of tables that were made before there were these settings. Replicated ones remember tokens anyway, and keep their blocks. */
+async function addSettings(db: Database): Promise<void> {
   const rows = await db.read(
-    `SELECT name FROM system.tables WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%'
-      AND create_table_query NOT LIKE '%non_replicated_deduplication_window%'`,
+    `SELECT name, create_table_query AS made FROM system.tables
+      WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%'`,
   )
-  for (const row of rows) {
-    await db.command(`ALTER TABLE ${String(row.name)} MODIFY SETTING ${REMEMBER_TOKENS}`)
+  for (const { name, made } of rows) {
+    const wanted = POINTS.has(name) ? [REMEMBER_TOKENS, LARGER_BLOCKS] : [REMEMBER_TOKENS]
+    const missing = wanted.filter(setting => !String(made).includes(setting))
+    if (missing.length > 0) await db.command(`ALTER TABLE ${String(name)} MODIFY SETTING ${missing.join(', ')}`)
   }
 }
 

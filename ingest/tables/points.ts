@@ -28,6 +28,12 @@ export interface Column {
 /** Tokens of so many inserts a table: those of a journal that is read again are among the newest. */
 export const REMEMBER_TOKENS = 'non_replicated_deduplication_window = 1000'
 
+/**
+ * Four granules a compressed block: 4 % smaller than the 64 KiB of one (a column that nobody fills is a few bytes a block), and
+ * twelve columns of a node are not read slower for it. With 1 MiB they are.
+ */
+export const LARGER_BLOCKS = 'min_compress_block_size = 262144'
+
 export const ROLLUPS = ['5m', '1h'] as const
 export type Rollup = (typeof ROLLUPS)[number]
 
@@ -101,14 +107,14 @@ export const createPoints = (entity: Entity, days: number): string => `
 CREATE TABLE IF NOT EXISTS ${pointsTable(entity)} (
 ${pointColumns(entity).map(ddlColumn).join(',\n')}
 ) ENGINE = MergeTree PARTITION BY toDate(time) ORDER BY (${key(entity)})
-TTL toDate(time) + INTERVAL ${days} DAY SETTINGS ttl_only_drop_parts = 1, ${REMEMBER_TOKENS}`
+TTL toDate(time) + INTERVAL ${days} DAY SETTINGS ttl_only_drop_parts = 1, ${REMEMBER_TOKENS}, ${LARGER_BLOCKS}`
 
 /** Partitions longer than a day: a rollup has few rows, and many columns make many small files. */
 export const createRollup = (entity: Entity, rollup: Rollup, days: number): string => `
 CREATE TABLE IF NOT EXISTS ${rollupTable(entity, rollup)} (
 ${rollupColumns(entity).map(ddlColumn).join(',\n')}
 ) ENGINE = AggregatingMergeTree PARTITION BY ${rollup === '5m' ? 'toMonday(time)' : 'toStartOfMonth(time)'} ORDER BY (${key(entity)})
-TTL toDate(time) + INTERVAL ${days} DAY SETTINGS ttl_only_drop_parts = 1, ${REMEMBER_TOKENS}`
+TTL toDate(time) + INTERVAL ${days} DAY SETTINGS ttl_only_drop_parts = 1, ${REMEMBER_TOKENS}, ${LARGER_BLOCKS}`
 
 /** How a rollup is made from what is finer: the statement that mends it after a crash, and what tests hold it against. */
 export const rollupSelect = (entity: Entity, rollup: Rollup): string => {

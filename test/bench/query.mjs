@@ -32,6 +32,7 @@ const { METRICS } = await load('ingest/metrics.js')
 const { rollupColumns, rollupSelect, rollupKey } = await load('ingest/tables/points.js')
 const { LatestValues } = await load('ingest/latest.js')
 const { restoreLatest } = await load('ingest/restore.js')
+const { openControl } = await load('ingest/control.js')
 const { query } = await load('query/index.js')
 
 const nodes = Number(given.nodes)
@@ -216,7 +217,12 @@ for (const t of tables)
 const latest = new LatestValues()
 await restoreLatest(store, latest, end * 1000, log)
 const app = fastify()
-await app.register(query, { store, ingest: { latest, onWritten: () => () => {} }, log, now: () => end * 1000 })
+await app.register(query, {
+  store,
+  ingest: { latest, onWritten: () => () => {}, control: openControl('bench', log) },
+  log,
+  now: () => end * 1000,
+})
 await app.ready()
 
 const selectedRows = async () =>
@@ -279,6 +285,8 @@ await measure(
   'flame graph, job of 8 nodes x 4 h',
   i => `/api/v1/jobs/${small(i)}/flame?from=${1000 * begin}&to=${1000 * (begin + 14400 - i)}`,
 )
+await measure('functions, job of 1/8 of the nodes, hour', i => `/api/v1/jobs/9000/functions?${window(i, 3600)}`)
+await measure('flame graph, job of 1/8 of the nodes, hour', i => `/api/v1/jobs/9000/flame?${window(i, 3600)}`)
 await measure('flame graph, job of 1/8 of the nodes, day', i => `/api/v1/jobs/9000/flame?${window(i, day)}`)
 await measure('the same again, kept', () => `/api/v1/jobs/9000/flame?direction=bottomup&${window(0, day)}`)
 await measure('flame graph, node, last hour', i => `/api/v1/flame?node=${some(i)}&${window(i, 3600)}`)

@@ -75,12 +75,19 @@ function runAndKill(path: string, numbers: readonly number[], acks: number, more
   })
 }
 
-/** The next ones in another order, and some that were acknowledged before once more: as a sender does whose receipts got lost. */
-function numbersToSend(acked: ReadonlySet<number>, some: number): number[] {
-  const open = Array.from({ length: REQUESTS }, (_, i) => i).filter(i => !acked.has(i))
+/**
+ * Those that may be stored although nobody heard of it, as a sender does that keeps what was not acknowledged; the next ones in
+ * another order; and some that were acknowledged before once more. All of it within what is known of a sender's batches.
+ */
+function numbersToSend(acked: ReadonlySet<number>, maybe: readonly number[], some: number): number[] {
+  const open = Array.from({ length: REQUESTS }, (_, i) => i).filter(i => !acked.has(i) && !maybe.includes(i))
   const next = open.slice(0, some).sort((a, b) => ((a * 7919) % 101) - ((b * 7919) % 101))
-  return [...[...acked].slice(-20), ...next, ...next.slice(0, 10)]
+  return [...[...acked].slice(-20), ...maybe, ...next.slice(0, 300), ...next.slice(0, 10), ...next.slice(300)]
 }
+
+/** Of what a child was given: it takes four at once, in order. */
+const begun = (numbers: readonly number[], acks: number, acked: ReadonlySet<number>): number[] =>
+  [...new Set(numbers.slice(0, acks + 4))].filter(i => !acked.has(i))
 
 const refusals: unknown[] = []
 async function expectHeld(path: string, pid: number | undefined): Promise<void> {
@@ -125,10 +132,13 @@ describe('kill -9 at any moment', () => {
       writeFileSync(join(path, 'bodies.json'), JSON.stringify(Array.from({ length: REQUESTS }, (_, i) => request(i))))
       const acked = new Set<number>()
       let told = 0
+      let maybe: number[] = []
       for (let kill = 0; kill < KILLS; kill++) {
-        const now = await runAndKill(path, numbersToSend(acked, 300), 1 + ((kill * 97) % 211), (kill * 13) % 37)
+        const numbers = numbersToSend(acked, maybe, 300)
+        const now = await runAndKill(path, numbers, 1 + ((kill * 97) % 211), (kill * 13) % 37)
         told += now.length
         for (const i of now) acked.add(i)
+        maybe = begun(numbers, now.length, acked)
       }
       expect(refusals).toEqual(Array(KILLS).fill(true))
 
@@ -137,7 +147,7 @@ describe('kill -9 at any moment', () => {
       const ingest = await openIngest({ store, log: quiet, defaultCluster: 'c', config: { flushMs: 5 } })
       onTestFinished(() => ingest.close())
       expect(await missing(store, acked)).toEqual([])
-      const left = numbersToSend(acked, REQUESTS)
+      const left = numbersToSend(acked, maybe, REQUESTS)
       for (const i of left) {
         const { door, base64 } = request(i)
         const receipt = await ingest.receive(door, Buffer.from(base64, 'base64'), undefined, batchOf(i))

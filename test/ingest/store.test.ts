@@ -1,12 +1,12 @@
 import { spawn } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished } from 'vitest'
 import { METRICS } from '../../ingest/metrics.ts'
 import { RowWriter } from '../../ingest/rowbinary.ts'
 import { openStore, StoreError } from '../../ingest/store.ts'
 import { DEFAULT_RETENTION, migrate, readMigrations } from '../../ingest/tables/migrate.ts'
-import { pointsTable, ROLLUPS, rollupTable } from '../../ingest/tables/points.ts'
+import { LARGER_BLOCKS, pointsTable, REMEMBER_TOKENS, ROLLUPS, rollupTable } from '../../ingest/tables/points.ts'
 import { freshPath, freshStore, quiet, rows } from './place.ts'
 
 const NASTY = [
@@ -95,6 +95,26 @@ describe('the store', () => {
     } finally {
       await store.close()
     }
+  })
+
+  it('gives tables that were made before it the settings of today', async () => {
+    const path = freshPath()
+    const older = await openStore({ path }, { log: quiet })
+    const ddl = async (of: typeof older): Promise<unknown> =>
+      (
+        await rows<{ ddl: string }>(
+          of,
+          "SELECT create_table_query AS ddl FROM system.tables WHERE name = 'disk_points'",
+        )
+      )[0]?.ddl
+    const settings = [REMEMBER_TOKENS, LARGER_BLOCKS]
+    await older.command(`ALTER TABLE disk_points RESET SETTING ${settings.map(s => s.split(' ')[0]).join(', ')}`)
+    for (const setting of settings) expect(await ddl(older)).not.toContain(setting)
+    await older.close()
+
+    const store = await openStore({ path }, { log: quiet })
+    onTestFinished(() => store.close())
+    for (const setting of settings) expect(await ddl(store)).toContain(setting)
   })
 
   it('refuses a store that a newer Jobsight wrote', async () => {
