@@ -82,11 +82,15 @@ function fillTick(gather: Gather, node: Row, rows: readonly Row[]): void {
     instance.offset = row.offset
   })
   for (const { entity, present, counted } of plan.entities) addUp(gather, node, entity, present, counted)
+  // The plan stays, an array that was made for a large request need not.
+  for (const instance of plan.instances) instance.values = NONE
 }
+
+const NONE: readonly number[] = []
 
 function planTotals(rows: readonly Row[]): TotalsPlan {
   const places = rows.map(r => r.place)
-  const instances = places.map(({ instance }) => ({ instance, values: [], offset: 0 }))
+  const instances = places.map(({ instance }) => ({ instance, values: NONE, offset: 0 }))
   const entities = [...new Set(places.map(p => p.entity))].filter(hasTotals).map(entity => {
     const own = instances.filter((_, i) => places[i]?.entity === entity)
     return { entity, present: own.length, counted: countedInstances(entity, own) }
