@@ -32,6 +32,10 @@ describe('a stored value', () => {
     expect(values.filter(value => rate(rate(value)) !== rate(value) || rate(-value) !== -rate(value))).toEqual([])
   })
 
+  it('of what there is in all is exact', () => {
+    expect(of('node', 'memory_total')(270_430_228_480)).toBe(270_430_228_480)
+  })
+
   it('of a share is exact to its scale, and nothing where it does not fit', () => {
     const share = of('node', 'cpu_user')
     expect(share(0.12345)).toBe(Math.round(0.12345 * (COLUMNS.node.find(m => m.column === 'cpu_user')?.scale ?? 0)))
