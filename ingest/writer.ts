@@ -138,7 +138,10 @@ class SegmentWriter implements Writer {
   #inGroup(): Promise<void> {
     if (this.#group === undefined) {
       this.#group = openLatch()
-      setImmediate(() => this.#commit())
+      setImmediate(() => {
+        this.#commit()
+        if (this.#segment.size > 0) this.#insertSoon()
+      })
     }
     return this.#group.done
   }
@@ -161,7 +164,6 @@ class SegmentWriter implements Writer {
       this.#takeBack()
       group.reject(error)
     }
-    if (this.#segment.size > 0) this.#insertSoon()
   }
 
   #unsafe(): Block[] {
@@ -183,6 +185,7 @@ class SegmentWriter implements Writer {
     }
   }
 
+  /** A timer runs only while no insert does: one that ended during an insert would never be set again. */
   #insertSoon(): void {
     if (this.#inserting !== undefined) return
     if (this.#closing || this.#isFull()) this.#insertNow()
