@@ -43,7 +43,7 @@ export interface Writer {
 
 const FULL_BYTES = 16 << 20
 /** The longer inserts take, the more rows wait for the next: they run for at most this share of the time … */
-const INSERTING = 0.02
+const INSERTING = 0.1
 /** … but nothing waits longer. */
 const LONGEST_WAIT_MS = 10_000
 const SPARE = 32
