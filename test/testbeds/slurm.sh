@@ -5,7 +5,8 @@
 #   . DIR/env.sh          then sbatch, squeue, … are those of this cluster; users labuser1 and labuser2 may submit
 #   slurm.sh down DIR     stops it by pid only, job processes that got away included, and removes DIR
 #
-# Each node is a slurmd with a name and a port of its own (Debian builds Slurm with MULTIPLE_SLURMD).
+# Each node is a slurmd with a name and a port of its own (Debian builds Slurm with MULTIPLE_SLURMD). Jobs are numbered from the port
+# on: beds that run side by side share control groups, and the end of job 1 of one would kill job 1 of the other.
 set -u -o pipefail
 cmd=${1:-}; DIR=$(realpath -m "${2:-/nowhere}"); shift 2 || { sed -n '2,9p' "$0"; exit 2; }
 NODES=2 CPUS=4 PORT=27100 TRACK=linuxproc GATHER=none ACCOUNTING=0
@@ -96,6 +97,7 @@ SlurmdTimeout=30
 InactiveLimit=0
 KillWait=2
 UnkillableStepTimeout=10
+FirstJobId=$PORT
 MinJobAge=$([ $ACCOUNTING = 1 ] && echo 5 || echo 300)
 MaxArraySize=10001
 MaxJobCount=20000
