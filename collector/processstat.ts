@@ -98,7 +98,7 @@ export type ReadStats = (fds: Int32Array, rows: Float64Array) => void
 
 export const STAT_FIELDS = 11
 
-/** Undefined without the addon: then they are read one by one, at three times the cost. */
+/** Undefined without the addon: then they are read one by one, which costs half as much again. */
 export function findReadStats(): ReadStats | undefined {
   const addon = readAddon(loaded =>
     'readProcessStats' in loaded && typeof loaded.readProcessStats === 'function'

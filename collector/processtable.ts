@@ -108,11 +108,11 @@ export class ProcessTable {
 
   /** Reads many again. Ticks that those that live have grown by. */
   readMany(processes: readonly Known[], monotonicMs: number): number {
-    const rowsFor = this.readRows(processes)
+    const byAddon = this.readRows(processes)
     let grown = 0
     let row = 0
     for (const process of processes) {
-      const isRead = rowsFor && process.fd >= 0 ? this.takeRow(process, row++) : this.readStat(process)
+      const isRead = byAddon && process.fd >= 0 ? this.takeRow(process, row++) : this.readStat(process)
       if (this.grow(process, isRead, monotonicMs)) grown += process.userGrown + process.systemGrown
     }
     return grown
