@@ -1,6 +1,6 @@
 /** What /alerts answers: from the evaluator's memory what fires, from the store what did. */
 import type { Desk } from '../desk.ts'
-import { badRequest, hint, notFound } from '../errors.ts'
+import { badRequest, notFound } from '../errors.ts'
 import type { Reach } from '../reach.ts'
 import { resolveCluster } from '../scope.ts'
 import { and, sql } from '../sql.ts'
@@ -17,9 +17,10 @@ import type {
   TestBody,
 } from './api.ts'
 import { backtest, type Episode } from './backtest.ts'
-import { checkRule } from './check.ts'
+import { checkRule, type Problem } from './check.ts'
 import { FIGURES } from './figures.ts'
 import { messageOf, thresholdOf, unitOf } from './message.ts'
+import { checkRuleNames } from './names.ts'
 import { isInhibited, isSilenced } from './plan.ts'
 import { ownAlerts, seesAlert } from './reach.ts'
 import { type ReadyRule, type Rule, readyRule, SEVERITIES } from './rule.ts'
@@ -192,18 +193,14 @@ function plainRule(rule: ReadyRule): Rule {
   return plain
 }
 
+export const tellProblems = (problems: readonly Problem[]): string =>
+  problems.map(({ path, message }) => `${path.join('.')}${path.length > 0 ? ': ' : ''}${message}`).join('; ')
+
 /** The rule of a body, or a refusal that says what is wrong with it. */
 export function ruleOf(given: unknown, alerts: AlertDesk): Rule {
   const checked = checkRule(given)
-  if (!('rule' in checked)) {
-    throw badRequest(
-      checked.problems.map(p => `${p.path.join('.')}${p.path.length > 0 ? ': ' : ''}${p.message}`).join('; '),
-    )
-  }
-  const receivers = alerts.rules.file.receivers.map(r => r.name)
-  const unknown = checked.rule.notify?.find(name => !receivers.includes(name))
-  if (unknown !== undefined)
-    throw badRequest(`notify: receiver ${unknown} is not known.${hint(unknown, receivers, 'receiver')}`)
+  const problems = 'rule' in checked ? checkRuleNames(checked.rule, alerts.rules.names()) : checked.problems
+  if (!('rule' in checked) || problems.length > 0) throw badRequest(tellProblems(problems))
   return checked.rule
 }
 

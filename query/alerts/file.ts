@@ -8,6 +8,7 @@ import { Compile } from 'typebox/compile'
 import { type Document, isCollection, isMap, isScalar, LineCounter, parseDocument } from 'yaml'
 import { hint } from '../errors.ts'
 import { checkRule, type Problem, schemaProblem, told } from './check.ts'
+import { checkReceiverNames, checkRuleNames, type Names, namesOf } from './names.ts'
 import { CHATS, Owners, RECEIVERS, type Receiver } from './receiver.ts'
 import type { Rule } from './rule.ts'
 
@@ -34,8 +35,13 @@ const ADVICE: Readonly<Record<string, string>> = {
   TAB_AS_INDENT: ' Write blanks.',
 }
 
-/** Pure. `known` are the rules that one of the file can change by name. */
-export function parseRuleFile(text: string, name: string, known: ReadonlyMap<string, Rule>): RuleFile {
+/** Pure. `known` are the rules that one of the file can change by name; `others` may be named too. */
+export function parseRuleFile(
+  text: string,
+  name: string,
+  known: ReadonlyMap<string, Rule>,
+  others: readonly Rule[] = [],
+): RuleFile {
   const lines = new LineCounter()
   const document = parseDocument(text, { lineCounter: lines, merge: true })
   const [broken] = document.errors
@@ -54,13 +60,10 @@ export function parseRuleFile(text: string, name: string, known: ReadonlyMap<str
       }
     : NO_FILE
   if (!isTree(tree)) problems.push({ path: [], message: 'write rules:, receivers: and owners:' })
-  else
-    problems.push(
-      ...strangeKeys(tree),
-      ...twice(file.rules, 'rules'),
-      ...twice(file.receivers, 'receivers'),
-      ...unknownReceivers(file),
-    )
+  else problems.push(...strangeKeys(tree), ...twice(file.rules, 'rules'), ...twice(file.receivers, 'receivers'))
+  // A rule that is wrong in itself is told of first: who names it may well name it right.
+  if (problems.length === 0)
+    problems.push(...strangeNames(file, namesOf([...known.values(), ...others, ...file.rules], file.receivers)))
   if (problems.length === 0) return file
   const told = problems
     .slice(0, 10)
@@ -80,15 +83,13 @@ const twice = (list: readonly { name: string }[], key: string): Problem[] =>
       : [],
   )
 
-function unknownReceivers({ rules, receivers }: RuleFile): Problem[] {
-  const names = receivers.map(receiver => receiver.name)
-  return rules.flatMap((rule, i) =>
-    (rule.notify ?? []).flatMap(name =>
-      names.includes(name)
-        ? []
-        : [{ path: ['rules', i, 'notify'], message: `receiver ${name} is not known.${hint(name, names, 'receiver')}` }],
-    ),
-  )
+function strangeNames({ rules, receivers }: RuleFile, names: Names): Problem[] {
+  const below = (key: string, i: number, problems: Problem[]) =>
+    problems.map(problem => ({ ...problem, path: [key, i, ...problem.path] }))
+  return [
+    ...rules.flatMap((rule, i) => below('rules', i, checkRuleNames(rule, names))),
+    ...receivers.flatMap((receiver, i) => below('receivers', i, checkReceiverNames(receiver, names))),
+  ]
 }
 
 const listIn = (tree: Tree, key: string, problems: Problem[]): unknown[] => {
@@ -187,8 +188,8 @@ const placeOf = (path: readonly (string | number)[]): string => {
 }
 
 export interface WatchedFile {
-  /** Reads it again if it changed; an error of the last change, until it is mended. */
-  read(known: ReadonlyMap<string, Rule>): { file: RuleFile; error: string | undefined }
+  /** Reads it again if it changed, or rules that it may name did; an error of the last change, until it is mended. */
+  read(known: ReadonlyMap<string, Rule>, others: readonly Rule[]): { file: RuleFile; error: string | undefined }
 }
 
 /** By content, not by time: an editor that writes a new file and an equal file copied over are both told right. */
@@ -197,7 +198,7 @@ export function watchRuleFile(path: string): WatchedFile {
   let file = NO_FILE
   let error: string | undefined
   return {
-    read(known) {
+    read(known, others) {
       let text: string
       try {
         text = readFileSync(path, 'utf8')
@@ -206,11 +207,14 @@ export function watchRuleFile(path: string): WatchedFile {
         seen = ''
         return { file, error }
       }
-      const hash = createHash('sha256').update(text).digest('hex')
+      const named = others.flatMap(({ name, labels = {} }) => [name, ...Object.keys(labels)])
+      const hash = createHash('sha256')
+        .update(`${named.join(' ')}\n${text}`)
+        .digest('hex')
       if (hash === seen) return { file, error }
       seen = hash
       try {
-        file = parseRuleFile(text, path, known)
+        file = parseRuleFile(text, path, known, others)
         error = undefined
       } catch (cause) {
         if (!(cause instanceof RuleFileError)) throw cause

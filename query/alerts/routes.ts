@@ -7,8 +7,18 @@ import { Nothing } from '../asks.ts'
 import type { Room } from '../desk.ts'
 import { badRequest, hint } from '../errors.ts'
 import type { Reach } from '../reach.ts'
-import { readAlerts, readDeliveries, readHistory, readRuleList, requireDone, ruleOf, testRule } from './answers.ts'
+import {
+  readAlerts,
+  readDeliveries,
+  readHistory,
+  readRuleList,
+  requireDone,
+  ruleOf,
+  tellProblems,
+  testRule,
+} from './answers.ts'
 import * as api from './api.ts'
+import { checkMatch } from './names.ts'
 import type { Silence } from './plan.ts'
 import { seesAlert } from './reach.ts'
 import type { AlertDesk } from './service.ts'
@@ -108,6 +118,8 @@ function addRules(app: FastifyInstance, { desk }: Room, alerts: AlertDesk): void
         throw badRequest(`${known.rule.name} comes from the ${known.origin}: switch it off with enabled: false instead`)
       if (!known)
         throw badRequest(`there is no rule ${r.params.name}.${hint(r.params.name, [...rules.entries.keys()], 'rule')}`)
+      const [by] = rules.namedBy(r.params.name)
+      if (by !== undefined) throw badRequest(`rule ${by} is inhibited by it: take it out of inhibitedBy there first`)
       return requireDone(await rules.drop(r.params.name), `rule ${r.params.name}`)
     },
   )
@@ -125,7 +137,7 @@ function addRules(app: FastifyInstance, { desk }: Room, alerts: AlertDesk): void
   )
 }
 
-function addSilences(app: FastifyInstance, { desk }: Room, { evaluator, newId }: AlertDesk): void {
+function addSilences(app: FastifyInstance, { desk }: Room, { evaluator, rules, newId }: AlertDesk): void {
   const route = app.withTypeProvider<TypeBoxTypeProvider>()
   route.get(
     '/alerts/silences',
@@ -159,6 +171,8 @@ function addSilences(app: FastifyInstance, { desk }: Room, { evaluator, newId }:
     },
     async r => {
       const { until, comment } = r.body
+      const problems = checkMatch(r.body.match, rules.names())
+      if (problems.length > 0) throw badRequest(tellProblems(problems))
       const { only } = desk(r).asker.reach
       // Who sees only own jobs silences only own ones.
       const match = only === undefined ? r.body.match : { ...r.body.match, user: only.user }

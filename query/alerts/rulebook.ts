@@ -4,6 +4,7 @@ import type { Book } from './book.ts'
 import { checkRule } from './check.ts'
 import { NO_FILE, type RuleFile, type WatchedFile } from './file.ts'
 import { LIBRARY } from './library.ts'
+import { type Names, namesOf } from './names.ts'
 import { type ReadyRule, type Rule, readyRule } from './rule.ts'
 
 export interface Entry {
@@ -36,10 +37,11 @@ export class RuleBook {
   fileError: string | undefined
   #entries: ReadonlyMap<string, Entry> = new Map()
 
+  /** restore() is to follow, then the file is read: it may name rules of the page. */
   constructor(options: RuleBookOptions) {
     this.#options = options
     this.#library = new Map(options.library ? LIBRARY.map(rule => [rule.name, rule]) : [])
-    this.readFile()
+    this.#merge()
   }
 
   /** Rules of the page that were stored; one that this version does not take any more is said and left out. */
@@ -56,12 +58,13 @@ export class RuleBook {
         )
     }
     this.#stored = stored
-    this.#merge()
+    this.readFile()
   }
 
   /** Again, if it changed. */
   readFile(): void {
-    const read = this.#options.file?.read(this.#library)
+    const written = [...this.#stored.values()].map(({ rule }) => rule)
+    const read = this.#options.file?.read(this.#library, written)
     if (read && read.error !== this.fileError && read.error !== undefined)
       this.#options.log.error(
         `alerts: the file of rules is not valid, the rules of before stay in force\n${read.error}`,
@@ -93,6 +96,20 @@ export class RuleBook {
 
   get file(): RuleFile {
     return this.#file
+  }
+
+  /** What rules and silences can name. */
+  names(): Names {
+    return namesOf(
+      [...this.#entries.values()].map(({ rule }) => rule),
+      this.#file.receivers,
+    )
+  }
+
+  /** Rules that name one of the page, which would be gone without it. */
+  namedBy(name: string): string[] {
+    if (this.#library.has(name) || this.#file.rules.some(rule => rule.name === name)) return []
+    return [...this.#entries.values()].flatMap(({ rule }) => (rule.inhibitedBy?.includes(name) ? [rule.name] : []))
   }
 
   /** Those that are evaluated. */

@@ -32,6 +32,8 @@ export function openAlerts({ store, config, log, now, openDesk }: AlertsDeps): A
   const book = openBook(store, now)
   const file = config.file === undefined ? undefined : watchRuleFile(config.file)
   const rules = new RuleBook({ library: config.library, file, book, log })
+  // Where rules are evaluated each round reads it.
+  if (!config.enabled) rules.readFile()
   const outbox = openOutbox(book, openSend({ now, pageUrl: config.pageUrl ?? '' }), log)
   const lease = store.kind === 'embedded' ? ALONE : openLease(book, config.everyMs)
   const evaluator = new Evaluator({ config, rules, book, outbox, lease, log, now, openDesk })

@@ -320,6 +320,15 @@ it('leaves nothing unanswered in the API', async () => {
     author: 'ann',
   })
   expect(await call('DELETE', '/rules/job-idle')).toMatchObject({ status: 400 })
+  const swapping = { name: 'swapping', scope: 'node', metric: 'swap_in', above: 1, inhibitedBy: ['mine'] }
+  const misspelt = await call('PUT', '/rules/swapping', { rule: { ...swapping, inhibitedBy: ['minne'] } })
+  expect(misspelt).toMatchObject({ status: 400 })
+  expect(JSON.stringify(misspelt.body)).toContain('inhibitedBy.0: rule minne is not known. Known: mine,')
+  expect(await call('PUT', '/rules/swapping', { rule: swapping })).toMatchObject({ status: 200 })
+  const named = await call('DELETE', '/rules/mine')
+  expect(named).toMatchObject({ status: 400 })
+  expect(JSON.stringify(named.body)).toContain('rule swapping is inhibited by it')
+  expect(await call('DELETE', '/rules/swapping')).toMatchObject({ status: 200 })
   expect(await call('DELETE', '/rules/mine')).toMatchObject({ status: 200 })
   const until = place.clock.now + HOUR
   const silence = await call('POST', '/silences', {
@@ -336,6 +345,7 @@ it('leaves nothing unanswered in the API', async () => {
   expect(await call('DELETE', '/silences/none')).toMatchObject({ status: 404 })
   expect(await call('POST', '/none/ack', {})).toMatchObject({ status: 404 })
   expect(await call('POST', '/silences', { match: {}, until })).toMatchObject({ status: 400 })
+  expect(await call('POST', '/silences', { match: { nodes: 'n1' }, until })).toMatchObject({ status: 400 })
   expect(await call('GET', '/deliveries')).toMatchObject({ status: 200, body: { deliveries: [] } })
   expect(await call('POST', '/deliveries/none/again')).toMatchObject({ status: 404 })
 })

@@ -112,6 +112,26 @@ owners: { domain: example.org, addresses: { ann: ann.lee@example.org } }
       'rules:\n  - name: a\n    scope: node\n    metric: cpu_busy\n    above: 1\n    notify: [ops]\n',
       /^alerts.yaml:6: .*receiver ops is not known/,
     ],
+    [
+      'rules:\n  - name: node-swapping\n    inhibitedBy:\n      - job-idle\n      - node-memroy-full\n',
+      /^alerts.yaml:5: .*rule node-memroy-full is not known. Known: node-memory-full,/,
+    ],
+    [
+      'receivers:\n  - name: x\n    kind: slack\n    url: http://c\n    match: { severity: critical }\n',
+      /^alerts.yaml:5: .*the severity is no label: write minSeverity/,
+    ],
+    [
+      'receivers:\n  - name: x\n    kind: slack\n    url: http://c\n    match: { nodes: n1* }\n',
+      /^alerts.yaml:5: .*label nodes is not known. Known: node,/,
+    ],
+    [
+      'receivers:\n  - name: x\n    kind: slack\n    url: http://c\n    match: { rule: job-idel }\n',
+      /^alerts.yaml:5: .*rule job-idel is not known. Known: job-idle,/,
+    ],
+    [
+      'receivers:\n  - name: x\n    kind: slack\n    url: http://c\n    groupBy: [cluster, rules]\n',
+      /^alerts.yaml:5: .*label rules is not known. Known: rule,/,
+    ],
     ['rules:\n  - name: job-idle\n  - name: job-idle\n', /^alerts.yaml:3: .*is there twice/],
     ['rules:\n  - name: a\n   scope: node\n', /^alerts.yaml:3: .*Lines of one entry begin below each other/],
     ['rules:\n\t- name: a\n', /^alerts.yaml:2: .*Write blanks/],
@@ -133,6 +153,19 @@ owners: { domain: example.org, addresses: { ann: ann.lee@example.org } }
     ['- just a list\n', /^alerts.yaml:1: write rules:/],
   ])('says the line and what to write: %j', (text, said) => {
     expect(refusal(text)).toMatch(said)
+  })
+
+  it('may name rules of its own, of the page, all that begin alike, and labels of rules', () => {
+    const own = { name: 'hot', scope: 'node', metric: 'cpu_busy', above: 0.9, labels: { room: 'a' } } as const
+    const text = `
+rules:
+  - { name: node-swapping, inhibitedBy: [hot, warm] }
+  - { name: warm, scope: node, metric: cpu_busy, above: 0.5, labels: { team: b } }
+receivers:
+  - { name: x, kind: slack, url: 'http://c', match: { rule: 'no-such-*', team: b, room: a }, groupBy: [team] }
+`
+    expect(parseRuleFile(text, 'alerts.yaml', library, [own]).rules[0]?.inhibitedBy).toEqual(['hot', 'warm'])
+    expect(refusal(text)).toMatch(/^alerts.yaml:3: .*rule hot is not known/)
   })
 
   it('an empty file has no rules', () => {
