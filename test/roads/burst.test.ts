@@ -96,7 +96,7 @@ describe('a burst', () => {
       await page.getByRole('button', { name: 'back to the continuous profile' }).click()
       expect(page.url()).not.toContain('burst=')
       await page.getByRole('button', { name: /Sample this at a high rate/ }).click()
-      await page.locator('.closer .option').first().click()
+      await page.locator(`.closer .option[href*="burst=${id}"]`).click()
       await page.waitForURL(`**burst=${id}**`)
       expect(complaints).toEqual([])
     } finally {

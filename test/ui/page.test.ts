@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import type { Browser, BrowserContextOptions, Page } from 'playwright-core'
 import { build } from 'vite'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import type { Flame } from '../../query/api.ts'
 import { missingChromium, openChromium } from './chromium.ts'
 import { type Mock, startMock } from './mock/server.ts'
 import { hearComplaints, walk } from './walk.ts'
@@ -148,6 +149,27 @@ describe.skipIf(missingChromium !== undefined)('the page', () => {
     expect(await page.locator('.chip').count()).toBe(2)
     await page.goBack()
     await page.locator('.chip').nth(2).waitFor()
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
+  it('a closer look whose samples come after its end is shown when they are there', async () => {
+    const { page, complaints } = await open('#/mock/node/n07')
+    await page.route('**/api/v1/bursts/late*', async route => {
+      const burst = await (await route.fetch()).json()
+      await route.fulfill({ json: { ...burst, updatedMs: Date.now() } })
+    })
+    let early = 2
+    await page.route(/\/flame\?.*burst=late/, async route => {
+      const flame: Flame = await (await route.fetch()).json()
+      const tree = Object.fromEntries(Object.keys(flame.tree).map(name => [name, []]))
+      const coverage = { ...flame.coverage, samples: 0 }
+      await route.fulfill({ json: early-- > 0 ? { ...flame, tree, coverage } : flame })
+    })
+    await page.goto(`${mock.url}#/mock/node/n07?burst=late`)
+    await page.getByText('The first samples come within some seconds').waitFor()
+    await page.locator('.flame canvas').first().waitFor()
+    expect(early).toBeLessThan(0)
     expect(complaints).toEqual([])
     await page.context().close()
   })

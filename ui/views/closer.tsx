@@ -16,7 +16,7 @@ const SHOWN_BEFORE = 8
 const FRESH = { zoom: undefined, box: undefined } as const
 
 const showBurst = (id: string | undefined) => go(placeWith(place.get(), { ...FRESH, burst: id }, []))
-export const isOpen = (burst: Burst): boolean => burst.state === 'asked' || burst.state === 'running'
+const isOpen = (burst: Burst): boolean => burst.state === 'asked' || burst.state === 'running'
 
 /** What a scope of stacks can be looked at closer: of the whole cluster nothing is. */
 export const canLookCloser = (scope: Scope): boolean => scope.job !== undefined || scope.node !== undefined
@@ -161,27 +161,35 @@ function stateOf(burst: Burst, nowMs: number): string {
 const secondsOf = (burst: Burst, nowMs: number): number =>
   Math.max(0, Math.min(burst.seconds, Math.round((nowMs - burst.from) / 1000)))
 
-const ASK_EVERY_MS = 2000
-
-/** The burst of the address: from the line as it changes, else asked for. `tick` moves while it runs. */
-export function useBurst(cluster: string, id: string | undefined): { burst: Burst | undefined; tick: number } {
-  const [tick, setTick] = useState(0)
+/** The burst of the address: from the line as it changes, else asked for. `tick` moves while it may bring more. */
+export function useBurst(cluster: string, id: string | undefined, tick: number): Burst | undefined {
   const answer = useAnswer(id === undefined ? undefined : ask.burst(cluster, id), id, tick)
   const heard = useStore(newestBurst)
   const told = heard?.id === id ? heard : undefined
   const asked = answer.data?.id === id ? answer.data : undefined
   const burst = (told?.updatedMs ?? 0) > (asked?.updatedMs ?? 0) ? told : asked
+  return id === undefined ? undefined : burst
+}
+
+const ASK_EVERY_MS = 2000
+/** The last samples may come to the store later than the end is told; or be of other processes than are shown. */
+const ASK_AFTER_MS = 60_000
+
+/** Asks again while a burst runs, and soon after its end until all its samples are there. Returns whether more may come. */
+export function useMore(burst: Burst | undefined, samples: number, again: (tick: number) => void): boolean {
   const open = burst !== undefined && isOpen(burst)
+  const fresh = burst !== undefined && Date.now() - burst.updatedMs < ASK_AFTER_MS
+  const more = open || (fresh && samples < burst.samples)
   useEffect(() => {
-    if (!open) return
-    const timer = setInterval(() => setTick(Date.now()), ASK_EVERY_MS)
+    if (!more) return
+    const timer = setInterval(() => again(Date.now()), ASK_EVERY_MS)
     return () => {
       clearInterval(timer)
-      // What came with its end.
-      setTick(Date.now())
+      // The other views of it were perhaps answered a moment earlier than the one that showed all.
+      again(Date.now())
     }
-  }, [id, open])
-  return { burst: id === undefined ? undefined : burst, tick }
+  }, [burst?.id, more])
+  return more
 }
 
 /** What is shown in place of the continuous profile, and how it goes. */

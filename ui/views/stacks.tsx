@@ -1,5 +1,5 @@
 /** Where the CPU time went, four ways: flame graph, bottom-up tree, function table, sandwich of one function. */
-import { useMemo } from 'preact/hooks'
+import { useMemo, useState } from 'preact/hooks'
 import type { Coverage } from '../../query/api.ts'
 import { ask, type Scope, stacksFile, stacksOf, useAnswer } from '../client.ts'
 import { formatCount, formatRatio } from '../format.ts'
@@ -11,7 +11,7 @@ import { go, type Place, place, placeWith, useStore } from '../state.ts'
 import { t } from '../words.ts'
 import { BottomUp } from './bottomup.tsx'
 import { Chips } from './chips.tsx'
-import { CloserButton, CloserStrip, canLookCloser, isOpen, useBurst } from './closer.tsx'
+import { CloserButton, CloserStrip, canLookCloser, useBurst, useMore } from './closer.tsx'
 import { FlamePane } from './flamepane.tsx'
 import { Functions } from './functions.tsx'
 import { type File, Panel, type Sheet } from './panel.tsx'
@@ -36,10 +36,12 @@ const wayOf = (p: Place): Way => WAYS.find(w => w === p.query.stacks) ?? 'flame'
 export function Stacks(props: StacksProps) {
   const here = useStore(place)
   const way = wayOf(here)
-  const { burst, tick } = useBurst(props.scope.cluster, here.query.burst)
+  const [tick, setTick] = useState(0)
+  const burst = useBurst(props.scope.cluster, here.query.burst, tick)
   const scope = scopeShown(props.scope, here.query.burst)
   const isAsked = scope.from !== undefined || scope.burst !== undefined
   const answer = useAnswer(isAsked ? ask.flame(scope, 'topdown') : undefined, stacksOf(scope), tick)
+  const more = useMore(burst, answer.data?.coverage.samples ?? 0, setTick)
   const tree = useMemo(() => answer.data && parseTree(answer.data), [answer.data])
   const changes = here.transforms.join('\n')
   const shown = useMemo(() => tree && transformTree(tree, transformsOf(here)), [tree, changes])
@@ -63,17 +65,7 @@ export function Stacks(props: StacksProps) {
       {burst && <CloserStrip burst={burst} />}
       <Chips place={here} boxes={boxes} looks={way === 'flame'} />
       <Shown answer={answer}>
-        {() => (
-          <Body
-            {...props}
-            scope={scope}
-            tick={tick}
-            runs={burst !== undefined && isOpen(burst)}
-            way={way}
-            boxes={boxes}
-            place={here}
-          />
-        )}
+        {() => <Body {...props} scope={scope} tick={tick} more={more} way={way} boxes={boxes} place={here} />}
       </Shown>
     </Panel>
   )
@@ -88,8 +80,8 @@ const transformsOf = (p: Place): Transform[] => p.transforms.flatMap(text => par
 interface BodyProps extends StacksProps {
   /** Moves while a closer look brings more. */
   tick: number
-  /** A closer look that goes on. */
-  runs: boolean
+  /** Of a closer look more may come. */
+  more: boolean
   way: Way
   boxes: Boxes | undefined
   place: Place
@@ -99,7 +91,7 @@ function Body(props: BodyProps) {
   const { boxes, way, scope, tick } = props
   const transformed = props.place.transforms.length > 0
   if (!boxes || totalOf(boxes.tree, 0) <= 0)
-    return props.runs ? <Empty title={t('burst.wait')} /> : <NoStacks transformed={transformed} />
+    return props.more ? <Empty title={t('burst.wait')} /> : <NoStacks transformed={transformed} />
   const { tree } = boxes
   if (way === 'bottomup') return <BottomUp scope={scope} tick={tick} tree={tree} transformed={transformed} />
   if (way === 'functions') return <Functions scope={scope} tick={tick} tree={tree} transformed={transformed} />
