@@ -2,7 +2,7 @@
 import type { Node } from '../ingest/records.ts'
 import type { Asker } from './asker.ts'
 import type { Desk } from './desk.ts'
-import { namesOf } from './jobplace.ts'
+import { heldAny, namesOf } from './jobplace.ts'
 import { ownJobs } from './reach.ts'
 import { and, sql } from './sql.ts'
 
@@ -34,22 +34,25 @@ export async function readJobsOnNodes(
   node?: string,
 ): Promise<Map<string, JobOnNode[]>> {
   const names = await known.nodes(asker, cluster)
-  const rows = await asker.rows<{ id: string; raw_id: string; user: string; on: string }>(
+  const asked = node === undefined ? undefined : namesOf([node], names)
+  const rows = await asker.rows<{ id: string; raw_id: string; user: string; nodes: string[] }>(
     'jobs on nodes',
-    sql`SELECT id, raw_id, toString(user) AS user, node AS on FROM jobs FINAL ARRAY JOIN nodes AS node
+    sql`SELECT id, raw_id, toString(user) AS user, nodes FROM jobs FINAL
         WHERE ${and([
           sql`cluster = ${cluster} AND state IN ('starting', 'running', 'suspended', 'completing')`,
-          node === undefined ? undefined : sql`node IN ${namesOf([node], names)}`,
+          asked && heldAny(asked),
           ownJobs(asker.reach),
         ])} ORDER BY start_ms, id`,
   )
   const jobs = new Map<string, JobOnNode[]>()
-  for (const { id, raw_id, user, on: told } of rows) {
-    const on = names.get(told) ?? told
+  for (const { id, raw_id, user, nodes } of rows) {
     const job = { id, user: user === '' ? null : user, ids: raw_id === '' ? [id] : [id, raw_id] }
-    const there = jobs.get(on)
-    if (there) there.push(job)
-    else jobs.set(on, [job])
+    for (const told of asked ? nodes.filter(name => asked.includes(name)) : nodes) {
+      const on = names.get(told) ?? told
+      const there = jobs.get(on)
+      if (there) there.push(job)
+      else jobs.set(on, [job])
+    }
   }
   return jobs
 }

@@ -8,7 +8,7 @@ import type { Asker } from './asker.ts'
 import type { Known } from './known.ts'
 import { natural } from './natural.ts'
 import { jobsOfRuns, nodesOfRuns, type Own, type OwnRuns, ownJobs, ownSamples, readOwnRuns } from './reach.ts'
-import { and, sql } from './sql.ts'
+import { and, type Sql, sql } from './sql.ts'
 
 /** Seen so long before its start: clocks differ, and a minute is named by its end. */
 const EARLY_SECONDS = 60
@@ -58,6 +58,13 @@ export function namesOf(nodes: readonly string[], names: ReadonlyMap<string, str
   const asked = new Set(nodes)
   return [...new Set([...nodes, ...[...names].flatMap(([name, node]) => (asked.has(node) ? [name] : []))])]
 }
+
+/**
+ * Jobs that held one of these. Of one name has() looks in the column's dictionary, which is three times as fast; hasAny() turns
+ * every row's names to strings.
+ */
+export const heldAny = (names: readonly string[]): Sql =>
+  names.length === 1 ? sql`has(nodes, ${names[0] ?? ''})` : sql`arrayExists(name -> name IN ${names}, nodes)`
 
 /** Pure. */
 export function whereIs(told: readonly string[], seen: readonly string[], places: Places): string[] {
@@ -140,7 +147,7 @@ export async function readOwnNodes(asker: Asker, cluster: string, places: Places
   const nodes = new Set(told.map(row => nodeOf(row.node, places)))
   if (strangers.length === 0) return nodes
   const runs = sql`SELECT arrayJoin(arrayDistinct([id, raw_id])) AS job, start_ms, end_ms FROM jobs FINAL
-    WHERE ${mine} AND start_ms > 0 AND hasAny(nodes, ${strangers})`
+    WHERE ${mine} AND start_ms > 0 AND ${heldAny(strangers)}`
   // Of own jobs by the condition above, each in its own time: ids are used again.
   const seen = await asker.unlimited().rows<{ node: string }>(
     'own nodes as measured',

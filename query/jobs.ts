@@ -4,7 +4,7 @@ import type { JobBands, JobRow, Jobs } from './api.ts'
 import type { BandsAsk, JobsAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { badRequest, hint, notFound } from './errors.ts'
-import { namesOf } from './jobplace.ts'
+import { heldAny, namesOf } from './jobplace.ts'
 import { type KnownJob, knownJob } from './known.ts'
 import { ownJobs } from './reach.ts'
 import { readSchedulers } from './schedulers.ts'
@@ -12,30 +12,14 @@ import { MAX_NAMES, resolveCluster, resolveScope, spanOf } from './scope.ts'
 import { and, type Sql, sql } from './sql.ts'
 import type { Usage } from './usage.ts'
 
-/** Newest first: by submission, or where nobody told it by start. */
-const SORTED = sql`if(submit_ms > 0, submit_ms, start_ms)`
-
-/** What of an array waited in one record, and is now told task by task: it never ran. */
-const WITHOUT_EXPANDED = sql`NOT (state = 'completed' AND start_ms = 0 AND array_id != '' AND id = array_id)`
-
 export async function readJobs(desk: Desk, ask: JobsAsk): Promise<Jobs> {
   const cluster = await resolveCluster(desk.asker, desk.known, ask.cluster)
   const names = ask.node === undefined ? NO_NAMES : await desk.known.nodes(desk.asker, cluster)
   const where = and([conditions(cluster, ask, names, desk.asker.nowMs), ownJobs(desk.asker.reach)])
   const after = ask.cursor === undefined ? undefined : parseCursor(ask.cursor)
   const limit = ask.limit ?? 50
-  const page = and([where, after && sql`(${SORTED}, id) < (${after.sorted}, ${after.id})`])
   const [rows, [count]] = await Promise.all([
-    desk.asker.rows<{ record: string; nodes: string[]; sorted: number; id: string }>(
-      'jobs',
-      sql`SELECT record, nodes, toFloat64(${SORTED}) AS sorted, id FROM jobs FINAL
-          WHERE ${and([
-            sql`cluster = ${cluster} AND (id, submit_ms) IN (
-              SELECT id, submit_ms FROM jobs FINAL WHERE ${page} ORDER BY ${SORTED} DESC, id DESC LIMIT ${limit + 1})`,
-            ownJobs(desk.asker.reach),
-          ])}
-          ORDER BY sorted DESC, id DESC`,
-    ),
+    readPage(desk, where, after, limit + 1),
     desk.asker.rows<{ jobs: number }>(
       'jobs counted',
       sql`SELECT toFloat64(count()) AS jobs FROM jobs FINAL WHERE ${where}`,
@@ -52,6 +36,24 @@ export async function readJobs(desk: Desk, ask: JobsAsk): Promise<Jobs> {
   }
 }
 
+/**
+ * The next so many rows, newest first. The times alone are sorted to find where they end, since only there records are read:
+ *
+ *   sorted_ms  ... 17:02 17:03 | 17:05 17:05 17:07 | 17:09 (shown before) ...
+ *                               \- records, by the index of times -/
+ */
+function readPage({ asker }: Desk, where: Sql, after: Cursor | undefined, rows: number) {
+  const page = and([where, after && sql`(sorted_ms, id) < (${after.sorted}, ${after.id})`])
+  const older = and([where, after && sql`sorted_ms < ${after.sorted}`])
+  return asker.rows<{ record: string; nodes: string[]; sorted: number; id: string }>(
+    'jobs',
+    sql`SELECT record, nodes, toFloat64(sorted_ms) AS sorted, id FROM jobs FINAL WHERE ${page} AND sorted_ms >= (
+          SELECT min(sorted_ms) FROM (
+            SELECT sorted_ms FROM jobs FINAL WHERE ${older} ORDER BY sorted_ms DESC LIMIT ${rows}))
+        ORDER BY sorted_ms DESC, id DESC LIMIT ${rows}`,
+  )
+}
+
 const NO_NAMES: ReadonlyMap<string, string> = new Map()
 
 /** `names`: of nodes, since the scheduler may call them otherwise. */
@@ -60,24 +62,24 @@ function conditions(cluster: string, ask: JobsAsk, names: ReadonlyMap<string, st
     text === undefined ? undefined : test(namesIn(text))
   return and([
     sql`cluster = ${cluster}`,
-    WITHOUT_EXPANDED,
+    sql`NOT expanded`,
     ask.state === undefined ? undefined : sql`state IN ${statesNamed(ask.state)}`,
     any(ask.user, names => sql`user IN ${names}`),
     // A Slurm job can wait in several partitions: a,b.
     any(ask.queue, names => sql`hasAny(splitByChar(',', toString(queue)), ${names})`),
     any(ask.account, names => sql`account IN ${names}`),
-    any(
-      ask.node,
-      asked =>
-        sql`hasAny(nodes, ${namesOf(
+    any(ask.node, asked =>
+      heldAny(
+        namesOf(
           asked.map(name => names.get(name) ?? name),
           names,
-        )})`,
+        ),
+      ),
     ),
     any(ask.array, names => sql`array_id IN ${names}`),
     ask.name === undefined ? undefined : named(ask.name),
     ask.from === undefined ? undefined : sql`(end_ms = 0 OR end_ms > ${ask.from})`,
-    ask.to === undefined ? undefined : sql`${SORTED} < ${ask.to}`,
+    ask.to === undefined ? undefined : sql`sorted_ms < ${ask.to}`,
     ask.minNodes === undefined ? undefined : sql`node_count >= ${ask.minNodes}`,
     ask.maxNodes === undefined ? undefined : sql`node_count <= ${ask.maxNodes}`,
     ask.minCores === undefined ? undefined : sql`cores >= ${ask.minCores}`,
@@ -114,10 +116,15 @@ function statesNamed(text: string): string[] {
   return states
 }
 
-const cursorOf = (row: { sorted: number; id: string }): string =>
-  Buffer.from(JSON.stringify([row.sorted, row.id])).toString('base64url')
+/** The last row of a page. */
+interface Cursor {
+  sorted: number
+  id: string
+}
 
-function parseCursor(cursor: string): { sorted: number; id: string } {
+const cursorOf = (row: Cursor): string => Buffer.from(JSON.stringify([row.sorted, row.id])).toString('base64url')
+
+function parseCursor(cursor: string): Cursor {
   try {
     const parsed: unknown = JSON.parse(Buffer.from(cursor, 'base64url').toString())
     if (Array.isArray(parsed) && Number.isInteger(parsed[0]) && typeof parsed[1] === 'string') {
@@ -177,7 +184,7 @@ export async function readBands(desk: Desk, ask: BandsAsk): Promise<JobBands> {
     sql`SELECT record, nodes FROM jobs FINAL WHERE ${and([
       sql`cluster = ${target.cluster}`,
       sql`start_ms > 0 AND start_ms < ${target.to} AND (end_ms = 0 OR end_ms > ${target.from})`,
-      target.namedNodes && sql`hasAny(nodes, ${namesOf(target.namedNodes, names)})`,
+      target.namedNodes && heldAny(namesOf(target.namedNodes, names)),
       user === undefined ? undefined : sql`user = ${user}`,
       target.job && sql`id = ${target.job.record.id}`,
       ownJobs(desk.asker.reach),

@@ -208,8 +208,8 @@ async function newestJob(asker: Asker, cluster: string, which: Sql): Promise<Kno
 export async function jobsLike(asker: Asker, cluster: string, id: string): Promise<string[]> {
   const rows = await asker.rows<{ id: string }>(
     'jobs like',
-    sql`SELECT id FROM jobs WHERE ${and([sql`cluster = ${cluster}`, ownJobs(asker.reach)])} GROUP BY id
-        ORDER BY any(array_id) = ${id} DESC, startsWith(id, ${id}) DESC, max(submit_ms) DESC, id LIMIT 10`,
+    sql`SELECT id FROM jobs FINAL WHERE ${and([sql`cluster = ${cluster}`, ownJobs(asker.reach)])}
+        ORDER BY array_id = ${id} DESC, startsWith(id, ${id}) DESC, submit_ms DESC, id LIMIT 1 BY id LIMIT 10`,
   )
   return rows.map(row => row.id)
 }

@@ -84,8 +84,8 @@ async function searchJobs(desk: Desk, clusters: readonly string[], q: string, li
 async function searchUsers(desk: Desk, clusters: readonly string[], q: string, limit: number): Promise<Hit[]> {
   const rows = await desk.asker.rows<{ cluster: string; name: string; jobs: number }>(
     'search users',
-    sql`SELECT toString(cluster) AS cluster, toString(user) AS name, toFloat64(uniqExact(id)) AS jobs FROM jobs
-        WHERE cluster IN ${clusters} AND user != '' AND ${holds(sql`toString(user)`, q)} AND ${own(desk)} GROUP BY cluster, user ORDER BY jobs DESC LIMIT ${limit}`,
+    sql`SELECT toString(cluster) AS cluster, toString(user) AS name, toFloat64(count()) AS jobs FROM jobs FINAL
+        WHERE cluster IN ${clusters} AND user != '' AND ${holds(sql`user`, q)} AND ${own(desk)} GROUP BY cluster, user ORDER BY jobs DESC LIMIT ${limit}`,
   )
   const hits = rows.map(({ cluster, name, jobs }): Hit => ({ kind: 'user', cluster, name, hint: `${jobs} jobs` }))
   return first(hits, q.toLowerCase(), limit)

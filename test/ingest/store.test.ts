@@ -97,6 +97,26 @@ describe('the store', () => {
     }
   })
 
+  it('sorts the jobs that an older store has', async () => {
+    const path = freshPath()
+    const older = await openStore({ path }, { log: quiet })
+    for (const index of ['by_sorted', 'by_start', 'by_end']) await older.command(`ALTER TABLE jobs DROP INDEX ${index}`)
+    await older.command('ALTER TABLE jobs DROP COLUMN sorted_ms, DROP COLUMN expanded')
+    await older.command('DELETE FROM schema_version WHERE version = 55')
+    await older.command(`INSERT INTO jobs (cluster, id, array_id, state, submit_ms, start_ms) VALUES
+      ('c', '1', '', 'completed', 1000, 3000), ('c', '2', '', 'running', 0, 2000), ('c', '3', '3', 'completed', 4000, 0)`)
+    await older.close()
+
+    const store = await openStore({ path }, { log: quiet })
+    onTestFinished(() => store.close())
+    const answer = await rows(store, 'SELECT id, toFloat64(sorted_ms) AS ms, expanded FROM jobs FINAL ORDER BY ms')
+    expect(answer).toEqual([
+      { id: '1', ms: 1000, expanded: false },
+      { id: '2', ms: 2000, expanded: false },
+      { id: '3', ms: 4000, expanded: true },
+    ])
+  })
+
   it('gives tables that were made before it the settings of today', async () => {
     const path = freshPath()
     const older = await openStore({ path }, { log: quiet })

@@ -282,6 +282,26 @@ describe('the list of jobs', () => {
     expect((await place.refusal('/jobs', { cursor: Buffer.from('[1,{}]').toString('base64url') })).status).toBe(400)
   })
 
+  it('pages through tasks that were submitted at one moment, each once', async () => {
+    const tasks = Array.from({ length: 7 }, (_, i) => `400_${i}`)
+    const told = (state: string, updatedMs: number) =>
+      tasks.map(id => ({ ...jobRow({ id, state, user: 'kim', submit: 57 }), updated_ms: updatedMs }))
+    await place.write('jobs', told('queued', T0 + 57 * MINUTE))
+    await place.write('jobs', told('cancelled', T0 + 58 * MINUTE))
+    const seen: string[] = []
+    let cursor: string | null = null
+    do {
+      const answer: Jobs = await list({ limit: 3, user: 'kim', ...(cursor === null ? {} : { cursor }) })
+      expect(answer.total).toBe(7)
+      expect(answer.jobs.length).toBe(seen.length === 6 ? 1 : 3)
+      seen.push(...ids(answer))
+      cursor = answer.next
+    } while (cursor !== null)
+    expect(seen).toEqual([...tasks].reverse())
+    expect(ids(await list({ user: 'kim', state: 'queued' }))).toEqual([])
+    await place.store.command("DELETE FROM jobs WHERE user = 'kim'")
+  })
+
   it('leaves out the record of what waited of an array, once it is told task by task', async () => {
     await place.write('jobs', [jobRow({ id: '300', array: '300', state: 'completed', submit: 58, end: 59 })])
     expect(ids(await list({ user: 'ann' }))).not.toContain('300')
