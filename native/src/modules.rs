@@ -77,6 +77,8 @@ const MOST_ROW_BYTES: usize = 16 << 20;
 const MOST_MODULES: usize = 2048;
 /// Files that no process maps any more are forgotten after this many rounds of `tidy`.
 const ROUNDS_UNUSED: u64 = 30;
+/// What the walk remembers of addresses hides which files are used, so it is forgotten after this many.
+const ROUNDS_STEPS: u64 = 8;
 
 impl Default for Modules {
     fn default() -> Self {
@@ -181,7 +183,9 @@ impl Modules {
     /// Closes files, forgets rows beyond the cap and modules beyond theirs. Called once a window.
     pub fn tidy(&mut self) {
         self.round += 1;
-        self.steps.clear();
+        if self.round.is_multiple_of(ROUNDS_STEPS) {
+            self.steps.clear();
+        }
         self.live.tidy();
         // Those of files stay while their module does; those of processes and old windows while somebody holds them.
         self.by_id.retain(|_, binary| Arc::strong_count(binary) > 1);

@@ -10,7 +10,6 @@ use engine::{Command, Engine, Opened};
 use session::SessionOptions;
 use state::State;
 use std::io;
-use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 use std::sync::mpsc::{Sender, channel};
 use std::sync::{Arc, Mutex};
 use std::thread::JoinHandle;
@@ -18,7 +17,6 @@ use std::thread::JoinHandle;
 /// Handle of a running sampler. Dropping it stops everything.
 pub struct Sampler {
     commands: Sender<Command>,
-    wake: Arc<OwnedFd>,
     mailbox: Arc<Mutex<Mailbox>>,
     thread: Option<JoinHandle<()>>,
     next_session: u32,
@@ -26,31 +24,19 @@ pub struct Sampler {
 
 impl Sampler {
     pub fn start() -> io::Result<Sampler> {
-        // SAFETY: the kernel gives a fresh descriptor or -1.
-        let fd = unsafe { libc::eventfd(0, libc::EFD_CLOEXEC | libc::EFD_NONBLOCK) };
-        if fd < 0 {
-            return Err(io::Error::last_os_error());
-        }
-        // SAFETY: fresh, and ours alone.
-        let wake = Arc::new(unsafe { OwnedFd::from_raw_fd(fd) });
         let mailbox = Arc::new(Mutex::new(Mailbox::default()));
         let (commands, received) = channel();
         let names = Names::start(mailbox.clone())?;
-        let engine_wake = wake.clone();
         let thread = std::thread::Builder::new().name("jobsight-stacks".into()).spawn(move || {
             let (sessions, state, followed_cpus_ns) = (Vec::new(), State::default(), clock_ns(libc::CLOCK_MONOTONIC));
-            let commands = received;
-            Engine { commands, wake: engine_wake, names, state, sessions, followed_cpus_ns, own_cpu_ns: 0 }.run();
+            Engine { commands: received, names, state, sessions, followed_cpus_ns, own_cpu_ns: 0 }.run();
         })?;
-        Ok(Sampler { commands, wake, mailbox, thread: Some(thread), next_session: 0 })
+        Ok(Sampler { commands, mailbox, thread: Some(thread), next_session: 0 })
     }
 
     fn send(&self, command: Command) {
-        // The thread ends only by Quit, and the descriptor is ours: neither can fail.
+        // The thread ends only by Quit, or with nobody to hear.
         let _ = self.commands.send(command);
-        let one = 1u64;
-        // SAFETY: writes eight bytes to an eventfd.
-        unsafe { libc::write(self.wake.as_raw_fd(), (&raw const one).cast(), 8) };
     }
 
     /// Starts a session, or says why not.

@@ -14,7 +14,7 @@ use jobsight::symbols::debug_files::{self, DebugFile};
 use jobsight::symbols::demangle::demangle;
 use jobsight::symbols::elf_symbols::{ElfSymbols, find_symbols};
 use jobsight::symbols::{dwarf, jitdump, kallsyms, runtime};
-use jobsight::unwind::frame::{Frame, StackCopy};
+use jobsight::unwind::frame::StackCopy;
 use jobsight::unwind::load::Loader;
 use jobsight::unwind::walk::Walk;
 use std::sync::Arc;
@@ -181,7 +181,7 @@ fn stacks() {
         places.clear();
         let modules = &mut modules;
         modules.live.start_drain();
-        Walk::new(modules, &maps, pid, pid, stack).run(Frame::leaf(registers), &mut places);
+        Walk::new(modules, &maps, pid, pid, stack).run(&registers, &mut places);
         assert!(places.len() <= 1024);
     });
 }

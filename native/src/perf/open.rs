@@ -139,7 +139,8 @@ impl Events {
         let mut attr = probe(&wanted, first)?;
         let mut ring_bytes = ring_bytes(&wanted, cpus.len());
         loop {
-            attr.wakeup_watermark = (ring_bytes / 4) as u32;
+            // Nobody waits for it: a wake-up is work in the interrupt of a sample.
+            attr.wakeup_watermark = ring_bytes as u32;
             let mut events =
                 Events { attr, per_cpu: Vec::new(), ring_bytes, target: wanted.target.clone(), enabled_ns: 0 };
             match events.follow(&cpus) {

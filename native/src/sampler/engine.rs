@@ -8,9 +8,8 @@ use crate::start::clock_ns;
 use crate::symbols::thread::{Job, Names};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
-use std::os::fd::{AsRawFd, OwnedFd};
-use std::sync::Arc;
-use std::sync::mpsc::{Receiver, Sender};
+use std::sync::mpsc::{Receiver, RecvTimeoutError, Sender};
+use std::time::Duration;
 
 pub enum Command {
     Start { id: u32, options: SessionOptions, reply: Sender<Result<Opened, String>> },
@@ -30,6 +29,8 @@ pub struct Opened {
 const FLUSH_NS: u64 = 250_000_000;
 /// The same during a closer look, of which a quarter of a second is much.
 const FLUSH_CLOSE_NS: u64 = 20_000_000;
+/// Where rings are so small that a quarter of one is less.
+const SHORTEST_NS: u64 = 1_000_000;
 const FOLLOW_CPUS_NS: u64 = 5_000_000_000;
 /// How long a window that should have ended goes on before its end is tried again.
 const LAGGING_NS: u64 = 50_000_000;
@@ -39,7 +40,6 @@ const MOST_BURSTS: usize = 8;
 
 pub struct Engine {
     pub commands: Receiver<Command>,
-    pub wake: Arc<OwnedFd>,
     pub names: Names,
     pub state: State,
     pub sessions: Vec<Session>,
@@ -51,7 +51,11 @@ impl Engine {
     pub fn run(mut self) {
         run_at_once_when_woken();
         loop {
-            if self.wait() && !self.obey() {
+            let goes_on = match self.wait() {
+                Ok(command) => self.obey(command),
+                Err(error) => error == RecvTimeoutError::Timeout,
+            };
+            if !goes_on {
                 return;
             }
             self.drain();
@@ -69,51 +73,31 @@ impl Engine {
         }
     }
 
-    /// Until something is due. True when there may be commands.
-    fn wait(&self) -> bool {
+    /// Until something is due, or somebody asks for something.
+    fn wait(&self) -> Result<Command, RecvTimeoutError> {
         let now = clock_ns(libc::CLOCK_MONOTONIC);
         let late_ns = if self.names.has_room() { 0 } else { now + LAGGING_NS };
         let window_end = self.sessions.iter().map(|session| session.wakes_ns().max(late_ns)).min();
         let expected = self.sessions.iter().flat_map(Session::expected_ns).min();
         let flush_ns = if self.sessions.iter().any(|session| session.rhythm.close) { FLUSH_CLOSE_NS } else { FLUSH_NS };
         let wake_ns = window_end.into_iter().chain(expected).min().map_or(flush_ns, |at| at.saturating_sub(now));
-        let wait_ns = wake_ns.min(flush_ns);
-        let timeout = libc::timespec {
-            tv_sec: (wait_ns / 1_000_000_000) as libc::time_t,
-            tv_nsec: (wait_ns % 1_000_000_000) as libc::c_long,
-        };
-        let rings = self.sessions.iter().flat_map(|session| session.events.per_cpu.iter().map(|event| event.ring.fd()));
-        // A wait in which no ring fills needs no look at any.
-        let ring_ns = self.sessions.iter().map(|session| session.events.ring_ns()).min().unwrap_or(0);
-        let rings = rings.filter(|_| wait_ns > ring_ns / 4);
-        let entry = |fd| libc::pollfd { fd, events: libc::POLLIN, revents: 0 };
-        let mut fds: Vec<libc::pollfd> = std::iter::once(self.wake.as_raw_fd()).chain(rings).map(entry).collect();
-        // SAFETY: fds and timeout outlive the call. An interrupted or failed poll only makes this drain early.
-        let ready = unsafe { libc::ppoll(fds.as_mut_ptr(), fds.len() as libc::nfds_t, &timeout, std::ptr::null()) };
-        if ready > 0 && fds[1..].iter().any(|fd| fd.revents & (libc::POLLERR | libc::POLLHUP) != 0) {
-            // An event whose task or CPU has gone is ready for ever.
-            std::thread::sleep(std::time::Duration::from_millis(50));
-        }
-        // An interrupted poll tells nothing of its descriptors.
-        ready < 0 || fds[0].revents != 0
+        // Rings are looked at long before they are full: nothing needs to be told by the kernel, and a wait for nothing but
+        // commands and time is the cheapest there is.
+        let rings_ns = self.sessions.iter().map(|session| session.events.ring_ns() / 4).min().unwrap_or(flush_ns);
+        self.commands.recv_timeout(Duration::from_nanos(wake_ns.min(flush_ns).min(rings_ns.max(SHORTEST_NS))))
     }
 
     /// False when it is time to end.
-    fn obey(&mut self) -> bool {
-        let mut counter = 0u64;
-        // SAFETY: reads eight bytes of an eventfd, which never blocks.
-        unsafe { libc::read(self.wake.as_raw_fd(), (&raw mut counter).cast(), 8) };
-        while let Ok(command) = self.commands.try_recv() {
-            match command {
-                Command::Quit => return false,
-                Command::Start { id, options, reply } => {
-                    // Nobody waits for the reply any more: the session is stopped by its owner's Stop.
-                    let _ = reply.send(self.open(id, options));
-                }
-                Command::Stop { id } => {
-                    self.drain();
-                    self.end_sessions(|session| session.id == id);
-                }
+    fn obey(&mut self, command: Command) -> bool {
+        match command {
+            Command::Quit => return false,
+            Command::Start { id, options, reply } => {
+                // Nobody waits for the reply any more: the session is stopped by its owner's Stop.
+                let _ = reply.send(self.open(id, options));
+            }
+            Command::Stop { id } => {
+                self.drain();
+                self.end_sessions(|session| session.id == id);
             }
         }
         true

@@ -1,6 +1,6 @@
 //! From a record to what it changes: the processes, or a stack more in the window.
 use super::session::Session;
-use crate::arch::{DWARF_REGISTERS, REGISTERS};
+use crate::arch::{DWARF_REGISTERS, REGISTERS, SP};
 use crate::fold::{Fold, SampledProcess};
 use crate::maps::Maps;
 use crate::modules::{BinaryKind, CUT, KERNEL, Modules, RUNTIME};
@@ -8,7 +8,7 @@ use crate::perf::open::{CpuEvent, Events};
 use crate::perf::record::{Record, Sample, parse_record};
 use crate::process::{Processes, Task};
 use crate::python::{Python, Sampled, Stack};
-use crate::unwind::frame::{Ending, Frame, Place, StackCopy};
+use crate::unwind::frame::{Ending, Place, Registers, StackCopy};
 use crate::unwind::walk::Walk;
 use std::mem::take;
 use std::rc::Rc;
@@ -104,14 +104,13 @@ impl State {
         for (word, &(_, number)) in words.iter().zip(&REGISTERS) {
             registers[number as usize] = word;
         }
-        let frame = Frame::leaf(registers);
         let kernel_frames = self.places.len();
-        let ending = self.walk(&frame, sample, pid, tid, maps);
+        let ending = self.walk(&registers, sample, pid, tid, maps);
         let refreshed = if ending == Ending::Lost { self.processes.refresh_maps(pid, sample.time_ns) } else { None };
         let Some(refreshed) = refreshed else { return ending };
         *maps = refreshed;
         self.places.truncate(kernel_frames);
-        let ending = self.walk(&frame, sample, pid, tid, maps);
+        let ending = self.walk(&registers, sample, pid, tid, maps);
         let pc_is_gone = matches!(self.places[kernel_frames..], [Place { binary: RUNTIME, .. }]);
         if !(kernel_frames > 0 && pc_is_gone) {
             return ending;
@@ -121,14 +120,14 @@ impl State {
         Ending::Root
     }
 
-    fn walk(&mut self, frame: &Frame, sample: &Sample<'_>, pid: u32, tid: u32, maps: &Maps) -> Ending {
+    fn walk(&mut self, registers: &Registers, sample: &Sample<'_>, pid: u32, tid: u32, maps: &Maps) -> Ending {
         if maps.is_empty() {
             // In the middle of exec: the registers are still those of the program before.
             return Ending::Root;
         }
-        let stack = StackCopy { start: frame.stack_pointer(), bytes: sample.stack, full: sample.stack_full };
+        let stack = StackCopy { start: registers[SP], bytes: sample.stack, full: sample.stack_full };
         let mut walk = Walk::new(&mut self.modules, maps, pid, tid, stack);
-        let ending = walk.run(frame.clone(), &mut self.places);
+        let ending = walk.run(registers, &mut self.places);
         self.extended = walk.went_beyond();
         ending
     }

@@ -1,5 +1,5 @@
 //! What a walk is made of: where it starts, what it finds, how it ends.
-use crate::arch::{DWARF_REGISTERS, FP, SP};
+use crate::arch::{DWARF_REGISTERS, FP, PC, SP};
 
 /// A place in code: a binary's id and an address as that binary counts.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
@@ -26,25 +26,21 @@ pub enum Ending {
     Lost,
 }
 
-#[derive(Clone)]
+/// All registers of a piece of code that runs, by DWARF's numbers.
+pub type Registers = [u64; DWARF_REGISTERS];
+
+/// What is known of a caller.
+#[derive(Clone, Copy)]
 pub struct Frame {
-    pub registers: [u64; DWARF_REGISTERS],
-    /// All registers are the frame's own, and its PC is not a return address: the leaf, or code a signal interrupted.
+    pub pc: u64,
+    pub sp: u64,
+    pub fp: u64,
+    /// The leaf, or code a signal interrupted: all its registers are known, and its PC is not a return address.
     pub exact: bool,
 }
 
 impl Frame {
-    pub fn leaf(registers: [u64; DWARF_REGISTERS]) -> Frame {
-        Frame { registers, exact: true }
-    }
-
-    pub fn stack_pointer(&self) -> u64 {
-        self.registers[SP]
-    }
-
-    /// Of a caller only the stack and frame pointer are known.
-    pub fn register(&self, number: u8) -> Result<u64, Ending> {
-        let known = self.exact || number as usize == SP || number as usize == FP;
-        known.then(|| self.registers[number as usize]).ok_or(Ending::Lost)
+    pub fn exact(registers: &Registers) -> Frame {
+        Frame { pc: registers[PC], sp: registers[SP], fp: registers[FP], exact: true }
     }
 }

@@ -1,9 +1,9 @@
 //! The walk up one stack.
 use super::cfi::{Cfa, Expression, Found, Row, Rule};
-use super::frame::{Ending, Frame, Place, StackCopy};
+use super::frame::{Ending, Frame, Place, Registers, StackCopy};
 use super::live::{Border, Call, call_before};
 use super::steps::Step;
-use crate::arch::{self, DWARF_REGISTERS, FP, PC, RA, SP};
+use crate::arch::{self, DWARF_REGISTERS, FP, RA, SP};
 use crate::maps::{Map, Maps};
 use crate::modules::{BinaryKind, Module, Modules, RUNTIME};
 use std::rc::Rc;
@@ -17,6 +17,8 @@ pub struct Walk<'a> {
     maps: &'a Maps,
     pid: u32,
     stack: StackCopy<'a>,
+    /// Of the last exact frame.
+    registers: Registers,
     /// Where the walk stands; once it has gone beyond the copy, the last frame in it.
     border: Border,
     /// Frames found in the copy, once the walk has gone beyond it.
@@ -28,13 +30,15 @@ pub struct Walk<'a> {
 impl<'a> Walk<'a> {
     pub fn new(modules: &'a mut Modules, maps: &'a Maps, pid: u32, tid: u32, stack: StackCopy<'a>) -> Walk<'a> {
         let border = Border { pid, tid, maps: maps.version(), ..Border::default() };
-        Walk { modules, maps, pid, stack, border, copied_frames: None, beyond: false }
+        let registers = [0; DWARF_REGISTERS];
+        Walk { modules, maps, pid, stack, registers, border, copied_frames: None, beyond: false }
     }
 
-    /// Appends the stack to `places`, leaf first.
-    pub fn run(&mut self, frame: Frame, places: &mut Vec<Place>) -> Ending {
+    /// Appends the stack of code with these registers to `places`, leaf first.
+    pub fn run(&mut self, registers: &Registers, places: &mut Vec<Place>) -> Ending {
         self.modules.live.start_stack();
-        let ending = self.climb(frame, places);
+        self.registers = *registers;
+        let ending = self.climb(Frame::exact(registers), places);
         let Some(copied) = self.copied_frames else { return ending };
         if ending == Ending::Root {
             self.modules.live.remember_above(self.border, &places[copied..]);
@@ -58,9 +62,9 @@ impl<'a> Walk<'a> {
     fn climb(&mut self, mut frame: Frame, places: &mut Vec<Place>) -> Ending {
         for _ in 0..MOST_FRAMES {
             // A return address may be the first byte behind a function that never returns, so look one byte before.
-            let pc = frame.registers[PC].wrapping_sub(u64::from(!frame.exact));
+            let pc = frame.pc.wrapping_sub(u64::from(!frame.exact));
             if !self.beyond {
-                (self.border.sp, self.border.pc) = (frame.registers[SP], pc);
+                (self.border.sp, self.border.pc) = (frame.sp, pc);
             }
             let step = match self.modules.steps.get(self.maps.version(), pc) {
                 Some((place, step)) => {
@@ -121,7 +125,7 @@ impl<'a> Walk<'a> {
 
     /// Whether the instruction before the caller's address is a call of the function around `callee_pc`.
     fn calls(&mut self, caller: &Frame, callee_pc: u64) -> bool {
-        let (maps, pc) = (self.maps.version(), caller.registers[PC]);
+        let (maps, pc) = (self.maps.version(), caller.pc);
         let known = self.modules.live.known_call(maps, pc, callee_pc);
         known.unwrap_or_else(|| {
             let is_call = self.reads_as_call(pc, callee_pc);
@@ -163,11 +167,11 @@ impl<'a> Walk<'a> {
 
     fn step_row(&mut self, frame: &Frame, row: &Row, expressions: &[Expression]) -> Result<Frame, Ending> {
         let cfa = match row.cfa {
-            Cfa::Register(number, offset) => frame.register(number)?.wrapping_add_signed(i64::from(offset)),
+            Cfa::Register(number, offset) => self.register(frame, number)?.wrapping_add_signed(i64::from(offset)),
             Cfa::Expression(index) => self.evaluate(frame, expressions, index)?,
             Cfa::Plt(threshold) => {
-                let pushed = frame.registers[PC] & 15 >= u64::from(threshold);
-                frame.registers[SP].wrapping_add(if pushed { 16 } else { 8 })
+                let pushed = frame.pc & 15 >= u64::from(threshold);
+                frame.sp.wrapping_add(if pushed { 16 } else { 8 })
             }
             Cfa::Unsupported => return Err(Ending::Lost),
         };
@@ -185,9 +189,18 @@ impl<'a> Walk<'a> {
         self.caller(frame, pc, cfa, fp)
     }
 
+    fn register(&self, frame: &Frame, number: u8) -> Result<u64, Ending> {
+        match usize::from(number) {
+            SP => Ok(frame.sp),
+            FP => Ok(frame.fp),
+            number if frame.exact => Ok(self.registers[number]),
+            _ => Err(Ending::Lost),
+        }
+    }
+
     fn evaluate(&mut self, frame: &Frame, expressions: &[Expression], index: u16) -> Result<u64, Ending> {
         let expression = expressions.get(index as usize).ok_or(Ending::Lost)?;
-        let mut value = frame.register(expression.register)?.wrapping_add_signed(expression.offset);
+        let mut value = self.register(frame, expression.register)?.wrapping_add_signed(expression.offset);
         if expression.dereference {
             value = self.read(value)?;
         }
@@ -204,9 +217,9 @@ impl<'a> Walk<'a> {
         own: usize,
     ) -> Result<u64, Ending> {
         match rule {
-            Rule::Same => Ok(frame.registers[own]),
+            Rule::Same => self.register(frame, own as u8),
             Rule::Offset(offset) => self.read(cfa.wrapping_add_signed(i64::from(offset))),
-            Rule::Register(number) => frame.register(number),
+            Rule::Register(number) => self.register(frame, number),
             Rule::Expression(index) => {
                 let address = self.evaluate(frame, expressions, index)?;
                 self.read(address)
@@ -217,11 +230,11 @@ impl<'a> Walk<'a> {
 
     /// Without CFI: the convention that a frame pointer points at the caller's, with the return address above.
     fn step_frame_pointer(&mut self, frame: &Frame) -> Result<Frame, Ending> {
-        let fp = frame.registers[FP];
+        let fp = frame.fp;
         if fp == 0 {
             return Err(Ending::Root);
         }
-        if fp < frame.registers[SP] || !fp.is_multiple_of(8) {
+        if fp < frame.sp || !fp.is_multiple_of(8) {
             return Err(Ending::Lost);
         }
         let (caller_fp, pc) = (self.read(fp)?, self.read(fp.wrapping_add(8))?);
@@ -229,13 +242,14 @@ impl<'a> Walk<'a> {
     }
 
     fn step_signal(&mut self, frame: &Frame) -> Result<Frame, Ending> {
-        let context = frame.registers[SP].wrapping_add(arch::SIGNAL_CONTEXT_OFFSET);
-        let mut interrupted = Frame { registers: [0; DWARF_REGISTERS], exact: true };
+        let context = frame.sp.wrapping_add(arch::SIGNAL_CONTEXT_OFFSET);
+        let mut interrupted = [0; DWARF_REGISTERS];
         for (index, &number) in arch::SIGNAL_CONTEXT.iter().enumerate() {
-            interrupted.registers[number as usize] = self.read(context.wrapping_add(index as u64 * 8))?;
+            interrupted[number as usize] = self.read(context.wrapping_add(index as u64 * 8))?;
         }
+        self.registers = interrupted;
         // A handler may run on a stack of its own, from which the copy does not reach the interrupted one.
-        Ok(interrupted)
+        Ok(Frame::exact(&interrupted))
     }
 
     fn caller(&self, frame: &Frame, pc: u64, cfa: u64, fp: u64) -> Result<Frame, Ending> {
@@ -243,16 +257,12 @@ impl<'a> Walk<'a> {
         if pc == 0 {
             return Err(Ending::Root);
         }
-        let sp = frame.registers[SP];
+        let sp = frame.sp;
         // The stack grows downwards: a caller that is not above its callee would make the walk go round.
         if cfa < sp || (cfa == sp && !(frame.exact && arch::RA_IN_REGISTER)) {
             return Err(Ending::Lost);
         }
-        let mut caller = Frame { registers: [0; DWARF_REGISTERS], exact: false };
-        caller.registers[PC] = pc;
-        caller.registers[SP] = cfa;
-        caller.registers[FP] = fp;
-        Ok(caller)
+        Ok(Frame { pc, sp: cfa, fp, exact: false })
     }
 
     fn read(&mut self, address: u64) -> Result<u64, Ending> {
