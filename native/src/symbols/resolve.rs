@@ -75,12 +75,11 @@ impl Resolver {
     pub fn start_window(&mut self, binaries: &FxHashMap<u32, Arc<Binary>>) {
         for binary in binaries.values() {
             if let BinaryKind::Runtime { pid } = binary.kind {
-                let known = self.runtimes.get(&binary.id).is_some_and(|code| code.has_source());
-                if !known {
-                    let code = RuntimeCode::open(pid);
-                    self.runtimes.insert(binary.id, code, ENTRY_BYTES);
+                if self.runtimes.get(&binary.id).is_none() {
+                    self.runtimes.insert(binary.id, RuntimeCode::open(pid), ENTRY_BYTES);
                 }
                 if let Some(code) = self.runtimes.get(&binary.id) {
+                    code.look_again(pid);
                     code.refresh();
                     // A cache of sizes that grow: what is told of the size is told anew.
                     let bytes = code.bytes() + ENTRY_BYTES;

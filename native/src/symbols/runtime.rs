@@ -5,6 +5,7 @@ use crate::image::open_regular;
 use std::fs::File;
 use std::os::unix::fs::{FileExt, MetadataExt};
 use std::path::{Path, PathBuf};
+use std::time::{Duration, Instant};
 
 /// One piece of code; a later one at the same place replaces it.
 struct Code {
@@ -24,6 +25,9 @@ pub struct RuntimeCode {
     pub is_java: bool,
     /// Longest piece: how far before an address the piece that holds it can start.
     longest: u64,
+    looked: Instant,
+    /// How long after `looked` a source is looked for again, where there was none.
+    wait: Duration,
 }
 
 struct Source {
@@ -32,6 +36,10 @@ struct Source {
     is_dump: bool,
 }
 
+/// Most programs that make code at run time never write a map of it, and looking for one means to read all that they have mapped:
+/// each look that found none doubles the wait for the next.
+const FIRST_WAIT: Duration = Duration::from_secs(2);
+const LONGEST_WAIT: Duration = Duration::from_secs(120);
 const MOST_NAME_BYTES: usize = 8 << 20;
 const MOST_CODE: usize = 1 << 18;
 /// Of one reading; the rest follows with the next window.
@@ -43,15 +51,25 @@ impl RuntimeCode {
         let source = jitdump_path(&maps, pid).and_then(|path| open_own(&path, pid, true));
         let source = source.or_else(|| open_own(&perf_map_path(pid), pid, false));
         let is_java = maps.contains("/libjvm.so");
-        RuntimeCode { code: Vec::new(), names: String::new(), source, is_java, longest: 0 }
+        RuntimeCode { source, is_java, ..RuntimeCode::nothing() }
+    }
+
+    fn nothing() -> RuntimeCode {
+        let (code, names) = Default::default();
+        let (looked, wait) = (Instant::now(), FIRST_WAIT);
+        RuntimeCode { code, names, source: None, is_java: false, longest: 0, looked, wait }
+    }
+
+    /// Looks for a source again, where there was none and that is a while ago.
+    pub fn look_again(&mut self, pid: u32) {
+        if self.source.is_none() && self.looked.elapsed() >= self.wait {
+            let wait = (self.wait * 2).min(LONGEST_WAIT);
+            *self = RuntimeCode { wait, ..RuntimeCode::open(pid) };
+        }
     }
 
     pub fn bytes(&self) -> usize {
         self.code.capacity() * size_of::<Code>() + self.names.capacity()
-    }
-
-    pub fn has_source(&self) -> bool {
-        self.source.is_some()
     }
 
     /// Reads what was written since the last call.
@@ -142,8 +160,7 @@ impl RuntimeCode {
 
 /// A perf map -> what was at an address last.
 pub fn parse_map(text: &str) -> RuntimeCode {
-    let (code, names) = Default::default();
-    let mut runtime = RuntimeCode { code, names, source: None, is_java: false, longest: 0 };
+    let mut runtime = RuntimeCode::nothing();
     text.lines().filter_map(parse_map_line).for_each(|(start, bytes, name)| runtime.add(start, bytes, name));
     runtime.sort();
     runtime
