@@ -1,6 +1,6 @@
 /**
- * The road of stacks through the collector: the first sampler that can, drained each second; each window charged to jobs
- * and written as OTLP profiles.
+ * The road of stacks through the collector: the first sampler that can, drained when a window has ended; each window charged to
+ * jobs and written as OTLP profiles.
  *
  *   sampler ──windows──▶ charge(pid, start) ──▶ encodeProfiles ──≤ 1 MiB each──▶ outbox
  *      └────counters────▶ stacks_samples, stacks_lost, stacks_throttled, stacks_cpu: a reading each tick
@@ -60,6 +60,8 @@ export interface Stacks {
 }
 
 const DRAIN_EVERY_MS = 1000
+/** Names come a moment after the end of a window. */
+const NAMED_AFTER_MS = 300
 /** The last window of a burst comes soon after its end. */
 const FORGET_AFTER_MS = 60_000
 
@@ -82,6 +84,15 @@ export async function startStacks(options: StacksOptions, deps: StacksDeps): Pro
   const absent = refused.at(-1) ?? 'turned off (collector.stacks.mode)'
   deps.log.warn({ refused }, `no stacks: ${absent}`)
   return new AbsentStacks(absent, refused)
+}
+
+/**
+ * How long the sampler is left alone: until its next window has ended, if that is known. Looking each second for what comes each
+ * ten costs more than to encode it, since JavaScript that wakes seldom finds nothing of its own in the caches.
+ */
+function drainAfterMs(lastEndMs: number | undefined, windowMs: number, nowMs: number): number {
+  const leftMs = lastEndMs === undefined ? 0 : lastEndMs + windowMs + NAMED_AFTER_MS - nowMs
+  return Math.min(Math.max(leftMs, DRAIN_EVERY_MS), windowMs + NAMED_AFTER_MS)
 }
 
 /** A sampler that throws is absent too: the rest of the collector does not depend on it. */
@@ -107,10 +118,14 @@ class RunningStacks implements Stacks {
   private readonly sampler: Sampler
   private readonly sender: ProfileSender
   private readonly deps: StacksDeps
-  private readonly timer: NodeJS.Timeout
+  private readonly windowMs: number
+  private timer: NodeJS.Timeout | undefined
+  /** Of the continuous profile. */
+  private lastEndMs: number | undefined
   private readonly watches = new Map<string, BurstWatch>()
   private draining: Promise<void> | undefined
   private failure = ''
+  private stopped = false
   private sums: Sums = { samples: 0, lost: 0, throttled: 0, cpu: 0 }
   private last: { monotonicMs: number; sums: Sums } | undefined
   /** perf(1) does not tell what it costs. */
@@ -122,7 +137,8 @@ class RunningStacks implements Stacks {
     this.refused = refused
     const { node, cluster } = options
     this.sender = { node, hz: sampler.status.hz, ...(cluster === undefined ? {} : { cluster }) }
-    this.timer = setInterval(() => this.drain(), DRAIN_EVERY_MS)
+    this.windowMs = options.windowMs
+    this.drainAfter(DRAIN_EVERY_MS)
   }
 
   status(): StacksStatus {
@@ -137,14 +153,29 @@ class RunningStacks implements Stacks {
     this.watches.set(options.burst, watch)
     const forget = setTimeout(() => this.watches.delete(options.burst), options.durationMs + FORGET_AFTER_MS)
     forget.unref()
+    this.drainAfter(DRAIN_EVERY_MS)
     return started
   }
 
   async stop(): Promise<void> {
-    clearInterval(this.timer)
+    this.stopped = true
+    clearTimeout(this.timer)
     await this.drain()
     await this.sampler.stop()
     await this.drain()
+  }
+
+  /** Again and again; each second while somebody looks closer, or waits for the sampler to be well again. */
+  private async drainOn(): Promise<void> {
+    await this.drain()
+    if (this.stopped) return
+    const soon = this.watches.size > 0 || this.failure !== ''
+    this.drainAfter(soon ? DRAIN_EVERY_MS : drainAfterMs(this.lastEndMs, this.windowMs, Date.now()))
+  }
+
+  private drainAfter(ms: number): void {
+    clearTimeout(this.timer)
+    this.timer = setTimeout(() => this.drainOn(), ms)
   }
 
   private drain(): Promise<void> {
@@ -175,6 +206,7 @@ class RunningStacks implements Stacks {
       this.sendBurst(window, chargeOf)
       return
     }
+    this.lastEndMs = window.endMs
     this.sums.samples += window.samples.count.reduce((sum, count) => sum + count, 0)
     this.sums.lost += lost
     this.sums.throttled += throttled

@@ -88,6 +88,27 @@ describe('startStacks', () => {
     expect(sent().map(s => s.frames)).toEqual([['main@app native'], ['last@app native']])
   })
 
+  it('leaves the sampler alone until its next window has ended, except while somebody looks closer', async () => {
+    vi.setSystemTime(2000)
+    const [windows, looks]: [StackWindow[], number[]] = [[windowOf('main\n5')], []]
+    const own = sampler(windows)
+    own.drain = () => {
+      looks.push(Date.now())
+      return windows.splice(0)
+    }
+    own.startBurst = () => ({ hz: 99, endsMs: 0, stop: () => {} })
+    const stacks = await startStacks(OPTIONS, place(async () => own).deps)
+    await vi.advanceTimersByTimeAsync(12_000)
+    // The window ended at 2000: the next is there at 12 300, or each second after that.
+    expect(looks).toEqual([3000, 12_300, 13_300])
+    stacks.startBurst({ burst: 'b', hz: 99, durationMs: 1, target: 'node' }, { keeps: () => true, sent: () => {} })
+    windows.push({ ...windowOf('main\n5'), endMs: 14_500 })
+    await vi.advanceTimersByTimeAsync(2000)
+    expect(looks.slice(3)).toEqual([15_000, 16_000])
+    await vi.advanceTimersByTimeAsync(60_000)
+    await stacks.stop()
+  })
+
   it('reads samples and losses as rates', async () => {
     const windows: StackWindow[] = []
     const { deps } = place(async () => sampler(windows))
