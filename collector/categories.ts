@@ -53,9 +53,9 @@ export const RULES: readonly Rule[] = [
   },
   {
     category: 'io',
-    name: 'HDF5, NetCDF, ADIOS, SIONlib',
+    name: 'HDF5, NetCDF, ADIOS, SIONlib, DAOS',
     where: 'any',
-    modules: /^lib(hdf5|netcdf|pnetcdf|adios|sion|silo|cgns)[\w-]*\.so/,
+    modules: /^lib(hdf5|netcdf|pnetcdf|adios|sion|silo|cgns|daos|dfs|dfuse|ioil|pil4dfs)[\w-]*\.so/,
     functions: /^(H5[A-Z]{1,2}_*[a-z]|nc_(put|get|open|create|close|sync|enddef)|ncmpii?_|adios2?_|adios2::)/,
   },
   {
@@ -69,18 +69,19 @@ export const RULES: readonly Rule[] = [
   },
   {
     category: 'mpi',
-    name: 'transports below MPI: UCX, libfabric, PSM, verbs, collectives in hardware, NCCL and RCCL',
+    name: 'transports and collectives below or beside MPI: UCX, UCC, libfabric, PSM, verbs, XPMEM, PMIx, NCCL, RCCL, oneCCL',
     where: 'any',
     modules:
-      /^(lib(uc[pstm]|fabric|psm2?|psm3|ibverbs|mlx[45]|rdmacm|hcoll|sharp\w*|nccl|rccl|cxi|portals)[\w-]*\.so|.*-fi\.so)/,
-    functions: /^(uc[pt]_(worker|ep|tag|request|iface)_|fi_(cq|ep|tsend|trecv)_|ibv_|psm[23]?_|nccl[A-Z]|pmi[x2]?_)/,
+      /^(lib(uc[cpstm]|fabric|psm2?|psm3|ibverbs|mlx[45]|efa|rdmacm|xpmem|hcoll|sharp\w*|pmix?2?|nccl|rccl|ccl|cxi|portals)[\w-]*\.so|.*-fi\.so)/,
+    functions:
+      /^(uc[pt]_(worker|ep|tag|request|iface)_|ucc_collective_|fi_(cq|ep|tsend|trecv)_|ibv_|psm[23]?_|nccl[A-Z]|PMIx_[A-Z]|pmi[x2]?_)/,
   },
   {
     category: 'gpu',
-    name: 'GPU runtimes: CUDA, HIP/ROCm, Level Zero, OpenCL, OpenACC',
+    name: 'GPU runtimes: CUDA, HIP/ROCm, Level Zero, SYCL, OpenCL, OpenACC, OpenMP offload',
     where: 'any',
     modules:
-      /^(lib(cuda|cudart|cuda_driver|nvidia-\w+|amdhip64|hsa-runtime64|rocr\w*|ze_(loader|intel)\w*|OpenCL|acchost|cupti)[\w-]*\.so|\[?nvidia(_uvm)?\]?$|\[?amdgpu\]?$)/,
+      /^(lib(cuda|cudart|cuda_driver|nvidia-\w+|amdhip64|hsa-runtime64|rocr\w*|ze_(loader|intel)\w*|sycl|ur_(loader|adapter)\w*|omptarget|OpenCL|acchost|cupti)[\w-]*\.so|\[?nvidia(_uvm)?\]?$|\[?amdgpu\]?$)/,
     functions:
       /^(cu(da)?(Stream|Event|Ctx|Device)\w*Synchronize|cudaMemcpy|cuMemcpy|hip(Stream|Event|Device)Synchronize|hipMemcpy|zeCommandQueueSynchronize|clFinish)/,
   },
@@ -190,31 +191,22 @@ export function matchFrame(frame: Pick<Frame, 'function' | 'module' | 'kind'>): 
 
 /** The first rule that a stack matches. `matches`: matchFrame() of each frame, leaf first. */
 export function ruleOf(matches: readonly number[]): Rule | undefined {
-  return firstRule(
-    look(
-      matches,
-      matches.map((_, at) => at),
-    ),
-  )
+  return firstRule(lookAtAll(matches))
 }
 
 export function categoryOf(matches: readonly number[]): Category {
-  return categoryBy(
-    look(
-      matches,
-      matches.map((_, at) => at),
-    ),
-  )
+  return categoryBy(lookAtAll(matches))
 }
 
 /** What each `where` sees of a stack, and whether any frame of it is known. */
 type Seen = Record<Where, number> & { known: boolean }
 
-/** `frames`: which of `matches` the stack is made of, leaf first. */
-function look(matches: ArrayLike<number>, frames: ArrayLike<number>): Seen {
-  const seen: Seen = { any: 0, inner: 0, user: 0, leaf: matches[frames[0] ?? -1] ?? 0, known: false }
+/** `frames`, of these those `from` .. `to`: which of `matches` the stack is made of, leaf first. */
+function look(matches: ArrayLike<number>, frames: ArrayLike<number>, from: number, to: number): Seen {
+  const leaf = from < to ? (matches[frames[from] ?? -1] ?? 0) : 0
+  const seen: Seen = { any: 0, inner: 0, user: 0, leaf, known: false }
   let outside = false
-  for (let at = 0; at < frames.length; at++) {
+  for (let at = from; at < to; at++) {
     const bits = matches[frames[at] ?? -1] ?? 0
     seen.any |= bits
     if (bits !== NAMELESS) seen.known = true
@@ -224,6 +216,11 @@ function look(matches: ArrayLike<number>, frames: ArrayLike<number>): Seen {
     if (outside) seen.user = bits
   }
   return seen
+}
+
+function lookAtAll(matches: readonly number[]): Seen {
+  const frames = matches.map((_, at) => at)
+  return look(matches, frames, 0, frames.length)
 }
 
 function firstRule(seen: Seen): Rule | undefined {
@@ -236,11 +233,11 @@ function categoryBy(seen: Seen): Category {
 
 /** Category of each stack of a window. */
 export function classifyStacks(window: StackWindow): Category[] {
-  const { stacks } = window
+  const { offsets, frames } = window.stacks
   const matches = matchFrames(window)
   const categories: Category[] = []
-  for (let stack = 0; stack + 1 < stacks.offsets.length; stack++)
-    categories.push(categoryBy(look(matches, stacks.frames.subarray(stacks.offsets[stack], stacks.offsets[stack + 1]))))
+  for (let stack = 0; stack + 1 < offsets.length; stack++)
+    categories.push(categoryBy(look(matches, frames, offsets[stack] ?? 0, offsets[stack + 1] ?? 0)))
   return categories
 }
 

@@ -4,10 +4,11 @@
  */
 import type { PbfWriter } from 'pbf'
 
-export interface LocationText {
-  function: string
-  module: string
-  file: string
+/** Names are indices of strings. */
+export interface NewLocation {
+  function: number
+  module: number
+  file: number
   line: number
   frameType: string
 }
@@ -56,11 +57,11 @@ export class Dictionary {
     return numbered(values, value, this.attributes.push({ key: this.string(key), value }))
   }
 
-  location(text: LocationText): number {
-    const attribute = this.attribute('profile.frame.type', text.frameType)
+  location({ function: name, module, file, line, frameType }: NewLocation): number {
+    const attribute = this.attribute('profile.frame.type', frameType)
     this.bytes += 30
-    const mapping = text.module === '' ? 0 : this.mapping(text.module)
-    return this.locations.push({ mapping, function: this.function(text), line: text.line, attribute })
+    const mapping = module === 0 ? 0 : this.mapping(module)
+    return this.locations.push({ mapping, function: this.function(name, file), line, attribute })
   }
 
   /** Locations leaf first. A window has each stack and each frame once: no look whether they are known. */
@@ -80,8 +81,7 @@ export class Dictionary {
     for (const stack of this.stacks.values) writer.writeMessage(7, writeStack, stack)
   }
 
-  private function(text: LocationText): number {
-    const [name, file] = [this.string(text.function), this.string(text.file)]
+  private function(name: number, file: number): number {
     // Exact: a request has far fewer than 2^26 strings.
     const key = name * 2 ** 26 + file
     const known = this.functionAt.get(key)
@@ -90,12 +90,11 @@ export class Dictionary {
     return numbered(this.functionAt, key, this.functions.push({ name, file }))
   }
 
-  private mapping(module: string): number {
-    const file = this.string(module)
-    const known = this.mappingAt.get(file)
+  private mapping(module: number): number {
+    const known = this.mappingAt.get(module)
     if (known !== undefined) return known
     this.bytes += 10
-    return numbered(this.mappingAt, file, this.mappings.push(file))
+    return numbered(this.mappingAt, module, this.mappings.push(module))
   }
 }
 

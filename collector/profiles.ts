@@ -109,13 +109,18 @@ class Request {
   private readonly sender: ProfileSender
   private readonly dictionary = new Dictionary()
   private readonly processes: ProcessSamples[] = []
-  private readonly locations = new Map<number, number>()
-  private readonly stacks = new Map<number, number>()
+  /** Where each string, frame and stack of the window is in the dictionary; 0 while it is not. */
+  private readonly strings: Uint32Array
+  private readonly locations: Uint32Array
+  private readonly stacks: Uint32Array
   private sampleBytes = 0
 
   constructor(window: StackWindow, sender: ProfileSender) {
     this.window = window
     this.sender = sender
+    this.strings = new Uint32Array(window.strings.length)
+    this.locations = new Uint32Array(window.frames.line.length)
+    this.stacks = new Uint32Array(window.stacks.offsets.length)
   }
 
   /** About what encode() will give, from above. */
@@ -168,30 +173,37 @@ class Request {
   }
 
   private stackOf(stack: number): number {
-    const known = this.stacks.get(stack)
-    if (known !== undefined) return known
+    const known = this.stacks[stack] ?? 0
+    if (known > 0) return known
     const { offsets, frames } = this.window.stacks
     const locations: number[] = []
     for (let at = offsets[stack] ?? 0; at < (offsets[stack + 1] ?? 0); at++)
       locations.push(this.locationOf(frames[at] ?? 0))
     const index = this.dictionary.stack(locations)
-    this.stacks.set(stack, index)
+    this.stacks[stack] = index
     return index
   }
 
   private locationOf(frame: number): number {
-    const known = this.locations.get(frame)
-    if (known !== undefined) return known
-    const { frames, strings } = this.window
-    const name = (column: Uint32Array) => strings[column[frame] ?? 0] ?? ''
+    const known = this.locations[frame] ?? 0
+    if (known > 0) return known
+    const { frames } = this.window
     const index = this.dictionary.location({
-      function: name(frames.function),
-      module: name(frames.module),
-      file: name(frames.file),
+      function: this.stringOf(frames.function[frame] ?? 0),
+      module: this.stringOf(frames.module[frame] ?? 0),
+      file: this.stringOf(frames.file[frame] ?? 0),
       line: frames.line[frame] ?? 0,
       frameType: FRAME_TYPES[FRAME_KINDS[frames.kind[frame] ?? 0] ?? 'native'],
     })
-    this.locations.set(frame, index)
+    this.locations[frame] = index
+    return index
+  }
+
+  private stringOf(string: number): number {
+    const known = this.strings[string] ?? 0
+    if (known > 0) return known
+    const index = this.dictionary.string(this.window.strings[string] ?? '')
+    this.strings[string] = index
     return index
   }
 }

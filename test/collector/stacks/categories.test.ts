@@ -31,6 +31,10 @@ const TABLE = `
   sched_yield@libc.so.6 < ncclGroupEnd@libnccl.so.2 < main                                    -> mpi
   cuStreamSynchronize@libcuda.so.1 < ncclAllReduce@libnccl.so.2 < main                        -> mpi
   ioctl@libc.so.6 < ibv_poll_cq@libibverbs.so.1 < main                                        -> mpi
+  ucc_tl_ucp_progress@libucc_tl_ucp.so < ucc_context_progress@libucc.so.1 < main              -> mpi
+  futex_wait@[k] < PMIx_Fence@libpmix.so.2 < main                                             -> mpi
+  sched_yield@libc.so.6 < ccl_comm_barrier@libccl.so.1 < main                                 -> mpi
+  mpi_bcast_f08_ < MAIN__ < main                                                              -> mpi
 
   vfs_write@[k] < __x64_sys_write@[k] < write@libc.so.6 < mca_fbtl_posix_pwritev@mca_fbtl_posix.so < MPI_File_write_all@libmpi.so.40 < main -> io
   ADIOI_LUSTRE_WriteStrided@libmpi.so.12 < MPI_File_write_at_all@libmpi.so.12 < H5Dwrite@libhdf5.so.103 < main -> io
@@ -42,11 +46,14 @@ const TABLE = `
   tcp_sendmsg@[k] < sock_sendmsg@[k] < __sys_sendto@[k] < send@libc.so.6 < main               -> io
   _IO_new_file_write@libc.so.6 < fprintf@libc.so.6 < main                                     -> io
   wb_workfn@[k] < process_one_work@[k] < kthread@[k] < ret_from_fork_asm@[k]                  -> io
+  daos_event_poll@libdaos.so.2 < dfs_write@libdfs.so < main                                   -> io
   _gfortran_st_write@libgfortran.so.5 < MAIN__ < main                                         -> io
 
   cuStreamSynchronize@libcuda.so.1 < cudaDeviceSynchronize@libcudart.so.12 < main             -> gpu
   __memcpy_avx@libc.so.6 < ??@libcuda.so.550.54 < cudaMemcpy@libcudart.so.12 < main           -> gpu
   rocr::core::InterruptSignal::WaitRelaxed@libhsa-runtime64.so.1 < hipDeviceSynchronize@libamdhip64.so.6 < main -> gpu
+  sched_yield@libc.so.6 < urEventWait@libur_loader.so.0 < sycl::event::wait@libsycl.so.8 < main -> gpu
+  ioctl@libc.so.6 < __tgt_target_kernel@libomptarget.so.18 < main                             -> gpu
   ioctl@libc.so.6 < zeFenceHostSynchronize@libze_intel_gpu.so.1 < main                        -> gpu
 
   do_spin@libgomp.so.1 < gomp_team_barrier_wait_end@libgomp.so.1 < work._omp_fn.0 < main      -> wait
