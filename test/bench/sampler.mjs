@@ -290,8 +290,7 @@ function stretched(window, endMs) {
 /** What grows with time a core and day; what grows with new code as it is. */
 async function sayRest(store, day) {
   const ask = query => store.query({ query, query_params: {} }, { name: 'bench' })
-  const parts =
-    "active AND database = currentDatabase() AND match(table, '^(samples|stacks|frames|function_minutes|job_)')"
+  const parts = "active AND database = currentDatabase() AND match(table, '^(samples|stacks|frames|function_|job_)')"
   for (const { table } of await ask(`SELECT DISTINCT table FROM system.parts WHERE ${parts}`))
     await store.command(`OPTIMIZE TABLE ${table} FINAL`)
   let total = 0
