@@ -1,7 +1,10 @@
 /**
  * GET /functions: the function table. Of a short window from its stacks, which the flame graph beside it needs anyway; of a
- * long one from the functions a minute that ingest adds up: they need no stacks, and they are kept when samples are gone.
- * Both give the same.
+ * long one from the functions a minute and an hour that ingest adds up: they need no stacks, and they are kept when samples are
+ * gone. All give the same.
+ *
+ *   asked        9:20 |--------------------------------------| 14:10
+ *   read from    minutes |  10:00   hours of the job   14:00 | minutes
  */
 import type { Coverage, Functions } from './api.ts'
 import { type Asker, numbers, strings } from './asker.ts'
@@ -9,9 +12,10 @@ import type { FunctionsAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { coverageOf, seconds, share } from './flame.ts'
 import { readSampling } from './sampling.ts'
-import { resolveScope, samplesOf, type Target, whoOf } from './scope.ts'
-import { sql } from './sql.ts'
+import { resolveScope, samplesOf, spanOf, type Target, whoOf } from './scope.ts'
+import { and, type Sql, sql } from './sql.ts'
 import { functionTotals, isUnnamedName, kindOf, NOT_STORED, type Profile, sumsOf } from './stacks.ts'
+import type { Window } from './window.ts'
 
 interface Row {
   function: string
@@ -25,7 +29,8 @@ interface Row {
 }
 
 const MINUTE = 60_000
-const LONG = 6 * 3_600_000
+const HOUR = 3_600_000
+const LONG = 6 * HOUR
 
 export async function readFunctions(desk: Desk, ask: FunctionsAsk): Promise<Functions> {
   const target = await resolveScope(desk.asker, desk.known, ask)
@@ -60,7 +65,7 @@ const wholeMinutes = (target: Target): Target => ({
 
 async function byMinutes(desk: Desk, target: Target, ask: FunctionsAsk): Promise<Functions> {
   const [rows, sampling, idleNs] = await Promise.all([
-    readMinutes(desk, target),
+    readTotals(desk, target),
     readSampling(desk.asker, target),
     readIdle(desk.asker, target),
   ])
@@ -81,24 +86,77 @@ async function byMinutes(desk: Desk, target: Target, ask: FunctionsAsk): Promise
   return { cluster: target.cluster, ...tableOf(rows, whole, ask), coverage }
 }
 
-/** Idle stacks are left out of the minutes, and so are bursts; a minute is named by its end, like all that has a time here. */
-async function readMinutes({ asker, bodies }: Desk, target: Target): Promise<Row[]> {
-  const [ids, self, total, samples] = await asker.columns(
+async function readTotals({ asker, bodies }: Desk, target: Target): Promise<Row[]> {
+  const { from, rowsTo: to } = target
+  const hours = wholeHours(target, asker.nowMs)
+  const edges =
+    hours === undefined
+      ? [{ from, to }]
+      : [
+          { from, to: hours.from },
+          { from: hours.to, to },
+        ]
+  const parts = await Promise.all([
+    ...edges.filter(edge => edge.to > edge.from).map(edge => readMinutes(asker, target, edge)),
+    ...(hours === undefined ? [] : [readHours(asker, target, hours)]),
+  ])
+  const totals = new Map<string, Totals>()
+  for (const [id, part] of parts.flat()) {
+    const known = totals.get(id)
+    if (known === undefined) totals.set(id, part)
+    else for (const what of SUMMED) known[what] += part[what]
+  }
+  const names = await bodies().functions(asker, [...totals.keys()])
+  return [...totals].map(([id, sums]) => ({ ...(names.get(id) ?? NAMELESS), ...sums }))
+}
+
+const SUMMED = ['self', 'total', 'samples'] as const
+type Totals = Pick<Row, (typeof SUMMED)[number]>
+const NAMELESS = { function: NOT_STORED, module: '', kind: 'other' }
+
+/** Hours have neither nodes nor processes. In the job's own time only: before and after it, its id may be another's. */
+function wholeHours(
+  { job, own, namedNodes, pid, start, user, from, rowsTo }: Target,
+  nowMs: number,
+): Window | undefined {
+  const parted = namedNodes !== undefined || pid !== undefined || start !== undefined || user !== undefined
+  if (parted || (job === undefined && own !== undefined)) return undefined
+  const span = job === undefined ? { from, to: rowsTo } : spanOf(job, nowMs)
+  const first = Math.ceil(Math.max(from, span.from) / HOUR) * HOUR
+  const end = Math.floor(Math.min(rowsTo, span.to) / HOUR) * HOUR
+  return end > first ? { from: first, to: end } : undefined
+}
+
+/** Idle stacks are left out of minutes and hours, and so are bursts; both are named by their end, like all that has a time here. */
+const readMinutes = (asker: Asker, target: Target, window: Window): Promise<[string, Totals][]> =>
+  readSums(
+    asker,
     'functions',
-    sql`SELECT toString(function_id), toFloat64(sum(self)), toFloat64(sum(total)), toFloat64(sum(self_count))
-        FROM function_minutes WHERE ${whoOf(target, sql`minute`)} AND minute > toDateTime(${target.from / 1000}, 'UTC')
-          AND minute <= toDateTime(${target.rowsTo / 1000}, 'UTC')
-        GROUP BY function_id`,
+    sql`FROM function_minutes WHERE ${whoOf(target, sql`minute`)} AND ${endsIn(window, sql`minute`)}`,
   )
-  const functions = strings(ids)
-  const names = await bodies().functions(asker, functions)
-  const [selfs, totals, counts] = [numbers(self), numbers(total), numbers(samples)]
-  return functions.map((id, i) => ({
-    ...(names.get(id) ?? { function: NOT_STORED, module: '', kind: 'other' }),
-    self: selfs[i] ?? 0,
-    total: totals[i] ?? 0,
-    samples: counts[i] ?? 0,
-  }))
+
+/** The job was found for the reader, and is asked for in its own time. */
+const readHours = (asker: Asker, { cluster, job }: Target, window: Window): Promise<[string, Totals][]> =>
+  readSums(
+    asker.unlimited(),
+    'functions by hour',
+    sql`FROM function_hours WHERE ${and([
+      sql`cluster = ${cluster}`,
+      job && sql`job IN ${job.ids}`,
+      sql`event = 'cpu' AND ${endsIn(window, sql`hour`)}`,
+    ])}`,
+  )
+
+const endsIn = ({ from, to }: Window, time: Sql): Sql =>
+  sql`${time} > toDateTime(${from / 1000}, 'UTC') AND ${time} <= toDateTime(${to / 1000}, 'UTC')`
+
+async function readSums(asker: Asker, name: string, rows: Sql): Promise<[string, Totals][]> {
+  const [ids, ...sums] = await asker.columns(
+    name,
+    sql`SELECT toString(function_id), toFloat64(sum(self)), toFloat64(sum(total)), toFloat64(sum(self_count)) ${rows} GROUP BY function_id`,
+  )
+  const [self, total, samples] = sums.map(numbers)
+  return strings(ids).map((id, i) => [id, { self: self?.[i] ?? 0, total: total?.[i] ?? 0, samples: samples?.[i] ?? 0 }])
 }
 
 /** Mostly nobody samples idle time; then there is no such stack and the samples need not be read. */

@@ -96,7 +96,7 @@ function spansOf(asker: Asker, jobs: readonly KnownJob[]): Spans {
   return spans
 }
 
-/** Rows of these jobs, each in its own span, of a table whose `time` ends (minute) or begins (hour) what it is of. */
+/** Rows of these jobs, each in its own span; `time` is the end of what a row is of. */
 const inSpans = ({ ids, from, to }: Spans, time: Sql): Sql => {
   const at = sql`toInt64(toUnixTimestamp(${time}))`
   return sql`job IN ${ids} AND ${time} > toDateTime(${Math.min(...from)}, 'UTC') AND ${time} <= toDateTime(${Math.max(...to)}, 'UTC')
@@ -119,12 +119,12 @@ function readMinutes(asker: Asker, cluster: string, spans: Spans) {
 const HOUR_SECONDS = 3600
 
 async function readTopFunctions(asker: Asker, bodies: Bodies, cluster: string, spans: Spans) {
-  const hours = { ...spans, from: spans.from.map(second => second - HOUR_SECONDS) }
+  const hours = { ...spans, to: spans.to.map(second => second + HOUR_SECONDS) }
   const rows = await asker.rows<{ job: string; most: number; id: string }>(
     'top functions of jobs',
     sql`SELECT job, toFloat64(max(ns)) AS most, toString(argMax(function_id, ns)) AS id FROM (
-          SELECT job, function_id, sum(self) AS ns FROM job_functions
-          WHERE cluster = ${cluster} AND ${inSpans(hours, sql`hour`)} GROUP BY job, function_id
+          SELECT job, function_id, sum(self) AS ns FROM function_hours
+          WHERE cluster = ${cluster} AND event = 'cpu' AND ${inSpans(hours, sql`hour`)} GROUP BY job, function_id
         ) GROUP BY job`,
   )
   const names = await bodies.functions(

@@ -16,7 +16,7 @@ import type { Database } from './migrate.ts'
 const SHARD_BY: readonly [RegExp, string][] = [
   [/_points(_\w+)?$|^processes$|^nodes$/, 'cityHash64(cluster, node)'],
   [/^samples$|^function_minutes$/, "cityHash64(cluster, if(job = '', node, job))"],
-  [/^job_(usage|functions)$/, 'cityHash64(cluster, job)'],
+  [/^job_usage$|^function_hours$/, 'cityHash64(cluster, job)'],
   [/^jobs$|^bursts$/, 'cityHash64(cluster, id)'],
   [/^frames$/, 'frame_id'],
   [/^stacks$/, 'stack_id'],
@@ -36,6 +36,7 @@ const CREATE =
 const ALTER = /^\s*ALTER TABLE (\w+)\s+([\s\S]*)$/
 const VIEW = /^\s*(CREATE OR REPLACE VIEW|DROP VIEW IF EXISTS|DROP TABLE IF EXISTS) (\w+)([\s\S]*)$/
 const MATERIALIZED = /^\s*CREATE MATERIALIZED VIEW IF NOT EXISTS (\w+) TO (\w+) AS\s+([\s\S]*)$/
+const TRUNCATE = /^\s*TRUNCATE TABLE (\w+)\s*$/
 const DELETE = /^\s*DELETE FROM (\w+) ([\s\S]*)$/
 
 /** One statement of a single server as those of a cluster, in order. Throws StoreError for one it does not know. */
@@ -56,6 +57,8 @@ export function clusterStatements(statement: string, cluster: string, database: 
   if (altered !== null) return alterStatements(altered[1] ?? '', altered[2] ?? '', on)
   const deleted = DELETE.exec(sql)
   if (deleted !== null) return [`DELETE FROM ${localTable(deleted[1] ?? '')} ${on} ${deleted[2]}`]
+  const emptied = TRUNCATE.exec(sql)
+  if (emptied !== null) return [`TRUNCATE TABLE ${localTable(emptied[1] ?? '')} ${on}`]
   const fed = MATERIALIZED.exec(sql)
   if (fed !== null) return [fedView(fed[1] ?? '', fed[2] ?? '', fed[3] ?? '', on)]
   const view = VIEW.exec(sql)

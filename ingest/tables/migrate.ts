@@ -59,7 +59,7 @@ export const RETENTION_OF: Readonly<Record<string, keyof Retention>> = {
   bursts: 'samples',
   function_minutes: 'rollups',
   job_usage: 'rollups',
-  job_functions: 'rollups',
+  function_hours: 'rollups',
   series: 'points',
   series_points: 'points',
   alerts: 'jobs',
