@@ -24,6 +24,7 @@ import {
   rollupColumns,
   rollupTable,
 } from './points.ts'
+import { sortTables } from './sorting.ts'
 
 export interface Database {
   command(sql: string): Promise<void>
@@ -106,6 +107,7 @@ export async function migrate(
   }
   const columns = await readColumns(db)
   for (const entity of ENTITY_NAMES) await growPoints(db, columns, entity, retention, log)
+  await sortTables(db, log)
   await applyRetention(db, retention, log)
   await addSettings(db)
 }
