@@ -39,7 +39,7 @@ export function storedValue({ scales, most, digits }: StoredColumns, i: number, 
   // Also false for NaN.
   if (!(Math.abs(stored) <= (most[i] ?? 0))) return Number.NaN
   const kept = digits[i] ?? 0
-  return kept === 0 || Math.abs(stored) < 2 ** kept ? stored : rounded(stored, kept)
+  return kept === 0 || Math.abs(stored) < 1 << kept ? stored : rounded(stored, kept)
 }
 
 const double = new Float64Array(1)
@@ -49,7 +49,7 @@ const HIGH = new Uint8Array(Uint16Array.of(1).buffer)[0] === 1 ? 1 : 0
 /** The upper word of a double is its sign, 11 bits of exponent, and 20 of the digits after the first, which is not written. */
 function rounded(value: number, digits: number): number {
   double[0] = value
-  const dropped = 2 ** (21 - digits)
+  const dropped = 1 << (21 - digits)
   words[HIGH] = ((words[HIGH] ?? 0) + dropped / 2) & -dropped
   words[1 - HIGH] = 0
   return double[0]
