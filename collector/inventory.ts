@@ -6,7 +6,7 @@
  */
 import { execFile } from 'node:child_process'
 import { readdirSync } from 'node:fs'
-import { hostname, release } from 'node:os'
+import { hostname, networkInterfaces, release } from 'node:os'
 import { promisify } from 'node:util'
 import type { Logger } from 'pino'
 import type { Node } from '../ingest/records.ts'
@@ -193,12 +193,20 @@ export function startInventory(
   }
 }
 
+const MOST_ALIASES = 32
+
+/** By which other machines reach this one, and a scheduler may call it. */
+const addresses = (): string[] =>
+  Object.values(networkInterfaces()).flatMap((all = []) =>
+    all.filter(({ internal, address }) => !internal && !address.startsWith('fe80:')).map(({ address }) => address),
+  )
+
 function nodeOf(options: InventoryOptions, hardware: Partial<Node>, sources: Record<string, string>, nowMs: number) {
-  const name = hostname()
+  const aliases = [hostname(), ...addresses()].filter(name => name !== options.node).slice(0, MOST_ALIASES)
   return present<Partial<Node>>({
     cluster: options.cluster,
     node: options.node,
-    aliases: name === options.node ? undefined : [name],
+    aliases: aliases.length > 0 ? aliases : undefined,
     ...hardware,
     bootMs: options.bootMs,
     collectorVersion: options.version,

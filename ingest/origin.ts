@@ -52,7 +52,7 @@ export function parseOrigin(attributes: Attributes, defaultCluster: string): Ori
 }
 
 /** node017.cluster.example -> node017: schedulers and people say the short name. An address stays whole. */
-const shortName = (name: string): string => (isIP(name) !== 0 ? name : (name.split('.')[0] ?? name) || name)
+export const shortName = (name: string): string => (isIP(name) !== 0 ? name : (name.split('.')[0] ?? name) || name)
 
 /** Which process, and whose job it is. */
 export interface ProcessIdentity {

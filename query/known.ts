@@ -133,17 +133,23 @@ async function readClusters(asker: Asker): Promise<Map<string, number>> {
 }
 
 async function readNodes(asker: Asker, cluster: string): Promise<Map<string, string>> {
-  const rows = await asker.rows<{ node: string; names: string[] }>(
-    'node names',
-    sql`SELECT node, arrayDistinct(groupArrayArray(aliases)) AS names FROM (
-          SELECT toString(node) AS node, [] AS aliases FROM node_points_1h WHERE cluster = ${cluster} AND ${back(asker)} GROUP BY node
-          UNION ALL
-          SELECT node, JSONExtract(record, 'aliases', 'Array(String)') AS aliases FROM nodes WHERE cluster = ${cluster}
-        ) GROUP BY node ORDER BY node`,
-  )
+  const [measured, records] = await Promise.all([
+    asker.rows<{ node: string }>(
+      'node names',
+      sql`SELECT toString(node) AS node FROM node_points_1h WHERE cluster = ${cluster} AND ${back(asker)} GROUP BY node ORDER BY node`,
+    ),
+    readNodeRecords(asker, cluster),
+  ])
   const names = new Map<string, string>()
-  for (const row of rows) for (const alias of row.names) names.set(alias, row.node)
-  for (const row of rows) names.set(row.node, row.node)
+  // A name that two nodes go by, as a bridge that each has for its containers, is nobody's.
+  const several = new Set<string>()
+  for (const [node, { aliases = [] }] of records)
+    for (const alias of aliases) {
+      if (names.has(alias)) several.add(alias)
+      names.set(alias, node)
+    }
+  for (const alias of several) names.delete(alias)
+  for (const node of [...records.keys(), ...measured.map(row => row.node)]) names.set(node, node)
   return names
 }
 

@@ -11,6 +11,8 @@ export interface SlurmNode {
   name: string
   /** NodeHostName, what the machine calls itself. */
   hostName: string | undefined
+  /** NodeAddr, by which the others reach it: a name or an IP address. */
+  address: string | undefined
   /** Base state and flags: IDLE DRAIN. */
   states: string[]
   reason: string | undefined
@@ -29,6 +31,7 @@ export function parseNodes(answer: SlurmAnswer): SlurmNode[] | undefined {
       {
         name,
         hostName: asText(json.hostname),
+        address: asText(json.address),
         states: [...words(json.state), ...words(json.state_flags)].flatMap(splitStates),
         reason: asText(json.reason),
         cpus: asNumber(json.cpus),
@@ -48,17 +51,18 @@ export function splitStates(state: string): string[] {
 
 /**
  * One record a machine. Its name is the one the machine gives itself, since that is what its collector says; NodeName then
- * is an alias. Where several slurmds share a machine, NodeName tells them apart.
+ * and NodeAddr are aliases. Where several slurmds share a machine, NodeName tells them apart.
  */
 export function nodesOf(nodes: readonly SlurmNode[]): { records: PolledNode[]; nameOf: Map<string, string> } {
-  const sharing = new Map<string, number>()
-  for (const { hostName } of nodes) if (hostName) sharing.set(hostName, (sharing.get(hostName) ?? 0) + 1)
+  const isOne = alone(nodes.flatMap(({ hostName, address }) => [...new Set([hostName, address])]))
+  const isLoopback = (address = '') => /^(127\.|::1$|localhost)/.test(address)
   const nameOf = new Map<string, string>()
   const records = nodes.map(node => {
-    const alone = node.hostName !== undefined && sharing.get(node.hostName) === 1
-    const own = shortName(alone ? (node.hostName ?? node.name) : node.name)
+    const own = shortName(isOne(node.hostName) ? (node.hostName ?? node.name) : node.name)
     nameOf.set(node.name, own)
-    const aliases = [...new Set([node.name, node.hostName ?? node.name])].filter(name => name !== own)
+    const address = isOne(node.address) && !isLoopback(node.address) ? node.address : undefined
+    const { name, hostName = name } = node
+    const aliases = [...new Set([name, hostName, address ?? name])].filter(alias => alias !== own)
     return present<PolledNode>({
       node: own,
       aliases: aliases.length > 0 ? aliases : undefined,
@@ -69,6 +73,13 @@ export function nodesOf(nodes: readonly SlurmNode[]): { records: PolledNode[]; n
     })
   })
   return { records, nameOf }
+}
+
+/** Whether a name is one node's only. */
+function alone(names: readonly (string | undefined)[]): (name: string | undefined) => boolean {
+  const counts = new Map<string, number>()
+  for (const name of names) if (name) counts.set(name, (counts.get(name) ?? 0) + 1)
+  return name => name !== undefined && counts.get(name) === 1
 }
 
 /** IDLE+DRAIN is drained, ALLOCATED+DRAIN is draining (as sinfo prints it); other flags are appended: idle+completing. */

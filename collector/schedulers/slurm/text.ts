@@ -123,7 +123,7 @@ export function parseLimit(text: string): number | undefined {
   return (days ?? 0) * 1440 + (hours ?? 0) * 60 + (minutes ?? 0) + (seconds ?? 0) / 60
 }
 
-const NODE_FIELDS = ['NodeList', 'NodeHost', 'StateLong', 'CPUs', 'Partition', 'Reason'] as const
+const NODE_FIELDS = ['NodeList', 'NodeHost', 'NodeAddr', 'StateLong', 'CPUs', 'Partition', 'Reason'] as const
 
 export function sinfoArgs(mark: string): string[] {
   return ['-h', '-a', '-N', '-O', NODE_FIELDS.map(field => `${field}:${mark}`).join(',')]
@@ -141,6 +141,7 @@ export function parseSinfo(stdout: Buffer, mark: string): SlurmNode[] {
       nodes.set(name, {
         name,
         hostName: row.NodeHost || undefined,
+        address: row.NodeAddr || undefined,
         states: splitStates(row.StateLong ?? ''),
         reason: row.Reason === 'none' ? undefined : row.Reason || undefined,
         cpus: asNumber(row.CPUs),

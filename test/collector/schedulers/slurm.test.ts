@@ -186,19 +186,23 @@ describe('nodes', () => {
   })
 
   it('calls a machine what it calls itself, and several slurmds of one by their own names', () => {
-    const node = (name: string, hostName: string) => ({
-      name,
-      hostName,
-      states: ['IDLE'],
-      reason: undefined,
-      cpus: 4,
-      queues: [],
+    const node = (name: string, hostName: string, address = hostName) => ({
+      ...{ name, hostName, address },
+      ...{ states: ['IDLE'], reason: undefined, cpus: 4, queues: [] },
     })
-    const { records, nameOf } = nodesOf([node('n1', 'cn001.hpc.example'), node('a', 'vm'), node('b', 'vm')])
+    const { records, nameOf } = nodesOf([
+      node('n1', 'cn001.hpc.example'),
+      node('a', 'vm'),
+      node('b', 'vm'),
+      node('c', 'c', '10.0.0.7'),
+      node('d', 'd', '127.0.0.1'),
+    ])
     expect(records.map(n => [n.node, n.aliases])).toEqual([
       ['cn001', ['n1', 'cn001.hpc.example']],
       ['a', ['vm']],
       ['b', ['vm']],
+      ['c', ['10.0.0.7']],
+      ['d', undefined],
     ])
     expect(nameOf.get('n1')).toBe('cn001')
   })
