@@ -160,7 +160,14 @@ describe('Grid Engine', () => {
         submitMs: submit,
         startMs: start,
         endMs: end,
+        queue: row[0],
+        account: row[6],
+        cores: Number(row[34]),
+        allocations: [expect.objectContaining({ node: row[1]?.split('.')[0] })],
       })
+      const [, limit] = /h_rt=(\d+)/.exec(row[39] ?? '') ?? []
+      expect(bed.jobs.get(id)?.timeLimitSeconds, id).toBe(limit === undefined ? undefined : Number(limit))
+      expect(bed.jobs.get(id)?.arrayTask, id).toBe(row[35] === '0' ? undefined : row[35])
       const { exitCode = 0, signal } = bed.jobs.get(id) ?? {}
       expect(signal === undefined ? exitCode : 128 + signal, id).toBe(Number(row[12]))
     }

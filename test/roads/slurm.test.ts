@@ -10,6 +10,7 @@ import { openScheduler } from '../../collector/schedulers/scheduler.ts'
 import { readBoot, startMsOf } from '../../collector/starttime.ts'
 import type { Job, Node } from '../../ingest/records.ts'
 import { MPIRUN, processesOf, TREE } from '../testbeds/processes.ts'
+import { endedAs, heldIn, isOver, ranAs, rowsOf, SACCT, submitMsOf } from '../testbeds/sacct.ts'
 import { type Testbed, upTestbed } from '../testbeds/testbed.ts'
 
 const log = pino({ level: 'silent' })
@@ -17,6 +18,9 @@ const log = pino({ level: 'silent' })
 const road = (tag: string) => `${tag}-${process.pid}`
 const boot = readBoot({ proc: '/proc' })
 const ODD = 'new\nline=x | "quo\'te" JobState=FAKE \\ 日本'
+
+const sumOf = (values: readonly (number | undefined)[] = []): number =>
+  values.reduce<number>((sum, value) => sum + (value ?? 0), 0)
 
 /** First run of a job. */
 const first = (jobs: ReadonlyMap<string, Job>, id: string | undefined): Job | undefined => runs(jobs, id)[0]
@@ -73,7 +77,11 @@ const submit = (bed: Testbed, args: string, user?: string) =>
   bed.run(`sbatch --parsable -o /dev/null ${args}`, user).then(id => id.split('\n')[0] ?? '')
 
 const BEDS = [
-  { name: 'cgroup, JSON', options: ['--proctrack', 'cgroup', '--accounting', '--cpus', '8'], format: 'json' },
+  {
+    name: 'cgroup, JSON',
+    options: ['--proctrack', 'cgroup', '--accounting', '--cpus', '8', '--gpus', '2'],
+    format: 'json',
+  },
   { name: 'linuxproc, text', options: ['--proctrack', 'linuxproc', '--cpus', '8', '--port', '27150'], format: 'text' },
 ] as const
 
@@ -93,7 +101,10 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
     ids.mpi = await submit(bed, `-J mpi -N2 -n2 --export=ALL,ROAD=${road('mpi')} ./mpirun.sh`, 'labuser2')
     ids.cancelled = await submit(bed, `-J cancelled --wrap 'sleep 300'`)
     ids.array = await submit(bed, `-J array -a 1-4%2 --export=ALL,ROAD=${road('array')} ./tree.sh`, 'labuser2')
-    ids.held = await submit(bed, '-H -J held --wrap true')
+    ids.held = await submit(bed, '-H -J held --mem=150M --wrap true')
+    // Without gres on the bed it would be refused.
+    if (options.includes('--gpus' as never))
+      ids.gpu = await submit(bed, `-J gpu -N2 -n3 --gres=gpu:1 --mem=150M --wrap 'sleep 15'`, 'labuser1')
   }, 300_000)
   afterAll(async () => {
     if (typeof opened === 'string') return
@@ -120,6 +131,15 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
     const two = first(bed.jobs, ids.two)
     expect(two).toMatchObject({ name: 'two', user: 'labuser2', nodeCount: 2, cores: 2, timeLimitSeconds: 5400 })
     expect(two?.allocations?.map(a => a.node)).toEqual(['lab1', 'lab2'])
+    if (ids.gpu !== undefined) {
+      await expect.poll(() => first(bed.running, ids.gpu)?.state, { timeout: 30_000 }).toBe('running')
+      const gpu = first(bed.running, ids.gpu)
+      expect(gpu).toMatchObject({ gpus: 2, memoryBytes: 300 * 2 ** 20 })
+      expect(gpu?.allocations?.map(a => [a.node, a.gpus, a.memoryBytes])).toEqual([
+        ['lab1', 1, 150 * 2 ** 20],
+        ['lab2', 1, 150 * 2 ** 20],
+      ])
+    }
     expect([...bed.nodes.values()].map(n => [n.node, n.schedulerState, n.schedulerCores])).toEqual([
       ['lab1', expect.stringMatching(/^(mixed|allocated)/), 8],
       ['lab2', expect.stringMatching(/^(mixed|allocated)/), 8],
@@ -219,38 +239,36 @@ describe.each(BEDS)('Slurm: $name', ({ options, format }) => {
   it('agrees with accounting', async ({ skip }) => {
     const { bed, jobs, running } = use(skip)
     if (!options.includes('--accounting' as never)) return
-    const format =
-      'JobID,JobIDRaw,User,State,ExitCode,Submit,Start,End,NCPUS,NNodes,Account,Partition,TimelimitRaw,NodeList,WorkDir,JobName'
-    const lines = await bed.run(`SLURM_TIME_FORMAT=%s sacct -a -X -D -n -P -S now-1hour -o ${format}`)
-    const rows = lines.split('\n').map(line => line.split('|'))
-    expect(rows.map(row => row[0])).toEqual(
-      expect.arrayContaining([ids.fail, ids.one, ids.cancelled, `${ids.array}_1`]),
+    await expect.poll(() => first(jobs, ids.gpu)?.state, { timeout: 30_000 }).toBe('completed')
+    const rows = rowsOf(await bed.run(SACCT))
+    expect(rows.map(row => row.JobID)).toEqual(
+      expect.arrayContaining([ids.fail, ids.one, ids.cancelled, ids.gpu, `${ids.array}_1`]),
     )
     let compared = 0
-    for (const row of rows) {
-      const [id = '', raw, user, state = '', exit = '', submit, start, end, cpus, nodes] = row
-      const [account, queue, limit, nodeList = '', workDir, name] = row.slice(10)
-      const job = [...jobs.values()].find(j => j.id === id && j.submitMs === Number(submit) * 1000)
-      if (job?.endMs === undefined || start === 'Unknown' || state.startsWith('RUNNING')) continue
-      const told = { rawId: raw, user, cores: Number(cpus), nodeCount: Number(nodes), endMs: Number(end) * 1000 }
-      expect(job, id).toMatchObject({ ...told, startMs: Number(start) * 1000 })
+    for (const row of rows.filter(isOver)) {
+      const id = row.JobID ?? ''
+      const job = [...jobs.values()].find(j => j.id === id && j.submitMs === submitMsOf(row))
+      if (job?.endMs === undefined) continue
+      expect(job, id).toMatchObject(endedAs(row))
       const ran = running.get(runKey(job))
       if (ran === undefined) continue
       compared++
-      const limits = Number.isNaN(Number(limit)) ? {} : { timeLimitSeconds: Number(limit) * 60 }
-      expect(ran, id).toMatchObject({ rawId: raw, user, account, queue, workDir, cores: Number(cpus), ...limits })
-      expect(ran.startMs, id).toBe(Number(start) * 1000)
-      expect(ran.nodeCount, id).toBe(Number(nodes))
+      expect(ran, id).toMatchObject(ranAs(row))
+      expect(sumOf(ran.allocations?.map(a => a.memoryBytes)), id).toBe(ran.memoryBytes)
+      expect(sumOf(ran.allocations?.map(a => a.gpus)), id).toBe(ran.gpus ?? 0)
       expect(
         ran.allocations?.map(a => a.node),
         id,
-      ).toEqual(expandHostlist(nodeList))
+      ).toEqual(expandHostlist(row.NodeList ?? ''))
       // sacct prints a name up to its first newline on the job's own line
-      expect(ran.name?.split('\n')[0], id).toBe(name)
+      expect(ran.name?.split('\n')[0], id).toBe(row.JobName)
       // Of a cancelled job the queue tells the signal, accounting nothing.
-      if (job.state !== 'cancelled') expect(`${job.exitCode ?? 0}:${job.signal ?? 0}`, id).toBe(exit)
+      if (job.state !== 'cancelled') expect(`${job.exitCode ?? 0}:${job.signal ?? 0}`, id).toBe(row.ExitCode)
     }
     expect(compared).toBeGreaterThanOrEqual(5)
+    const [state, asked] = (await bed.run(`sacct -a -X -n -P -j ${ids.held} -o State,ReqTRES`)).split('|')
+    expect(state).toBe('PENDING')
+    expect(first(jobs, ids.held)).toMatchObject({ ...heldIn(asked), cores: 1 })
   })
 
   it('knows of a hundred short jobs that came and went while nobody looked', async ({ skip }) => {

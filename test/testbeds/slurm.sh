@@ -1,7 +1,7 @@
 #!/bin/bash
 # A real Slurm on one Debian machine, without systemd, beside whatever else runs there. As root.
 #
-#   slurm.sh up DIR [--nodes 2] [--cpus 4] [--port 27100] [--proctrack linuxproc|cgroup] [--gather none|cgroup] [--accounting]
+#   slurm.sh up DIR [--nodes 2] [--cpus 4] [--port 27100] [--proctrack linuxproc|cgroup] [--gather none|cgroup] [--gpus N] [--accounting]
 #   . DIR/env.sh          then sbatch, squeue, … are those of this cluster; users labuser1 and labuser2 may submit
 #   slurm.sh down DIR     stops it by pid only, job processes that got away included, and removes DIR
 #
@@ -9,10 +9,10 @@
 # on: beds that run side by side share control groups, and the end of job 1 of one would kill job 1 of the other.
 set -u -o pipefail
 cmd=${1:-}; DIR=$(realpath -m "${2:-/nowhere}"); shift 2 || { sed -n '2,9p' "$0"; exit 2; }
-NODES=2 CPUS=4 PORT=27100 TRACK=linuxproc GATHER=none ACCOUNTING=0
+NODES=2 CPUS=4 PORT=27100 TRACK=linuxproc GATHER=none GPUS=0 ACCOUNTING=0
 while [ $# -gt 0 ]; do case $1 in
   --nodes) NODES=$2; shift 2;; --cpus) CPUS=$2; shift 2;; --port) PORT=$2; shift 2;;
-  --proctrack) TRACK=$2; shift 2;; --gather) GATHER=$2; shift 2;; --accounting) ACCOUNTING=1; shift;; *) echo "unknown option $1" >&2; exit 2;; esac; done
+  --proctrack) TRACK=$2; shift 2;; --gather) GATHER=$2; shift 2;; --gpus) GPUS=$2; shift 2;; --accounting) ACCOUNTING=1; shift;; *) echo "unknown option $1" >&2; exit 2;; esac; done
 
 alive() { local s; read -r s 2>/dev/null <"/proc/$1/stat" || return 1; s=${s##*) }; [ "${s:0:1}" != Z ]; }
 stop() { # stop SECONDS PID...: TERM, wait, KILL
@@ -104,9 +104,12 @@ MaxJobCount=20000
 MpiDefault=none
 AccountingStorageType=accounting_storage/$([ $ACCOUNTING = 1 ] && echo slurmdbd || echo none)
 $([ $ACCOUNTING = 1 ] && printf 'AccountingStorageHost=127.0.0.1\nAccountingStoragePort=%s\nAccountingStoragePass=%s' $((PORT + 1)) "$DIR/munge/sock")
-NodeName=$names NodeAddr=127.0.0.1 Port=$ports CPUs=$CPUS RealMemory=2000 State=UNKNOWN
+$([ $GPUS != 0 ] && printf 'GresTypes=gpu\nAccountingStorageTRES=gres/gpu')
+NodeName=$names NodeAddr=127.0.0.1 Port=$ports CPUs=$CPUS RealMemory=2000 $([ $GPUS != 0 ] && echo Gres=gpu:$GPUS) State=UNKNOWN
 PartitionName=main Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 E
+  # GPUs that are counted only: nothing opens their files.
+  [ $GPUS != 0 ] && echo "NodeName=$names Name=gpu File=/dev/tty[1-$GPUS]" >"$DIR/etc/gres.conf"
   local plugin=cgroup/v1; [ "$(stat -fc %T /sys/fs/cgroup)" = cgroup2fs ] && { plugin=cgroup/v2; mkdir -p /sys/fs/cgroup/system.slice; }
   { printf 'CgroupPlugin=%s\nCgroupAutomount=no\nCgroupMountpoint=/sys/fs/cgroup\n' $plugin
     [ $plugin = cgroup/v2 ] && echo IgnoreSystemd=yes; } >"$DIR/etc/cgroup.conf"
