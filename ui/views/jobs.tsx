@@ -74,7 +74,7 @@ function Unreadable({ found }: { found: Jobs }) {
 function Waiting({ found }: { found: Jobs }) {
   const told = found.schedulers.filter(s => s.waits !== null)
   if (told.length === 0) return null
-  return <p class="soft">{told.map(s => t('jobs.waits', { node: s.node, why: s.waits ?? '' })).join(' ')}</p>
+  return <p class="tokens soft">{told.map(s => t('jobs.waits', { node: s.node, why: s.waits ?? '' })).join(' ')}</p>
 }
 
 function Filter({ page, text }: { page: Page; text: string }) {
