@@ -78,7 +78,7 @@ async function fill() {
   SELECT 'bench', toString(1000000 + n), 'cpu', 3600 + toStartOfHour(toDateTime(intDiv(${submit('n')}, 1000), 'UTC')), f, 1000000000 * (1 + cityHash64(n, f) % 1000)
   FROM (SELECT ${jobs - used} + intDiv(number, 200) AS n, number % 2000 AS f FROM numbers(${used * 200}))`)
   await opened.command(`INSERT INTO node_points_1h (cluster, node, time)
-  SELECT 'bench', concat('node', leftPad(toString(number % ${nodes}), 4, '0')), toDateTime(${end / 1000} - 3600 * intDiv(number, ${nodes}), 'UTC') FROM numbers(${720 * nodes})`)
+  SELECT 'bench', concat('node', leftPad(toString(number % ${nodes}), 4, '0')), toDateTime(${end / 1000} - 3600 * intDiv(number, ${nodes}), 'UTC') FROM numbers(${24 * nodes})`)
   for (let quiet = 0; quiet < 3; await new Promise(done => setTimeout(done, 1000))) {
     const [{ running }] = await opened.query(
       { query: 'SELECT count() AS running FROM system.merges', query_params: {} },

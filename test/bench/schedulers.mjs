@@ -1,8 +1,9 @@
 /**
  * What knowing the jobs costs: a poll of a large queue (the captured jobs, repeated to --jobs on --nodes nodes) in every form
- * that is read, and pid -> job for every process of this machine.
+ * that is read; whether memory stays as it is while --churn polls see a tenth of 1000 jobs end and as many begin; and pid -> job
+ * for every process of this machine.
  *
- *   npm run build && node test/bench/schedulers.mjs [--jobs 10000] [--nodes 1000] [--polls 5]
+ *   npm run build && node test/bench/schedulers.mjs [--jobs 10000] [--nodes 1000] [--polls 5] [--churn 2000]
  *
  * The commands are `cat`s of files of the right size, so what the controller itself takes is not in it; facts measured on a
  * real Slurm 22.05 with 520 jobs: 118 ms and 2 ms of slurmctld's CPU for JSON, 16 ms for text.
@@ -11,15 +12,18 @@ import { chmodSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { parseArgs } from 'node:util'
+import { setFlagsFromString } from 'node:v8'
+import { runInNewContext } from 'node:vm'
 
 const { values } = parseArgs({
   options: {
     jobs: { type: 'string', default: '10000' },
     nodes: { type: 'string', default: '1000' },
     polls: { type: 'string', default: '5' },
+    churn: { type: 'string', default: '2000' },
   },
 })
-const [JOBS, NODES, POLLS] = [values.jobs, values.nodes, values.polls].map(Number)
+const [JOBS, NODES, POLLS, CHURN] = [values.jobs, values.nodes, values.polls, values.churn].map(Number)
 const dist = name => import(new URL(`../../dist/collector/${name}.js`, import.meta.url))
 const fixture = name => readFileSync(new URL(`../fixtures/${name}`, import.meta.url), 'utf8')
 const log = { info() {}, warn: console.error, error: console.error }
@@ -30,6 +34,8 @@ const file = (name, text) => {
   return join(directory, name)
 }
 const command = (name, script) => chmodSync(file(name, `#!/bin/sh\n${script}\n`), 0o755)
+setFlagsFromString('--expose-gc')
+const collectGarbage = runInNewContext('gc')
 const say = line => process.stdout.write(`${line}\n`)
 const times = (count, make) => Array.from({ length: count }, (_, i) => make(i))
 
@@ -54,7 +60,9 @@ function slurm() {
   file('squeue.text', times(JOBS, i => [String(1000 + i), ...row.slice(1)].map(cell => `${cell}@`).join('')).join('\n'))
   file(
     'sinfo.text',
-    times(NODES, i => [`n${i}`, `n${i}`, 'idle', '8', 'main', 'none'].map(cell => `${cell}@`).join('')).join('\n'),
+    times(NODES, i => [`n${i}`, `n${i}`, `n${i}`, 'idle', '8', 'main', 'none'].map(cell => `${cell}@`).join('')).join(
+      '\n',
+    ),
   )
   // The mark of the poll stands in the arguments; the file has @ for it.
   const marked = name =>
@@ -126,6 +134,59 @@ async function measure(name, kind, format) {
   scheduler.close()
 }
 
+/** A poller whose scheduler is played in this process; a poll is 15 s of a clock that it is given. */
+async function churn() {
+  const { startPoller } = await dist('schedulers/poller')
+  const [live, ended] = [1000, 100]
+  let [polls, nowMs, sent] = [0, 1.8e12, 0]
+  const job = (n, atMs) => ({
+    ...{
+      id: String(n),
+      rawId: String(n),
+      scheduler: 'slurm',
+      name: `run_${n}`,
+      user: `user${n % 97}`,
+      queue: 'main',
+      cores: 64,
+    },
+    ...{ submitMs: atMs, startMs: atMs, nodeCount: 1, allocations: [{ node: `n${n % NODES}`, cores: 64 }] },
+  })
+  const began = n => 1.8e12 + Math.floor(n / ended) * 15_000
+  const between = (from, to) => times(to - from, i => job(from + i, began(from + i)))
+  const scheduler = {
+    kind: 'slurm',
+    version: 'played',
+    poll: async () => {
+      nowMs = 1.8e12 + ++polls * 15_000
+      const first = polls * ended
+      return { jobs: between(first, first + live).map(one => ({ ...one, state: 'running' })), nodes: [] }
+    },
+    finished: async sinceMs => {
+      const from = Math.max(0, polls * ended - Math.ceil((nowMs - sinceMs) / 15_000) * ended)
+      return between(from, polls * ended).map(one => ({ ...one, state: 'completed', endMs: nowMs }))
+    },
+    close() {},
+  }
+  const send = async (_, body) => {
+    sent += JSON.parse(Buffer.from(body).toString()).jobs.length
+    return { ok: true }
+  }
+  const poller = await startPoller(scheduler, { cluster: 'bench', pollEveryMs: 1 }, { log, send, now: () => nowMs })
+  const line = () => {
+    const { rss, heapUsed } = process.memoryUsage()
+    const mib = bytes => (bytes / 2 ** 20).toFixed(0)
+    say(
+      `churn, poll ${String(polls).padStart(5)}: RSS ${mib(rss)} MiB, heap ${mib(heapUsed)} MiB; ${polls * ended} jobs came and went, ${poller.status().jobs} known, ${sent} records sent`,
+    )
+  }
+  for (const part of [0.1, 0.25, 0.5, 0.75, 1]) {
+    while (polls < CHURN * part) await new Promise(done => setTimeout(done, 5))
+    collectGarbage()
+    line()
+  }
+  await poller.stop()
+}
+
 async function attribution() {
   const { openAttribution } = await dist('attribution')
   const { readBoot, startMsOf } = await dist('starttime')
@@ -157,5 +218,6 @@ pbs()
 await measure('PBS', 'pbs')
 gridengine()
 await measure('Grid Engine', 'gridengine')
+await churn()
 await attribution()
 rmSync(directory, { recursive: true })
