@@ -192,7 +192,9 @@ export class Gather {
       this.reject('more nodes, cores, disks … than ingest.maxPlaces allows')
       return
     }
-    if (row.intervalMs === 0 && counts) row.intervalMs = Math.round(this.#intervalMs)
+    // A tick that comes after some that were missed speaks for all of their time, else rate x interval were less than it was.
+    const isOwn = shape.temporality === 'delta' || row.intervalMs === 0
+    if (counts && isOwn) row.intervalMs = Math.round(this.#intervalMs)
     this.#put(row.offset + target.column, target, shape.name, value / target.divideBy, counts)
   }
 
@@ -236,6 +238,9 @@ export class Gather {
     const value = counts ? this.#rate(origin, shape, `${key}\0${target.field}`, startMs, timeMs, given) : given
     if (Number.isNaN(value)) return
     const process = this.#process(origin, identity, key, timeMs)
+    // A collector's gauges have a start too: the tick before.
+    const isSpan = shape.temporality !== 'cumulative' && origin.intervalMs > 0 && startMs > 0
+    if (isSpan) process.intervalMs = Math.round(timeMs - startMs)
     process[target.field] = (counts ? (process[target.field] ?? 0) : 0) + value
   }
 

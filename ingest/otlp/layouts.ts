@@ -225,7 +225,7 @@ class Layout {
       arena[at] = place.how === ADD ? (arena[at] ?? 0) + value : value
     }
     rows.forEach((row, i) => {
-      if (row.intervalMs === 0 && this.#rows[i]?.counts) row.intervalMs = Math.round(intervalMs)
+      if (this.#rows[i]?.counts) row.intervalMs = Math.round(intervalMs)
     })
   }
 }

@@ -116,6 +116,28 @@ for (const [encoding, encode, contentType] of ENCODINGS) {
       expect(ingest.counters()).toMatchObject({ counterResets: 1, latePoints: 0 })
     })
 
+    it('of a tick that comes after some that were missed speak for all of their time', async () => {
+      const { ingest, store } = await freshIngest()
+      const io = { 'system.device': 'vda', 'disk.io.direction': 'read' }
+      const busy = { 'cpu.mode': 'user', 'process.pid': 4711, 'process.executable.name': 'x' }
+      for (const [tick, ticks] of [
+        [1, 1],
+        [4, 3],
+      ] as const) {
+        const span = { startMs: T + (tick - ticks) * TICK, timeMs: T + tick * TICK }
+        const metrics = [
+          sum('system.disk.io', [{ ...span, asInt: ticks * 5000, attributes: io }], DELTA),
+          { name: 'process.cpu.utilization', gauge: [{ ...span, asDouble: 0.5, attributes: busy }] },
+        ]
+        await ingest.receive('metrics', encode([host('n1', metrics)]), contentType)
+      }
+      const spans = [TICK, 3 * TICK].map(interval_ms => ({ interval_ms }))
+      expect(await rows(store, 'SELECT read_bytes AS b, interval_ms FROM disk_points ORDER BY time')).toEqual(
+        spans.map(span => ({ b: '500', ...span })),
+      )
+      expect(await rows(store, 'SELECT interval_ms FROM processes ORDER BY time')).toEqual(spans)
+    })
+
     it('of processes become rows of the process table, from the resource or the point, old names too', async () => {
       const { ingest, store } = await freshIngest()
       const start = T - 100_000
