@@ -209,3 +209,26 @@ export function writeFunctionMinutes(writer: RowWriter, { head, minuteMs, functi
     writer.endRow()
   }
 }
+
+export const JOB_WAITING_COLUMNS = ['cluster', 'job', 'minute', 'node', 'waiting_ns'] as const
+
+/** A row a job, node and minute: of jobs the continuous profile alone, none that waited is 0. */
+export function writeJobWaiting(writer: RowWriter, windows: readonly ProcessWindow[]): void {
+  const rows = new Map<string, { of: ProcessWindow; ns: number }>()
+  for (const window of windows) {
+    const { cluster, job, node, event, burst } = window.head
+    if (job === '' || event !== 'cpu' || burst !== '') continue
+    const key = `${window.minuteMs}\0${cluster}\0${node}\0${job}`
+    const row = rows.get(key)
+    if (row) row.ns += window.waitingNs
+    else rows.set(key, { of: window, ns: window.waitingNs })
+  }
+  for (const { of, ns } of rows.values()) {
+    writer.string(of.head.cluster)
+    writer.string(of.head.job)
+    writer.dateTime(of.minuteMs)
+    writer.string(of.head.node)
+    writer.nullableI64(ns)
+    writer.endRow()
+  }
+}

@@ -52,6 +52,8 @@ export interface ProcessWindow {
   head: Omit<StackSample, 'thread' | 'stackId' | 'value' | 'count'>
   minuteMs: number
   functions: Map<number, FunctionMinute>
+  /** Of its time, what waited for others. */
+  waitingNs: number
   threads: Map<string, Map<KnownStack, FoldedSample>>
 }
 
@@ -243,6 +245,7 @@ export class ProfileGather {
       },
       minuteMs: Math.ceil(timeMs / 60_000) * 60_000,
       functions: new Map<number, FunctionMinute>(),
+      waitingNs: 0,
       threads: new Map<string, Map<KnownStack, FoldedSample>>(),
     }
     this.#windows.set(key, window)
@@ -251,8 +254,10 @@ export class ProfileGather {
 }
 
 /** Bursts are a closer look at what the continuous profile has already, and idle is no function's time: left out. */
-function addFunctions({ head, functions }: ProcessWindow, stack: KnownStack, { value, count }: Weight): void {
+function addFunctions(window: ProcessWindow, stack: KnownStack, { value, count }: Weight): void {
+  const { head, functions } = window
   if (head.burst !== '' || stack.category === 'idle') return
+  if (stack.category === 'mpi' || stack.category === 'wait') window.waitingNs += value
   for (let i = 0; i < stack.functionNumbers.length; i++) {
     const number = stack.functionNumbers[i] ?? 0
     let minute = functions.get(number)

@@ -2,10 +2,12 @@
 import {
   FRAME_COLUMNS,
   FUNCTION_MINUTE_COLUMNS,
+  JOB_WAITING_COLUMNS,
   SAMPLE_COLUMNS,
   STACK_COLUMNS,
   writeFrame,
   writeFunctionMinutes,
+  writeJobWaiting,
   writeSample,
   writeStack,
 } from './blocks.ts'
@@ -60,7 +62,8 @@ export class ProfilesDoor {
       const minutes = writer.append('function_minutes', FUNCTION_MINUTE_COLUMNS, to => {
         for (const window of windows) writeFunctionMinutes(to, window)
       })
-      await Promise.all([stored, minutes, ...this.#telling.underWay])
+      const waiting = writer.append('job_usage', JOB_WAITING_COLUMNS, to => writeJobWaiting(to, windows))
+      await Promise.all([stored, minutes, waiting, ...this.#telling.underWay])
       this.#counts.samples += samples.length
     }
     return accepted(rejected, refusedSamples > 0 ? [...reasons, `${refusedSamples} samples left out`] : reasons)

@@ -14,9 +14,9 @@ import { StoreError } from '../errors.ts'
 import type { Database } from './migrate.ts'
 
 const SHARD_BY: readonly [RegExp, string][] = [
-  [/_points(_\w+)?$|^processes$|^nodes$/, 'cityHash64(cluster, node)'],
+  [/_points(_\w+)?$|^processes(_5m)?$|^nodes$/, 'cityHash64(cluster, node)'],
   [/^samples$|^function_minutes$/, "cityHash64(cluster, if(job = '', node, job))"],
-  [/^job_usage$|^function_hours$/, 'cityHash64(cluster, job)'],
+  [/^job_usage$|^function_hours$|^functions_5m$/, 'cityHash64(cluster, job)'],
   [/^jobs$|^bursts$/, 'cityHash64(cluster, id)'],
   [/^frames$/, 'frame_id'],
   [/^stacks$/, 'stack_id'],

@@ -52,6 +52,7 @@ export const DEFAULT_RETENTION: Retention = {
 /** Which retention each table of the .sql files follows. */
 export const RETENTION_OF: Readonly<Record<string, keyof Retention>> = {
   processes: 'processes',
+  processes_5m: 'processes',
   jobs: 'jobs',
   nodes: 'jobs',
   frames: 'stacks',
@@ -61,6 +62,7 @@ export const RETENTION_OF: Readonly<Record<string, keyof Retention>> = {
   function_minutes: 'rollups',
   job_usage: 'rollups',
   function_hours: 'rollups',
+  functions_5m: 'rollups',
   series: 'points',
   series_points: 'points',
   alerts: 'jobs',

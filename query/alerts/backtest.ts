@@ -2,8 +2,8 @@
  * A rule over the past: the same evaluate() over the same figures, step by step. Would it have fired, when, for whom?
  *
  * A metric is read in one go as minutes (five of them, or more, for long spans of many nodes): a window's mean is the mean of
- * its minutes, its highest value the highest of theirs. What jobs did over more than two hours is read in one go too
- * (pastwork.ts). Everything else is read as it would have been then, at most MAX_LOOKS times.
+ * its minutes, its highest value the highest of theirs. What jobs, processes and functions did over hours, or on many nodes, is read
+ * in one go too (cells.ts). Everything else is read as it would have been then, at most MAX_LOOKS times.
  */
 import type { Metric } from '../../ingest/metrics.ts'
 import type { Desk } from '../desk.ts'
@@ -12,14 +12,17 @@ import { type Row, readRows } from '../heatmap.ts'
 import { usualInstances } from '../points.ts'
 import { resolveScope } from '../scope.ts'
 import type { Grid } from '../window.ts'
+import { cellOf, cellsIn, type PastReading } from './cells.ts'
 import { evaluate, type Measured, NEVER, type RuleState, type Series, type Transition } from './evaluate.ts'
 import { metricOf } from './figures.ts'
-import { needsWork } from './jobfigures.ts'
 import { measuresOf } from './measure.ts'
 import { looksAlone, type Noted, notedBy } from './noted.ts'
-import { cellOf, isKept, readPastWork } from './pastwork.ts'
+import { readPastFunctions } from './pastfunctions.ts'
+import { readPastProcesses } from './pastprocesses.ts'
+import { readPastWaits } from './pastwaits.ts'
+import { type PastLook, readPastWork } from './pastwork.ts'
 import type { Raw } from './points.ts'
-import { type Memory, ofWork, readOn } from './reader.ts'
+import { kindOf, type Memory, readOn } from './reader.ts'
 import { Recent } from './recent.ts'
 import { gapOf } from './round.ts'
 import type { ReadyRule } from './rule.ts'
@@ -48,8 +51,9 @@ export interface Backtest {
 const MINUTE = 60_000
 const MAX_STEPS = 3000
 const MAX_LOOKS = 240
-/** So much is looked at process by process. */
+/** So much is looked at process by process, where the ticks of all nodes are not too many. */
 const LOOKED_AT = 7_200_000
+const MAX_TICKS = 300_000
 const MAX_SPAN = 32 * 86_400_000
 const MAX_EPISODES = 10_000
 
@@ -71,10 +75,18 @@ export async function backtest(desk: Desk, cluster: string, rule: ReadyRule, spa
   const scene = await readScene(desk, cluster, { atMs: span.to, sinceMs: span.from })
   const metric = metricOf(rule.metric ?? '')
   if (metric) return overMetric(desk, scene, rule, metric, span)
-  const isWork = rule.scope !== 'process' && needsWork(rule) && isKept(rule)
-  return isWork && span.to - span.from > LOOKED_AT
-    ? overWork(desk, scene, rule, span)
+  return isManyTicks(rule, span, scene.heard.size)
+    ? overCells(desk, scene, rule, span)
     : overLooks(desk, scene, rule, span)
+}
+
+/** More than is looked at tick by tick. */
+function isManyTicks(rule: ReadyRule, { from, to }: Span, nodes: number): boolean {
+  const kind = kindOf(rule)
+  if (kind === 'scene') return false
+  // What jobs did is read once, all else at every look.
+  const readMs = kind === 'work' ? to - from : MAX_LOOKS * rule.windowMs
+  return to - from > LOOKED_AT || (readMs / TICK) * nodes > MAX_TICKS
 }
 
 /** Jobs as they were at moments of the span, asked for in order: between two moments at which none began or ended, the same. */
@@ -215,26 +227,28 @@ function slope(cells: Row['values'], first: number, last: number, stepMs: number
   return a < b ? ((cells[b] ?? 0) - (cells[a] ?? 0)) / (((b - a) * stepMs) / 1000) : Number.NaN
 }
 
-/** Work of jobs over a span that is too long to look at all of their processes. */
-async function overWork(desk: Desk, scene: Scene, rule: ReadyRule, span: Span): Promise<Backtest> {
-  const stepMs = cellOf(span, scene.heard.size)
-  const back = Math.ceil(rule.windowMs / stepMs) * stepMs
-  const first = Math.ceil(span.from / stepMs) * stepMs
-  const to = Math.floor(span.to / stepMs) * stepMs
-  const work = await readPastWork(desk.asker, scene.cluster, { from: first - back, to }, stepMs)
-  const replay = new Replay(rule, stepMs)
+/** What nothing is kept of but in cells, or what were too much to look at tick by tick. */
+async function overCells(desk: Desk, scene: Scene, rule: ReadyRule, span: Span): Promise<Backtest> {
+  const cellMs = cellOf(span, scene.heard.size)
+  const first = Math.ceil(span.from / cellMs) * cellMs
+  const to = Math.floor(span.to / cellMs) * cellMs
+  const from = first - cellsIn(rule.windowMs, cellMs) * cellMs
+  const look = await readPast(desk, { asker: desk.asker, cluster: scene.cluster, span: { from, to }, cellMs }, rule)
+  const replay = new Replay(rule, cellMs)
   const sceneAt = scenesOf(scene)
   let steps = 0
-  for (let atMs = first; atMs <= to; atMs += stepMs) {
-    const then = sceneAt(atMs)
-    const noted = notedBy(rule, replay.state)
-    const measured = ofWork([rule], then, work.at(atMs, rule.windowMs), (one, raws) =>
-      measuresOf(one, raws, then, noted),
-    )
-    for (const [, one] of measured) replay.step(one, atMs)
+  for (let atMs = first; atMs <= to; atMs += cellMs) {
+    replay.step(look(sceneAt(atMs), notedBy(rule, replay.state)), atMs)
     steps++
   }
-  return { stepMs, steps, episodes: replay.episodes }
+  return { stepMs: cellMs, steps, episodes: replay.episodes }
+}
+
+function readPast(desk: Desk, reading: PastReading, rule: ReadyRule): Promise<PastLook> {
+  const kind = kindOf(rule)
+  if (kind === 'function') return readPastFunctions(desk, reading, rule)
+  if (kind === 'process') return readPastProcesses(reading, rule)
+  return kind === 'wait' ? readPastWaits(reading, rule) : readPastWork(reading, rule)
 }
 
 async function overLooks(desk: Desk, scene: Scene, rule: ReadyRule, span: Span): Promise<Backtest> {

@@ -8,16 +8,28 @@ import { matches, parseDuration, type ReadyRule, type Where } from './rule.ts'
 import { gpusOn, type LiveJob, type Scene } from './scene.ts'
 
 /** The same subject has the same text, whatever else is known of it. */
-export const keyOf = (labels: Labels): string =>
-  IDENTITY.flatMap(name => (labels[name] === undefined ? [] : [`${name}=${labels[name]}`])).join(' ')
+export function keyOf(labels: Labels): string {
+  let key = ''
+  for (const name of IDENTITY) if (labels[name] !== undefined) key += `${key === '' ? '' : ' '}${name}=${labels[name]}`
+  return key
+}
 const IDENTITY = ['cluster', 'node', 'instance', 'job', 'pid', 'start', 'function'] as const
 
 export const measure = (labels: Labels, value: number | null): Measure => ({ key: keyOf(labels), labels, value })
 
+/** Of a job that has thousands of processes asked for each. */
+const labelsByJob = new WeakMap<LiveJob, Labels>()
+
 export function jobLabels(scene: Scene, job: LiveJob): Labels {
+  const labels = labelsByJob.get(job) ?? labelsOfJob(scene, job)
+  labelsByJob.set(job, labels)
+  return labels
+}
+
+function labelsOfJob(scene: Scene, job: LiveJob): Labels {
   const { id, user, account, queue, name } = job.record
-  const known = Object.entries({ user, account, queue, name }).filter((e): e is [string, string] => Boolean(e[1]))
-  return { cluster: scene.cluster, job: id, ...Object.fromEntries(known) }
+  const told = Object.entries({ user, account, queue, name }).filter((e): e is [string, string] => Boolean(e[1]))
+  return { cluster: scene.cluster, job: id, ...Object.fromEntries(told) }
 }
 
 const MOST_JOBS = 20

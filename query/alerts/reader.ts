@@ -1,13 +1,15 @@
 /** All rules of a cluster at one moment: what they watch, with as few questions to the store as there are kinds of it. */
 import type { Desk } from '../desk.ts'
 import type { Measured, RuleState } from './evaluate.ts'
+import { functionMeasures, readStacks } from './functions.ts'
 import { groupBy } from './groups.ts'
 import { jobMeasures, needsWork, worksOnNodes } from './jobfigures.ts'
 import { isLong } from './longwindows.ts'
-import { clusterMeasures, functionMeasures, processMeasures, readStacks, sceneRaws, waitRaws } from './looks.ts'
+import { clusterMeasures, sceneRaws, waitRaws } from './looks.ts'
 import { measuresOf } from './measure.ts'
 import { type Noted, notedBy } from './noted.ts'
 import { type Raw, type Reading, readKnown, readPoints } from './points.ts'
+import { processMeasures } from './processes.ts'
 import type { Recent } from './recent.ts'
 import type { ReadyRule } from './rule.ts'
 import { readScene, type Scene, silentMs } from './scene.ts'
@@ -59,55 +61,66 @@ export async function readOn(
 ): Promise<Readings> {
   const readings: Readings = new Map()
   const reading: Reading = { asker: desk.asker, recent, cluster: scene.cluster, atMs: scene.atMs }
-  const noted = (rule: ReadyRule): Noted => notedBy(rule, stateOf(rule))
-  const measured = (rule: ReadyRule, raws: readonly Raw[]) => measuresOf(rule, raws, scene, noted(rule))
-  const into = async (some: readonly ReadyRule[], read: () => Promise<Iterable<[ReadyRule, Measured]>>) => {
-    if (some.length === 0) return
-    try {
-      for (const [rule, measured] of await read()) readings.set(rule, measured)
-    } catch (error) {
-      for (const rule of some) readings.set(rule, error instanceof Error ? error : new Error(String(error)))
-    }
-  }
-  const kinds = groupBy(rules, kindOf)
-  const of = (kind: Kind): ReadyRule[] => kinds.get(kind) ?? []
-  const windows = (kind: Kind): [number, ReadyRule[]][] => [...groupBy(of(kind), rule => rule.windowMs)]
-  await Promise.all([
-    into(of('metric'), async () => {
-      const found = await readPoints(reading, of('metric'), noted)
-      return [...found].map(([rule, raws]) => [rule, measured(rule, raws)])
-    }),
-    into(of('absent'), async () => {
-      const found = await readAbsences(reading, of('absent'), noted)
-      return found.map(([rule, raws]) => [rule, measured(rule, raws)])
-    }),
-    into(of('scene'), async () => of('scene').map(rule => [rule, ofScene(rule, scene, measured)])),
-    into(of('work'), async () => {
-      const witnesses = await readWitnesses(reading, Math.max(...of('work').map(rule => rule.windowMs)))
-      return windows('work').flatMap(([ms, some]) => ofWork(some, scene, workOf(witnesses, ms), measured))
-    }),
-    ...windows('wait').map(([ms, some]) =>
-      into(some, async () => {
-        const raws = await waitRaws(desk.asker, scene, ms)
-        return some.map(rule => [rule, measured(rule, raws)])
+  const looks = looksOf(desk, scene, reading, groupBy(rules, kindOf), rule => notedBy(rule, stateOf(rule)))
+  await Promise.all(
+    looks
+      .filter(([some]) => some.length > 0)
+      .map(async ([some, read]) => {
+        try {
+          for (const [rule, measured] of await read(some)) readings.set(rule, measured)
+        } catch (error) {
+          for (const rule of some) readings.set(rule, error instanceof Error ? error : new Error(String(error)))
+        }
       }),
-    ),
-    ...windows('function').map(([ms, some]) =>
-      into(some, async () => {
-        const stacks = await readStacks(desk, scene, ms)
-        return some.map(rule => [rule, functionMeasures(desk, rule, scene, stacks)])
-      }),
-    ),
-    ...of('process').map(rule =>
-      into([rule], async () => [[rule, await processMeasures(desk.asker, rule, scene, noted(rule))]]),
-    ),
-  ])
+  )
   return readings
 }
 
-type Kind = 'metric' | 'absent' | 'scene' | 'work' | 'wait' | 'function' | 'process'
+/** Rules that are read together, and how. */
+type Look = [readonly ReadyRule[], (some: readonly ReadyRule[]) => Promise<Iterable<[ReadyRule, Measured]>>]
 
-function kindOf(rule: ReadyRule): Kind {
+function looksOf(
+  desk: Desk,
+  scene: Scene,
+  reading: Reading,
+  kinds: ReadonlyMap<Kind, readonly ReadyRule[]>,
+  noted: (rule: ReadyRule) => Noted,
+): Look[] {
+  const of = (kind: Kind): readonly ReadyRule[] => kinds.get(kind) ?? []
+  const measured = (rule: ReadyRule, raws: readonly Raw[]) => measuresOf(rule, raws, scene, noted(rule))
+  const each = (found: Iterable<[ReadyRule, Raw[]]>): [ReadyRule, Measured][] =>
+    [...found].map(([rule, raws]) => [rule, measured(rule, raws)])
+  const byWindow = (kind: Kind, read: (some: readonly ReadyRule[], windowMs: number) => ReturnType<Look[1]>): Look[] =>
+    [...groupBy(of(kind), rule => rule.windowMs)].map(([windowMs, some]) => [some, () => read(some, windowMs)])
+  return [
+    [of('metric'), async some => each(await readPoints(reading, some, noted))],
+    [of('absent'), async some => each(await readAbsences(reading, some, noted))],
+    [of('scene'), async some => some.map(rule => [rule, ofScene(rule, scene, measured)])],
+    [
+      of('work'),
+      async some => {
+        const witnesses = await readWitnesses(reading, Math.max(...some.map(rule => rule.windowMs)))
+        const windows = groupBy(some, rule => rule.windowMs)
+        return [...windows].flatMap(([ms, same]) => ofWork(same, scene, workOf(witnesses, ms), measured))
+      },
+    ],
+    ...byWindow('wait', async (some, ms) => {
+      const raws = await waitRaws(desk.asker, scene, ms)
+      return each(some.map(rule => [rule, raws]))
+    }),
+    ...byWindow('function', async (some, ms) => {
+      const stacks = await readStacks(desk, scene, ms)
+      return some.map(rule => [rule, functionMeasures(desk, rule, scene, stacks)])
+    }),
+    ...of('process').map(
+      (rule): Look => [[rule], async () => [[rule, await processMeasures(desk.asker, rule, scene, noted(rule))]]],
+    ),
+  ]
+}
+
+export type Kind = 'metric' | 'absent' | 'scene' | 'work' | 'wait' | 'function' | 'process'
+
+export function kindOf(rule: ReadyRule): Kind {
   if (rule.function !== undefined) return 'function'
   if (rule.metric !== undefined) return rule.test === 'absent' ? 'absent' : 'metric'
   if (rule.scope === 'process') return 'process'

@@ -189,7 +189,7 @@ interface Rows {
 }
 
 /** By their number: the piece of (number x length, (number + 1) x length]. */
-export function piecesOf({ nodes, instances, seconds, rows, columns }: Rows, length: number): Map<number, Piece> {
+function piecesOf({ nodes, instances, seconds, rows, columns }: Rows, length: number): Map<number, Piece> {
   const byStart = groupBy(seconds.keys(), row => Math.floor(((seconds[row] ?? 0) - 1) / length))
   const pieces = new Map<number, Piece>()
   for (const [start, mine] of byStart) {

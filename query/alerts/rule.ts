@@ -156,3 +156,6 @@ export function matches(glob: string | undefined, text: string | undefined): boo
   }
   return at <= text.length - last.length
 }
+
+/** The same for the store's LIKE. */
+export const likeOf = (glob: string): string => glob.replace(/[\\%_]/g, '\\$&').replaceAll('*', '%')

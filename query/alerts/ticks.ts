@@ -35,6 +35,16 @@ export function placeOf(
 /** How the ticks of a window become one value; slope: change a second; count: ticks that have the value. */
 export type How = 'avg' | 'max' | 'min' | 'last' | 'sum' | 'count' | 'slope'
 
+/** Windows that end at one moment. Places are numbers; nodes[place] and instances[place] say of what. */
+export interface Windows {
+  readonly nodes: readonly string[]
+  readonly instances: readonly string[]
+  /** Places that have a tick within the window, with or without a value. */
+  there(windowMs: number): readonly number[]
+  /** NaN where a place has no value. */
+  over(name: string, how: How, windowMs: number): Float64Array
+}
+
 /** All that rules ask of a column and window, from one pass; a number a place. */
 interface Folded {
   sum: Float64Array
@@ -48,8 +58,8 @@ interface Folded {
   until: Float64Array
 }
 
-/** Windows over what was read. Places are numbers; nodes[place] and instances[place] say of what. */
-export class Ticks {
+/** Windows over what was read. */
+export class Ticks implements Windows {
   readonly nodes: string[] = []
   readonly instances: string[] = []
   readonly toMs: number
@@ -72,7 +82,6 @@ export class Ticks {
     )
   }
 
-  /** Places that have a tick within the window, with or without a value. */
   there(windowMs: number): readonly number[] {
     const known = this.#there.get(windowMs)
     if (known) return known
@@ -91,7 +100,7 @@ export class Ticks {
     return there
   }
 
-  /** NaN where a place has no value; of count 0. */
+  /** Of count 0 where there is none. */
   over(name: string, how: How, windowMs: number): Float64Array {
     const folded = this.#fold(this.#names.indexOf(name), windowMs)
     if (how === 'avg') return folded.sum.map((sum, place) => sum / (folded.count[place] ?? 0))

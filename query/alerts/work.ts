@@ -14,7 +14,7 @@
  */
 import { sql } from '../sql.ts'
 import { type Reading, readTicks } from './points.ts'
-import type { Ticks } from './ticks.ts'
+import type { Windows } from './ticks.ts'
 
 export interface Work {
   /** Cores: see above. */
@@ -54,9 +54,9 @@ interface ByGroup {
 
 /** What the three witnesses told, tick by tick. */
 export interface Witnesses {
-  processes: Ticks
-  groups: Ticks
-  nodes: Ticks
+  processes: Windows
+  groups: Windows
+  nodes: Windows
 }
 
 /** What processes of a job did at a tick: core seconds, bytes. */
@@ -102,7 +102,7 @@ export function workOf({ processes, groups, nodes }: Witnesses, windowMs: number
 
 const orNull = (value: number | undefined): number | null => (value === undefined || Number.isNaN(value) ? null : value)
 
-function byProcesses(ticks: Ticks, windowMs: number): ByProcesses[] {
+function byProcesses(ticks: Windows, windowMs: number): ByProcesses[] {
   const sum = (name: keyof typeof OF_PROCESSES) => ticks.over(name, 'sum', windowMs)
   const [seconds, kernel, read, written] = [sum('seconds'), sum('kernel'), sum('read'), sum('written')]
   const memory = ticks.over('memory', 'max', windowMs)
@@ -117,7 +117,7 @@ function byProcesses(ticks: Ticks, windowMs: number): ByProcesses[] {
   }))
 }
 
-function byGroups(ticks: Ticks, windowMs: number): ByGroup[] {
+function byGroups(ticks: Windows, windowMs: number): ByGroup[] {
   const mean = (name: (typeof OF_GROUPS)[number]) => ticks.over(name, 'avg', windowMs)
   const most = (name: (typeof OF_GROUPS)[number]) => ticks.over(name, 'max', windowMs)
   const [user, system, read, written] = [mean('cpu_user'), mean('cpu_system'), mean('read_bytes'), mean('write_bytes')]

@@ -136,6 +136,51 @@ for (const [encoding, encode, contentType] of ENCODINGS) {
       ])
     })
 
+    it('are added up by job: what waited a minute, functions over five minutes', async () => {
+      const { ingest, store } = await freshIngest()
+      const mpi = { 'jobsight.category': 'mpi' }
+      const body = encode([
+        profile([
+          cpu('main;MPI_Wait', 60, mpi),
+          cpu('main;solve', 40),
+          cpu('main;MPI_Wait', 500, { ...mpi, 'jobsight.burst': 'b1' }),
+        ]),
+        profile([cpu('main;solve', 100)], { resource: process({ 'process.pid': 43, 'jobsight.job.id': '8' }) }),
+        profile([cpu('main;lock', 10, { 'jobsight.category': 'wait' })], {
+          resource: process({ 'process.pid': 44, 'jobsight.job.id': '' }),
+        }),
+      ])
+      await ingest.receive('profiles', body, contentType)
+      await ingest.receive('profiles', body, contentType)
+      expect(
+        await rows(
+          store,
+          `SELECT job, node, toUInt32(sum(waiting_ns) / 1000000) AS waited, toUInt32(sum(sampled_ns) / 1000000) AS sampled,
+            toUnixTimestamp(any(minute)) AS m FROM job_usage GROUP BY job, node ORDER BY job`,
+        ),
+      ).toEqual([
+        { job: '7', node: 'n1', waited: 120, sampled: 200, m: T / 1000 },
+        { job: '8', node: 'n1', waited: 0, sampled: 200, m: T / 1000 },
+      ])
+      const five = Math.ceil(T / 300_000) * 300
+      expect(
+        await rows(
+          store,
+          `SELECT job, function, toUInt32(sum(self) / 1000000) AS self, toUInt32(sum(total) / 1000000) AS total, sum(total_count) AS n,
+            toUnixTimestamp(any(time)) AS t FROM functions_5m INNER JOIN (SELECT DISTINCT function_id, function FROM frames) AS f USING function_id
+            GROUP BY job, function ORDER BY job, function`,
+        ),
+      ).toEqual([
+        { job: '', function: 'lock', self: 20, total: 20, n: '2', t: five },
+        { job: '', function: 'main', self: 0, total: 20, n: '2', t: five },
+        { job: '7', function: 'MPI_Wait', self: 120, total: 120, n: '12', t: five },
+        { job: '7', function: 'main', self: 0, total: 200, n: '20', t: five },
+        { job: '7', function: 'solve', self: 80, total: 80, n: '8', t: five },
+        { job: '8', function: 'main', self: 0, total: 200, n: '20', t: five },
+        { job: '8', function: 'solve', self: 200, total: 200, n: '20', t: five },
+      ])
+    })
+
     it('name what has no name by module and offset, and keep the same stack of another category apart', async () => {
       const { ingest, store } = await freshIngest()
       const body = encode([

@@ -1,7 +1,8 @@
-/** Work of jobs over hours, from what the store keeps of five minutes, says what looking at every moment says. */
+/** What jobs, processes and functions did over hours, from what the store keeps of five minutes, is what looking at every moment says. */
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Rule } from '../../../query/alerts/rule.ts'
 import type { RuleTest } from '../../../query/api.ts'
+import { drawSamples, type SampleRows } from '../drawn.ts'
 import { HOUR, MINUTE, openPlace, type Place, T0 } from '../place.ts'
 import { jobRow, nodePoints, processRows } from './rows.ts'
 
@@ -24,6 +25,8 @@ const LOAD: Record<string, string> = {
   n6: 'FFFFFFFFFFFFFFFFFFFFFFFF',
 }
 const IN_USE: Record<string, number> = { F: 7.8, s: 2, '.': 0.02 }
+/** Of the time of each: what waits in MPI. Who computes little keeps the others waiting. */
+const WAITS: Record<string, number> = { F: 0.3, s: 0.02, '.': 0.3 }
 const jobOf = (node: string): string => (node < 'n3' ? '1' : '2')
 
 beforeAll(async () => {
@@ -38,13 +41,45 @@ beforeAll(async () => {
     await place.write('node_points', points)
     for (let i = 0; i < drawn.length; i++) {
       const cores = busyAt(i * 10)
-      const values = { cpu_user: 0.6 * cores, cpu_system: 0.4 * cores, memory_bytes: 1e9 }
+      const values = { cpu_user: 0.6 * cores, cpu_system: 0.4 * cores, memory_bytes: 1e9, read_bytes: 1e8 * cores }
       await place.write('processes', processRows(node, jobOf(node), i * 10, i * 10 + 10, values))
     }
   }
+  await writeStacks()
   place.clock.now = T0 + HOURS * HOUR
   await place.restore()
 }, 120_000)
+
+/** As ingest writes them: samples, functions a minute, what waited. */
+async function writeStacks(): Promise<void> {
+  const rows: SampleRows = { frames: [], stacks: [], samples: [] }
+  const [functions, usage]: [object[], object[]] = [[], []]
+  for (const [node, drawn] of Object.entries(LOAD)) {
+    for (let minute = 1; minute <= HOURS * 60; minute++) {
+      const waits = 60e9 * (WAITS[drawn[Math.floor((minute - 1) / 10)] ?? '.'] ?? 0)
+      const [job, timeMs] = [jobOf(node), T0 + minute * MINUTE]
+      const sampled = drawSamples(`a a\nm f\n${waits} ${60e9 - waits}`, { job, node, timeMs })
+      for (const table of ['frames', 'stacks', 'samples'] as const) rows[table].push(...sampled[table])
+      const of = { cluster: 'alpha', job, node, minute: timeMs / 1000 }
+      usage.push({ ...of, waiting_ns: waits })
+      for (const [name, self, total] of [
+        ['a', 0, 60e9],
+        ['m', waits, waits],
+        ['f', 60e9 - waits, 60e9 - waits],
+      ] as const) {
+        const frame = sampled.frames.find(f => 'function' in f && f.function === name)
+        const id = frame && 'function_id' in frame ? frame.function_id : ''
+        functions.push({ ...of, event: 'cpu', pid: 1000, start_ms: 5000, function_id: id, self, total })
+      }
+    }
+  }
+  const once = (some: object[]) => [...new Map(some.map(row => [JSON.stringify(row), row])).values()]
+  await place.write('frames', once(rows.frames))
+  await place.write('stacks', once(rows.stacks))
+  await place.write('samples', rows.samples)
+  await place.write('function_minutes', functions)
+  await place.write('job_usage', usage)
+}
 
 async function tried(rule: Rule, fromMinute: number, toMinute: number): Promise<RuleTest> {
   const span = { from: T0 + fromMinute * MINUTE, to: T0 + toMinute * MINUTE }
@@ -57,7 +92,7 @@ async function tried(rule: Rule, fromMinute: number, toMinute: number): Promise<
 /** `job node from to`, minutes after T0. */
 const told = ({ alerts }: RuleTest) =>
   alerts.map(({ labels, fired, resolved }) => ({
-    who: `${labels.job} ${labels.node ?? ''}`,
+    who: `${labels.job ?? 'all'} ${labels.node ?? ''}`,
     minutes: [fired ?? Number.NaN, resolved ?? Number.NaN].map(ms => (ms - T0) / MINUTE),
   }))
 
@@ -90,6 +125,39 @@ describe('four hours of work of jobs', () => {
     }
     expect(long.fired).toBe(1)
     expect(looked).toHaveLength(1)
+  })
+
+  const peers = { test: 'peers', window: '10m', below: -3.5 } as const
+  it.each<[Rule, string, number, number]>([
+    [{ name: 'bytes', scope: 'job', figure: 'read_bytes', window: '10m', below: 5e8 }, '1 ', 67, 123],
+    [{ name: 'lazy', scope: 'process', figure: 'cpu', window: '10m', below: 3, where: { job: '2' } }, '2 n5', 148, 202],
+    [
+      { name: 'reads', scope: 'process', figure: 'read_bytes', below: 3e8, where: { node: 'n5', process: 'a*p' } },
+      '2 n5',
+      144,
+      201,
+    ],
+    [{ name: 'rank', scope: 'process', figure: 'cpu', ...peers, apart: 0.3 }, '2 n5', 141, 209],
+    [{ name: 'straggler', scope: 'node', figure: 'wait_share', ...peers, apart: 0.15 }, '2 n5', 146, 204],
+    [{ name: 'waits', scope: 'job', function: 'm', window: '10m', below: 0.25 }, '2 ', 147, 203],
+    [{ name: 'all-wait', scope: 'cluster', function: 'm', window: '10m', below: 0.27 }, 'all ', 147, 203],
+    [
+      { name: 'each', scope: 'function', function: '*', window: '10m', above: 0.75, where: { job: '2', user: 'b*' } },
+      '2 ',
+      147,
+      203,
+    ],
+  ])('are what was drawn: %j', async (rule, who, from, to) => {
+    const long = await tried(rule, 10, HOURS * 60)
+    expect(long.step).toBe(5 * MINUTE)
+    // All is below main.
+    const mine = told({ ...long, alerts: long.alerts.filter(({ labels }) => labels.function !== 'a') })
+    expect(mine).toHaveLength(1)
+    expect(mine[0]?.who).toBe(who)
+    for (const [edge, minute] of [from, to].entries())
+      expect(Math.abs(minute - (mine[0]?.minutes[edge] ?? 0)), `${rule.name}: ${mine[0]?.minutes}`).toBeLessThanOrEqual(
+        5,
+      )
   })
 
   it('kernel time of listed processes', async () => {
