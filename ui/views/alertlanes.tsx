@@ -1,9 +1,10 @@
 /** Alerts of a node or job as bars on the time axis that the panels share. */
 import { useMemo, useState } from 'preact/hooks'
-import type { AlertHistory } from '../../query/api.ts'
+import type { Alert, AlertHistory } from '../../query/api.ts'
 import { palette } from '../colour.ts'
 import { laneHit, layoutLanes } from '../layout/lanes.ts'
 import { timeOf, xOf } from '../layout/series.ts'
+import { messageOf, summaryOf } from '../ready.ts'
 import { go, placeWith } from '../state.ts'
 import { fixedQuery } from '../time.ts'
 import { t } from '../words.ts'
@@ -30,20 +31,11 @@ export function AlertLanes({ frame, history, page }: { frame: Frame; history: Al
   const height = lanes.count * LANE + 4
   const draw: Draw = pen => {
     drawGrid(pen, axis, height)
-    const p = palette()
     alerts.forEach((alert, i) => {
       const bar = bars[i] ?? { from: 0, to: 0 }
-      const x0 = Math.max(0, xOf(axis, bar.from))
-      const width = Math.max(3, Math.min(axis.width, xOf(axis, bar.to)) - x0)
-      const y = (lanes.lane[i] ?? 0) * LANE + 2
-      pen.fillStyle = alert.severity === 'info' ? p.accent : alert.severity === 'warning' ? p.warn : p.alert
-      pen.globalAlpha = i === over ? 0.5 : 0.25
-      pen.fillRect(x0, y + 1, width, LANE - 3)
-      pen.globalAlpha = 1
-      pen.fillRect(x0, y + 1, 3, LANE - 3)
-      pen.fillStyle = p.text
-      pen.textBaseline = 'middle'
-      pen.fillText(clipped(pen, alert.message, width - 10), x0 + 7, y + LANE / 2)
+      const x = Math.max(0, xOf(axis, bar.from))
+      const width = Math.max(3, Math.min(axis.width, xOf(axis, bar.to)) - x)
+      drawBar(pen, alert, { x, y: (lanes.lane[i] ?? 0) * LANE + 2, width }, i === over)
     })
   }
   type Over = MouseEvent & { currentTarget: HTMLElement }
@@ -58,9 +50,9 @@ export function AlertLanes({ frame, history, page }: { frame: Frame; history: Al
       setOver(i)
       const content = alert && (
         <>
-          <b>{alert.message}</b>
+          <b>{messageOf(alert.rule, alert.message)}</b>
           <br />
-          <span class="soft">{alert.summary}</span>
+          <span class="soft">{summaryOf(alert.rule, alert.summary)}</span>
         </>
       )
       showTip(content ? { x: event.clientX, y: event.clientY, content } : undefined)
@@ -88,4 +80,21 @@ export function AlertLanes({ frame, history, page }: { frame: Frame; history: Al
       </div>
     </Row>
   )
+}
+
+function drawBar(
+  pen: CanvasRenderingContext2D,
+  alert: Alert,
+  { x, y, width }: { x: number; y: number; width: number },
+  isOver: boolean,
+): void {
+  const p = palette()
+  pen.fillStyle = alert.severity === 'info' ? p.accent : alert.severity === 'warning' ? p.warn : p.alert
+  pen.globalAlpha = isOver ? 0.5 : 0.25
+  pen.fillRect(x, y + 1, width, LANE - 3)
+  pen.globalAlpha = 1
+  pen.fillRect(x, y + 1, 3, LANE - 3)
+  pen.fillStyle = p.text
+  pen.textBaseline = 'middle'
+  pen.fillText(clipped(pen, messageOf(alert.rule, alert.message), width - 10), x + 7, y + LANE / 2)
 }

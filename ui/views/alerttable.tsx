@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks'
 import type { Alert } from '../../query/api.ts'
 import { AskError, order } from '../client.ts'
 import { formatAgo, formatSpan, formatTime, formatValue } from '../format.ts'
+import { messageOf, summaryOf } from '../ready.ts'
 import { fixedQuery } from '../time.ts'
 import { type Key, known, t } from '../words.ts'
 import { SilenceButton } from './alertquiet.tsx'
@@ -79,6 +80,7 @@ function StateCell({ alert }: { alert: Alert }) {
 }
 
 function WhatCell({ page, alert }: { page: Page; alert: Alert }) {
+  const [message, summary] = [messageOf(alert.rule, alert.message), summaryOf(alert.rule, alert.summary)]
   const marks: string[] = []
   if (alert.silenced) marks.push(t('alert.silenced'))
   if (alert.inhibited) marks.push(t('alert.inhibited'))
@@ -86,11 +88,11 @@ function WhatCell({ page, alert }: { page: Page; alert: Alert }) {
   const why: Key | undefined = known(`alert.why.${alert.why}`) ? (`alert.why.${alert.why}` as Key) : undefined
   return (
     <>
-      <a class="cut main" href={momentOf(page, alert)} title={`${alert.message}\n${t('alert.open')}`}>
-        {alert.message}
+      <a class="cut main" href={momentOf(page, alert)} title={`${message}\n${t('alert.open')}`}>
+        {message}
       </a>
-      <span class="cut dim" title={alert.summary}>
-        {[alert.rule, ...marks, ...(why ? [t(why)] : []), alert.ack?.comment ?? '', alert.summary]
+      <span class="cut dim" title={summary}>
+        {[alert.rule, ...marks, ...(why ? [t(why)] : []), alert.ack?.comment ?? '', summary]
           .filter(text => text !== '')
           .join(' · ')}
       </span>

@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks'
 import type { AlertRules, RuleTest } from '../../query/api.ts'
 import { AskError, order } from '../client.ts'
 import { formatSpan } from '../format.ts'
+import { nameOf } from '../ready.ts'
 import { go, placeWith } from '../state.ts'
 import { RANGES } from '../time.ts'
 import { type Key, t } from '../words.ts'
@@ -50,8 +51,14 @@ export function RuleEditor({ page, given, entry, known, again }: Props) {
       again()
       back()
     })
+  const turn = () =>
+    attempt(async () => {
+      if (text === undefined) return setText(JSON.stringify(rule, null, 2))
+      setRule(parseRule(text))
+      setText(undefined)
+    })
   return (
-    <Panel title={given.name || t('rule.new')} name={`rule-${given.name}`}>
+    <Panel title={nameOf(given.name) || t('rule.new')} name={`rule-${given.name}`}>
       <form
         class="alert-form wide"
         onSubmit={event => {
@@ -62,41 +69,14 @@ export function RuleEditor({ page, given, entry, known, again }: Props) {
         {text === undefined ? (
           <Fields page={page} rule={rule} known={known} set={more => setRule(changed(rule, more))} />
         ) : (
-          <textarea
-            class="field mono all"
-            aria-label={t('rule.advanced')}
-            value={text}
-            spellcheck={false}
-            onInput={event => setText(event.currentTarget.value)}
-          />
+          <AsJson text={text} set={setText} />
         )}
-        <div class="alert-buttons all">
-          <button type="submit" class="button">
-            {t('rule.save')}
-          </button>
-          <button
-            type="button"
-            class="button plain"
-            aria-pressed={text !== undefined}
-            onClick={() =>
-              attempt(async () => {
-                if (text === undefined) return setText(JSON.stringify(rule, null, 2))
-                setRule(parseRule(text))
-                setText(undefined)
-              })
-            }
-          >
-            {t('rule.advanced')}
-          </button>
-          {entry?.origin === 'page' && (
-            <button type="button" class="button plain" title={t('rule.dropWhy')} onClick={drop}>
-              {t('rule.drop')}
-            </button>
-          )}
-          <button type="button" class="button plain" onClick={back}>
-            {t('close')}
-          </button>
-        </div>
+        <Buttons
+          asJson={text !== undefined}
+          turn={turn}
+          back={back}
+          drop={entry?.origin === 'page' ? drop : undefined}
+        />
         <div class="all">
           <Refusal text={refusal} />
         </div>
@@ -105,6 +85,43 @@ export function RuleEditor({ page, given, entry, known, again }: Props) {
     </Panel>
   )
 }
+
+const AsJson = ({ text, set }: { text: string; set: (text: string) => void }) => (
+  <textarea
+    class="field mono all"
+    aria-label={t('rule.advanced')}
+    value={text}
+    spellcheck={false}
+    onInput={event => set(event.currentTarget.value)}
+  />
+)
+
+interface ButtonsProps {
+  asJson: boolean
+  turn: () => void
+  back: () => void
+  /** Given where there is something to take back. */
+  drop: (() => void) | undefined
+}
+
+const Buttons = ({ asJson, turn, back, drop }: ButtonsProps) => (
+  <div class="alert-buttons all">
+    <button type="submit" class="button">
+      {t('rule.save')}
+    </button>
+    <button type="button" class="button plain" aria-pressed={asJson} onClick={turn}>
+      {t('rule.advanced')}
+    </button>
+    {drop && (
+      <button type="button" class="button plain" title={t('rule.dropWhy')} onClick={drop}>
+        {t('rule.drop')}
+      </button>
+    )}
+    <button type="button" class="button plain" onClick={back}>
+      {t('close')}
+    </button>
+  </div>
+)
 
 /** The server checks what it is when it is saved or tried. */
 const parseRule = (text: string): Rule => JSON.parse(text) as Rule

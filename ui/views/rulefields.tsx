@@ -27,19 +27,6 @@ interface FieldsProps {
 const KINDS = ['metric', 'figure', 'function'] as const
 
 export function Fields({ page, rule, known, set }: FieldsProps) {
-  const kind = KINDS.find(name => rule[name] !== undefined) ?? 'metric'
-  const catalogue = useAnswer(ask.catalogue(page.cluster), page.cluster)
-  const options =
-    kind === 'figure'
-      ? known.figures.filter(f => f.scope === rule.scope).map(f => [f.name, f.meaning] as const)
-      : kind === 'metric'
-        ? (catalogue.data?.metrics ?? []).map(
-            m => [m.entity === 'node' ? m.column : `${m.entity}.${m.column}`, m.meaning] as const,
-          )
-        : []
-  const subject = rule[kind] ?? ''
-  const meaning = options.find(([name]) => name === subject)?.[1]
-  const clear = { metric: undefined, figure: undefined, function: undefined }
   return (
     <>
       <Line name={t('rule.name')} value={rule.name} set={name => set({ name })} hint="node-hot" />
@@ -49,30 +36,7 @@ export function Fields({ page, rule, known, set }: FieldsProps) {
         of={['node', 'job', 'process', 'function', 'cluster']}
         set={scope => set({ scope })}
       />
-      <Pick
-        name={t('rule.kind')}
-        chosen={kind}
-        of={KINDS}
-        word={name => t(`rule.${name}`)}
-        set={name => set({ ...clear, [name]: name === kind ? subject : '?' })}
-      />
-      <label>
-        <span class="dim">{t('rule.watches')}</span>
-        <input
-          class="field"
-          list="watched"
-          value={subject}
-          title={meaning ?? ''}
-          onInput={event => set({ [kind]: event.currentTarget.value })}
-        />
-      </label>
-      <datalist id="watched">
-        {options.map(([name, what]) => (
-          <option key={name} value={name}>
-            {what}
-          </option>
-        ))}
-      </datalist>
+      <Subject page={page} rule={rule} known={known} set={set} />
       <Pick
         name={t('rule.test')}
         chosen={rule.test ?? 'value'}
@@ -89,29 +53,80 @@ export function Fields({ page, rule, known, set }: FieldsProps) {
       <Limits rule={rule} set={set} />
       <Line name={t('rule.window')} value={rule.window ?? ''} set={window => set({ window })} hint="5m" />
       <Line name={t('rule.for')} value={rule.for ?? ''} set={text => set({ for: text })} hint="0s" />
-      <Pick
-        name={t('rule.severity')}
-        chosen={rule.severity ?? 'warning'}
-        of={['info', 'warning', 'critical']}
-        word={name => t(`alert.${name}`)}
-        set={severity => set({ severity })}
-      />
-      <Check name={t('rule.share')} on={rule.share ?? false} set={share => set({ share: share || undefined })} />
-      <Check name={t('rule.owner')} on={rule.owner ?? false} set={owner => set({ owner: owner || undefined })} />
-      <div class="all">
-        <Line
-          name={t('rule.message')}
-          value={rule.message ?? ''}
-          set={message => set({ message })}
-          hint="{node}: {value}"
-        />
-      </div>
-      <div class="all">
-        <Line name={t('rule.summary')} value={rule.summary ?? ''} set={summary => set({ summary })} />
-      </div>
+      <Told rule={rule} set={set} />
     </>
   )
 }
+
+/** What is watched, of what there is for its scope. */
+function Subject({ page, rule, known, set }: FieldsProps) {
+  const kind = KINDS.find(name => rule[name] !== undefined) ?? 'metric'
+  const catalogue = useAnswer(ask.catalogue(page.cluster), page.cluster)
+  const options =
+    kind === 'figure'
+      ? known.figures.filter(f => f.scope === rule.scope).map(f => [f.name, f.meaning] as const)
+      : kind === 'metric'
+        ? (catalogue.data?.metrics ?? []).map(
+            m => [m.entity === 'node' ? m.column : `${m.entity}.${m.column}`, m.meaning] as const,
+          )
+        : []
+  const subject = rule[kind] ?? ''
+  const clear = { metric: undefined, figure: undefined, function: undefined }
+  return (
+    <>
+      <Pick
+        name={t('rule.kind')}
+        chosen={kind}
+        of={KINDS}
+        word={name => t(`rule.${name}`)}
+        set={name => set({ ...clear, [name]: name === kind ? subject : '?' })}
+      />
+      <label>
+        <span class="dim">{t('rule.watches')}</span>
+        <input
+          class="field"
+          list="watched"
+          value={subject}
+          title={options.find(([name]) => name === subject)?.[1] ?? ''}
+          onInput={event => set({ [kind]: event.currentTarget.value })}
+        />
+      </label>
+      <datalist id="watched">
+        {options.map(([name, what]) => (
+          <option key={name} value={name}>
+            {what}
+          </option>
+        ))}
+      </datalist>
+    </>
+  )
+}
+
+/** How it is told, and to whom. */
+const Told = ({ rule, set }: { rule: Rule; set: Set }) => (
+  <>
+    <Pick
+      name={t('rule.severity')}
+      chosen={rule.severity ?? 'warning'}
+      of={['info', 'warning', 'critical']}
+      word={name => t(`alert.${name}`)}
+      set={severity => set({ severity })}
+    />
+    <Check name={t('rule.share')} on={rule.share ?? false} set={share => set({ share: share || undefined })} />
+    <Check name={t('rule.owner')} on={rule.owner ?? false} set={owner => set({ owner: owner || undefined })} />
+    <div class="all">
+      <Line
+        name={t('rule.message')}
+        value={rule.message ?? ''}
+        set={message => set({ message })}
+        hint="{node}: {value}"
+      />
+    </div>
+    <div class="all">
+      <Line name={t('rule.summary')} value={rule.summary ?? ''} set={summary => set({ summary })} />
+    </div>
+  </>
+)
 
 function Limits({ rule, set }: { rule: Rule; set: Set }) {
   const side = rule.below === undefined ? 'above' : 'below'

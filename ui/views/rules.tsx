@@ -3,6 +3,7 @@ import { useState } from 'preact/hooks'
 import type { AlertRules } from '../../query/api.ts'
 import { AskError, ask, order, useAnswer } from '../client.ts'
 import { formatValue } from '../format.ts'
+import { nameOf, summaryOf } from '../ready.ts'
 import { formatPlace, placeWith } from '../state.ts'
 import { t } from '../words.ts'
 import { Refusal } from './alertquiet.tsx'
@@ -86,14 +87,15 @@ function List({ page, data, again }: { page: Page; data: AlertRules; again: () =
 function Line({ page, entry, turn }: { page: Page; entry: Entry; turn: (rule: Rule) => void }) {
   const { rule, origin, firing, pending, error } = entry
   const off = rule.enabled === false
+  const [called, summary] = [nameOf(rule.name), summaryOf(rule.name, rule.summary ?? '')]
   return (
     <tr class={off ? 'quiet' : ''}>
       <td>
         <a class="cut main" href={toRule(page, rule.name)}>
-          {rule.name}
+          {called}
         </a>
-        <span class="cut dim" title={rule.summary ?? ''}>
-          {rule.summary}
+        <span class="cut dim" title={summary}>
+          {called === rule.name ? summary : `${rule.name} · ${summary}`}
         </span>
       </td>
       <td>
