@@ -3,6 +3,7 @@ import type { TypeBoxTypeProvider } from '@fastify/type-provider-typebox'
 import type { FastifyInstance, FastifyRequest } from 'fastify'
 import type { TSchema } from 'typebox'
 import { ErrorAnswer } from '../api.ts'
+import type { Asker } from '../asker.ts'
 import { Nothing } from '../asks.ts'
 import type { Room } from '../desk.ts'
 import { badRequest, hint } from '../errors.ts'
@@ -21,11 +22,12 @@ import * as api from './api.ts'
 import { checkMatch } from './names.ts'
 import type { Silence } from './plan.ts'
 import { seesAlert } from './reach.ts'
+import type { RuleBook } from './rulebook.ts'
 import type { AlertDesk } from './service.ts'
 
 const answers = (answer: TSchema) => ({ 200: answer, '4xx': ErrorAnswer, '5xx': ErrorAnswer })
 /** Who asks; where nobody signs in, who they say they are. */
-const authorOf = ({ who }: FastifyRequest, given: string | undefined): string =>
+const authorOf = ({ who }: Pick<FastifyRequest, 'who'>, given: string | undefined): string =>
   who === undefined || who.via === 'open' ? (given ?? '') : who.user
 /** Own ones; who sees everything is asked for the role by the route. */
 const mayEnd = ({ only }: Reach, silence: Pick<Silence, 'match'>): boolean =>
@@ -35,6 +37,7 @@ const MAX_SILENCE_MS = 366 * 86_400_000
 export function addAlertRoutes(app: FastifyInstance, room: Room, alerts: AlertDesk): void {
   addLists(app, room, alerts)
   addRules(app, room, alerts)
+  addTest(app, room, alerts)
   addSilences(app, room, alerts)
   addAcks(app, room, alerts)
   addDeliveries(app, room, alerts)
@@ -112,17 +115,22 @@ function addRules(app: FastifyInstance, { desk }: Room, alerts: AlertDesk): void
         response: answers(api.Done),
       },
     },
-    async r => {
-      const known = rules.entries.get(r.params.name)
-      if (known && known.origin !== 'page')
-        throw badRequest(`${known.rule.name} comes from the ${known.origin}: switch it off with enabled: false instead`)
-      if (!known)
-        throw badRequest(`there is no rule ${r.params.name}.${hint(r.params.name, [...rules.entries.keys()], 'rule')}`)
-      const [by] = rules.namedBy(r.params.name)
-      if (by !== undefined) throw badRequest(`rule ${by} is inhibited by it: take it out of inhibitedBy there first`)
-      return requireDone(await rules.drop(r.params.name), `rule ${r.params.name}`)
-    },
+    async r => dropRule(rules, r.params.name),
   )
+}
+
+async function dropRule(rules: RuleBook, name: string): Promise<api.Done> {
+  const known = rules.entries.get(name)
+  if (known && known.origin !== 'page')
+    throw badRequest(`${known.rule.name} comes from the ${known.origin}: switch it off with enabled: false instead`)
+  if (!known) throw badRequest(`there is no rule ${name}.${hint(name, [...rules.entries.keys()], 'rule')}`)
+  const [by] = rules.namedBy(name)
+  if (by !== undefined) throw badRequest(`rule ${by} is inhibited by it: take it out of inhibitedBy there first`)
+  return requireDone(await rules.drop(name), `rule ${name}`)
+}
+
+function addTest(app: FastifyInstance, { desk }: Room, alerts: AlertDesk): void {
+  const route = app.withTypeProvider<TypeBoxTypeProvider>()
   route.post(
     '/alerts/test',
     {
@@ -137,7 +145,34 @@ function addRules(app: FastifyInstance, { desk }: Room, alerts: AlertDesk): void
   )
 }
 
-function addSilences(app: FastifyInstance, { desk }: Room, { evaluator, rules, newId }: AlertDesk): void {
+const toldSilence = ({ id, match, fromMs, untilMs, author, comment }: Silence): api.Silence => ({
+  id,
+  match,
+  from: fromMs,
+  until: untilMs,
+  author,
+  comment,
+})
+
+/** What a body asks for, or a refusal. */
+function silenceOf(
+  r: FastifyRequest<{ Body: api.SilenceBody }>,
+  { nowMs, reach: { only } }: Asker,
+  { rules, newId }: AlertDesk,
+): Silence {
+  const { until, comment, from = nowMs, match: given, author } = r.body
+  const problems = checkMatch(given, rules.names())
+  if (problems.length > 0) throw badRequest(tellProblems(problems))
+  if (until <= from) throw badRequest('until must be later than from, and in the future; both are ms since the epoch')
+  if (until - from > MAX_SILENCE_MS) throw badRequest('a silence lasts a year at most: switch the rule off instead')
+  // Who sees only own jobs silences only own ones.
+  const match = only === undefined ? given : { ...given, user: only.user }
+  const when = { fromMs: from, untilMs: until }
+  return { id: newId(), match, ...when, author: authorOf(r, author), comment: comment ?? '' }
+}
+
+function addSilences(app: FastifyInstance, { desk }: Room, alerts: AlertDesk): void {
+  const { evaluator } = alerts
   const route = app.withTypeProvider<TypeBoxTypeProvider>()
   route.get(
     '/alerts/silences',
@@ -148,14 +183,7 @@ function addSilences(app: FastifyInstance, { desk }: Room, { evaluator, rules, n
     async r => ({
       silences: [...evaluator.silences.values()]
         .filter(silence => mayEnd(desk(r).asker.reach, silence))
-        .map(s => ({
-          id: s.id,
-          match: s.match,
-          from: s.fromMs,
-          until: s.untilMs,
-          author: s.author,
-          comment: s.comment,
-        }))
+        .map(toldSilence)
         .sort((a, b) => b.from - a.from),
     }),
   )
@@ -170,26 +198,9 @@ function addSilences(app: FastifyInstance, { desk }: Room, { evaluator, rules, n
       },
     },
     async r => {
-      const { until, comment } = r.body
-      const problems = checkMatch(r.body.match, rules.names())
-      if (problems.length > 0) throw badRequest(tellProblems(problems))
-      const { only } = desk(r).asker.reach
-      // Who sees only own jobs silences only own ones.
-      const match = only === undefined ? r.body.match : { ...r.body.match, user: only.user }
-      const from = r.body.from ?? desk(r).asker.nowMs
-      if (until <= from)
-        throw badRequest('until must be later than from, and in the future; both are ms since the epoch')
-      if (until - from > MAX_SILENCE_MS) throw badRequest('a silence lasts a year at most: switch the rule off instead')
-      const silence = {
-        id: newId(),
-        match,
-        fromMs: from,
-        untilMs: until,
-        author: authorOf(r, r.body.author),
-        comment: comment ?? '',
-      }
+      const silence = silenceOf(r, desk(r).asker, alerts)
       await evaluator.silence(silence)
-      return { id: silence.id, match, from, until, author: silence.author, comment: silence.comment }
+      return toldSilence(silence)
     },
   )
   route.delete(
