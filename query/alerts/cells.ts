@@ -150,11 +150,13 @@ class CellWindows implements Windows {
   over(name: string, how: How): Float64Array {
     const { first, starts, values } = this.#series
     const from = values.get(name)
-    if (from === undefined) return new Float64Array(this.places.length).fill(Number.NaN)
-    return Float64Array.from(this.places, place => {
+    const out = new Float64Array(this.places.length).fill(Number.NaN)
+    for (let i = 0; from !== undefined && i < out.length; i++) {
+      const place = this.places[i] ?? 0
       const at = (starts[place] ?? 0) - (first[place] ?? 0)
-      return oneOf(from, at + this.#begin(place), at + this.#end(place), how)
-    })
+      out[i] = oneOf(from, at + this.#begin(place), at + this.#end(place), how)
+    }
+    return out
   }
 }
 

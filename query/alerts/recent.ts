@@ -45,8 +45,13 @@ interface Kept {
 const PIECE_SECONDS = 30
 const PIECE_MS = PIECE_SECONDS * 1000
 const UNUSED_MS = 3_600_000
-/** Rows of one question: at a start there are more. */
+/** Rows of one answer: at a start there are more. */
 const MAX_ROWS = 50_000
+/**
+ * Rows of a node, instance and time that are gathered into one, at least. A table is ordered by node, so each question reads the
+ * rows of all times that were merged with its own: a start that asked for too few at once read them all again and again.
+ */
+const GATHERED = 10
 
 export class Recent {
   readonly #kept = new Map<string, Kept>()
@@ -101,7 +106,7 @@ async function update(asker: Asker, kept: Kept, { source, windowMs, toMs, past }
   for (const start of kept.pieces.keys()) if (start < first) kept.pieces.delete(start)
   const spans = past
     ? spanAhead(kept, first, toMs)
-    : spansOf(await readMissing(asker, source, kept.pieces, first, toMs))
+    : spansOf(await readMissing(asker, source, kept.pieces, first, toMs), MAX_ROWS * (source.gathered ? GATHERED : 1))
   for (const span of spans) {
     const read = await readPieces(asker, { ...source, values: kept.values }, span, past ? kept.readMs : toMs)
     for (const [start, piece] of read) kept.pieces.set(start, piece)
@@ -152,11 +157,11 @@ interface Span {
 }
 
 /** 3 4 5 9 -> 3-5, 9: neighbours are one question, where they are not too many rows. */
-function spansOf(missing: readonly Missing[]): Span[] {
+function spansOf(missing: readonly Missing[], maxRows: number): Span[] {
   const spans: (Span & { rows: number })[] = []
   for (const { start, rows } of missing) {
     const open = spans.at(-1)
-    if (open && start === open.last + 1 && open.rows + rows <= MAX_ROWS) {
+    if (open && start === open.last + 1 && open.rows + rows <= maxRows) {
       open.last = start
       open.rows += rows
     } else spans.push({ first: start, last: start, rows })
