@@ -222,40 +222,46 @@ function MessageTable({ deliveries, nowMs, again }: MessageProps) {
       </thead>
       <tbody>
         {deliveries.map(d => (
-          <tr key={d.id}>
-            <td class="fit">{d.receiver}</td>
-            <td>
-              <code class="cut">{d.group}</code>
-            </td>
-            <td>
-              <span class="cut" title={d.error}>
-                {d.error}
-              </span>
-            </td>
-            <td class="num">{d.tries}</td>
-            <td class="num soft">{formatAgo(d.created, nowMs)}</td>
-            <td class="fit">
-              {d.status === 'waiting' ? (
-                <span class="dim">{t('message.soon', { length: formatSpan(Math.max(0, d.next - nowMs)) })}</span>
-              ) : (
-                <>
-                  <span class="badge alert">{t('message.dead')}</span>
-                  <button type="button" class="button plain" onClick={() => order.sendAgain(d.id).then(again, again)}>
-                    {t('message.again')}
-                  </button>
-                  <button
-                    type="button"
-                    class="button plain"
-                    onClick={() => order.dropDelivery(d.id).then(again, again)}
-                  >
-                    {t('message.drop')}
-                  </button>
-                </>
-              )}
-            </td>
-          </tr>
+          <MessageLine key={d.id} delivery={d} nowMs={nowMs} again={again} />
         ))}
       </tbody>
     </table>
+  )
+}
+
+interface LineProps extends Omit<MessageProps, 'deliveries'> {
+  delivery: Deliveries['deliveries'][number]
+}
+
+function MessageLine({ delivery: d, nowMs, again }: LineProps) {
+  return (
+    <tr>
+      <td class="fit">{d.receiver}</td>
+      <td>
+        <code class="cut">{d.group}</code>
+      </td>
+      <td>
+        <span class="cut" title={d.error}>
+          {d.error}
+        </span>
+      </td>
+      <td class="num">{d.tries}</td>
+      <td class="num soft">{formatAgo(d.created, nowMs)}</td>
+      <td class="fit">
+        {d.status === 'waiting' ? (
+          <span class="dim">{t('message.soon', { length: formatSpan(Math.max(0, d.next - nowMs)) })}</span>
+        ) : (
+          <>
+            <span class="badge alert">{t('message.dead')}</span>
+            <button type="button" class="button plain" onClick={() => order.sendAgain(d.id).then(again, again)}>
+              {t('message.again')}
+            </button>
+            <button type="button" class="button plain" onClick={() => order.dropDelivery(d.id).then(again, again)}>
+              {t('message.drop')}
+            </button>
+          </>
+        )}
+      </td>
+    </tr>
   )
 }
