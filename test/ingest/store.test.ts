@@ -103,8 +103,10 @@ describe('the store', () => {
     for (const index of ['by_sorted', 'by_start', 'by_end']) await older.command(`ALTER TABLE jobs DROP INDEX ${index}`)
     await older.command('ALTER TABLE jobs DROP COLUMN sorted_ms, DROP COLUMN expanded')
     await older.command('DELETE FROM schema_version WHERE version = 55')
-    await older.command(`INSERT INTO jobs (cluster, id, array_id, state, submit_ms, start_ms) VALUES
-      ('c', '1', '', 'completed', 1000, 3000), ('c', '2', '', 'running', 0, 2000), ('c', '3', '3', 'completed', 4000, 0)`)
+    // Of today: rows that are older than what is kept go with the first merge.
+    await older.command(`INSERT INTO jobs (cluster, id, array_id, state, submit_ms, start_ms, updated_ms) SELECT *, ${Date.now()} FROM VALUES(
+      'cluster String, id String, array_id String, state String, submit_ms Int64, start_ms Int64',
+      ('c', '1', '', 'completed', 1000, 3000), ('c', '2', '', 'running', 0, 2000), ('c', '3', '3', 'completed', 4000, 0))`)
     await older.close()
 
     const store = await openStore({ path }, { log: quiet })
