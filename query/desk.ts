@@ -41,6 +41,7 @@ const CLOSED_AFTER_MS = 180_000
 export interface Asking {
   readonly who: Who | undefined
   readonly signal: AbortSignal | undefined
+  readonly method?: string
 }
 
 /** Questions of one request that wait at the same time, each for the reader's leave: a metric of every entity, and more. */
@@ -58,7 +59,9 @@ export function openRoom(store: Store, latest: Latest, bursts: RunningBursts, no
   const tops = openTops(bodies)
   const usage = openUsage(bodies)
   return {
-    desk: ({ who, signal }) => {
+    desk: ({ who, signal: given, method = 'GET' }) => {
+      // That of a request with a body ends when the body has been read: https://nodejs.org/api/http.html#event-close_3
+      const signal = method === 'GET' ? given : undefined
       if (signal) setMaxListeners(AT_ONCE, signal)
       const asker = openAsker(store, now(), signal, reachOfWho(who))
       const profile = (target: Target) => cachedProfile(profiles, bodies, asker, target)

@@ -40,7 +40,12 @@ TTL toDate(time) + INTERVAL {days:rollups} DAY SETTINGS ttl_only_drop_parts = 1
 ALTER TABLE job_usage ADD COLUMN IF NOT EXISTS waiting_ns SimpleAggregateFunction(sum, Nullable(Int64)) CODEC(ZSTD(1))
 ;
 
--- Once the last day of an older store: all that it has could be hours of work for a start.
+-- Once the last day of an older store: all that it has could be hours of work for a start. One that was killed here begins with empty
+-- tables again; nothing is added to them before the views below.
+TRUNCATE TABLE processes_5m
+;
+TRUNCATE TABLE functions_5m
+;
 INSERT INTO processes_5m (cluster, node, time, pid, start_ms, job, name, user, rank, ticks, seconds, cpu_seconds, system_seconds,
   memory_sum, memory_max, read_bytes, write_bytes, threads)
 SELECT cluster, node, five, pid, start_ms, job, name, user, anyLast(rank), count(), sum(interval_ms) / 1000,
@@ -48,15 +53,14 @@ SELECT cluster, node, five, pid, start_ms, job, name, user, anyLast(rank), count
   sum(ifNull(memory_bytes, 0)), max(ifNull(memory_bytes, 0)), sum(ifNull(read_bytes, 0) * interval_ms) / 1000,
   sum(ifNull(write_bytes, 0) * interval_ms) / 1000, max(ifNull(threads, 0)) FROM (
   SELECT *, toDateTime(intDiv(toUnixTimestamp(time) + 299, 300) * 300, 'UTC') AS five
-  FROM processes WHERE time > now() - INTERVAL 1 DAY AND (SELECT count() FROM processes_5m) = 0
-) GROUP BY cluster, node, five, pid, start_ms, job, name, user
+  FROM processes WHERE time > now() - INTERVAL 1 DAY
+) GROUP BY cluster, node, five, pid, start_ms, job, name, user SETTINGS max_bytes_before_external_group_by = 500000000
 ;
 INSERT INTO functions_5m (cluster, job, time, function_id, self, total, self_count, total_count)
 SELECT cluster, job, five, function_id, sum(self), sum(total), sum(self_count), sum(total_count) FROM (
   SELECT *, toDateTime(intDiv(toUnixTimestamp(minute) + 299, 300) * 300, 'UTC') AS five
   FROM function_minutes WHERE event = 'cpu' AND minute > now() - INTERVAL 1 DAY
-    AND (SELECT count() FROM functions_5m) = 0
-) GROUP BY cluster, job, five, function_id
+) GROUP BY cluster, job, five, function_id SETTINGS max_bytes_before_external_group_by = 500000000
 ;
 
 CREATE MATERIALIZED VIEW IF NOT EXISTS processes_5m_of_processes TO processes_5m AS

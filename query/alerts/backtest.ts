@@ -141,16 +141,20 @@ class Replay {
   }
 }
 
+/** Values of all places and steps together. */
+const MAX_VALUES = 1_000_000
 /** Rows of ticks that are read for one metric; what is longer is read from the rollup of five minutes. */
 const MAX_ROWS = 10_000_000
 const TICK = 10_000
 
 /** A step is a whole number of minutes that fits the span into MAX_STEPS: of ticks where they are few, else of the rollup. */
 function stepOf({ from, to }: Span, metric: Metric, nodes: number): Pick<Grid, 'bucketMs' | 'rollup'> {
-  const ticks = ((to - from) / TICK) * nodes * usualInstances(metric.entity)
-  const least = ticks > MAX_ROWS ? 5 * MINUTE : MINUTE
-  const bucketMs = Math.max(1, Math.ceil((to - from) / MAX_STEPS / least)) * least
-  return { bucketMs, rollup: ticks > MAX_ROWS ? '5m' : '' }
+  const places = nodes * usualInstances(metric.entity)
+  const isMany = ((to - from) / TICK) * places > MAX_ROWS
+  const least = isMany ? 5 * MINUTE : MINUTE
+  const steps = Math.min(MAX_STEPS, MAX_VALUES / Math.max(1, places))
+  const bucketMs = Math.max(1, Math.ceil((to - from) / steps / least)) * least
+  return { bucketMs, rollup: isMany ? '5m' : '' }
 }
 
 async function overMetric(desk: Desk, scene: Scene, rule: ReadyRule, metric: Metric, span: Span): Promise<Backtest> {

@@ -6,7 +6,7 @@
  *   stored    12,000   12,000         12,000   12,000   8,000      as the store counts them: reads one column
  *   asked                             ▒▒▒▒▒▒            ▒▒▒▒▒▒
  *
- * So what comes late, from a collector whose network was cut, is in the next window, however old it is. A piece holds the
+ * So what comes late, from a collector whose network was cut, is in the windows a minute later, however old it is. A piece holds the
  * points of (start, end]. Values are kept as they are stored (scaled integers) in 32 bits: a ratio exactly, bytes to 1 part
  * in 16 million. A thousand nodes with 40 metrics every 10 s and windows of 15 minutes are 14 MiB.
  */
@@ -35,6 +35,8 @@ interface Kept {
   pieces: Map<number, Piece>
   /** Of the past: what was read until here. */
   readMs: number
+  /** When all of its window was counted. */
+  countedMs: number
   askedMs: number
   /** As they were read last. */
   ticks: Ticks | undefined
@@ -45,6 +47,9 @@ interface Kept {
 const PIECE_SECONDS = 30
 const PIECE_MS = PIECE_SECONDS * 1000
 const UNUSED_MS = 3_600_000
+/** What comes so late is looked for once a minute: to count a window is what a round costs most. */
+const LATE_MS = 120_000
+const COUNTED_MS = 60_000
 /** Rows of one answer: at a start there are more. */
 const MAX_ROWS = 50_000
 /**
@@ -70,6 +75,7 @@ export class Recent {
       windowMs: 0,
       pieces: new Map(),
       readMs: 0,
+      countedMs: 0,
       askedMs: toMs,
       ticks: undefined,
       turn: Promise.resolve(),
@@ -99,18 +105,24 @@ async function update(asker: Asker, kept: Kept, { source, windowMs, toMs, past }
   if (fresh.length > 0) {
     kept.pieces.clear()
     kept.readMs = 0
+    kept.countedMs = 0
   }
   kept.values = { ...kept.values, ...source.values }
+  if (windowMs > kept.windowMs) kept.countedMs = 0
   kept.windowMs = Math.max(kept.windowMs, windowMs)
   const first = Math.floor((toMs - kept.windowMs) / PIECE_MS)
   for (const start of kept.pieces.keys()) if (start < first) kept.pieces.delete(start)
+  const whole = toMs < kept.countedMs || toMs - kept.countedMs >= COUNTED_MS
+  const counted = whole ? first : Math.max(first, Math.floor((toMs - LATE_MS) / PIECE_MS))
   const spans = past
     ? spanAhead(kept, first, toMs)
-    : spansOf(await readMissing(asker, source, kept.pieces, first, toMs), MAX_ROWS * (source.gathered ? GATHERED : 1))
+    : spansOf(await readMissing(asker, source, kept.pieces, counted, toMs), MAX_ROWS * (source.gathered ? GATHERED : 1))
   for (const span of spans) {
     const read = await readPieces(asker, { ...source, values: kept.values }, span, past ? kept.readMs : toMs)
     for (const [start, piece] of read) kept.pieces.set(start, piece)
   }
+  // Not before all of it was read.
+  if (whole) kept.countedMs = toMs
   const pieces = [...kept.pieces].sort(([a], [b]) => a - b).map(([, piece]) => piece)
   kept.ticks = new Ticks(Object.keys(kept.values), pieces, toMs)
   return kept.ticks

@@ -167,7 +167,7 @@ async function readRange(asked: Asked, { asker, known }: Desk): Promise<object> 
 const MOST_STEPS = 11_001
 
 function refuse(error: unknown, request: FastifyRequest, reply: FastifyReply, log: Logger): FastifyReply {
-  if (request.signal.aborted) return reply.code(499).send()
+  if (request.method === 'GET' && request.signal.aborted) return reply.code(499).send()
   const known = error instanceof QueryError
   const status = known ? error.status : statusOf(error)
   if (status >= 500) log.error({ err: error, url: request.url }, 'query: a PromQL question failed')

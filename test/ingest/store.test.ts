@@ -119,6 +119,41 @@ describe('the store', () => {
     ])
   })
 
+  it('adds up the last day of what an older store has, once', async () => {
+    const path = freshPath()
+    const older = await openStore({ path }, { log: quiet })
+    for (const view of ['processes_5m_of_processes', 'functions_5m_of_minutes'])
+      await older.command(`DROP VIEW ${view}`)
+    for (const table of ['processes_5m', 'functions_5m']) await older.command(`DROP TABLE ${table}`)
+    await older.command('DELETE FROM schema_version WHERE version = 60')
+    const at = Math.floor(Date.now() / 300_000) * 300 - 600
+    await older.command(`INSERT INTO processes (cluster, node, time, interval_ms, pid, start_ms, name, user, job, cpu_user, read_bytes, memory_bytes)
+      SELECT 'c', 'n1', ${at} + 10 * number, 10000, 7, 1000, 'app', 'ann', '4', 0.5, 100, 1000 + number FROM numbers(31)`)
+    await older.command(`INSERT INTO function_minutes (cluster, job, event, node, pid, minute, function_id, self, total)
+      SELECT 'c', '4', 'cpu', 'n1', number, ${at} + 60, 9, 10, 20 FROM numbers(3)`)
+    await older.close()
+
+    const store = await openStore({ path }, { log: quiet })
+    onTestFinished(() => store.close())
+    const cells = `SELECT toUnixTimestamp(time) - ${at} AS ending, pid, job, name, toFloat64(sum(ticks)) AS seen, sum(cpu_seconds) AS cpu,
+      sum(read_bytes) AS bytes, toFloat64(max(memory_max)) AS memory FROM processes_5m GROUP BY time, pid, job, name ORDER BY time`
+    const of = { pid: 7, job: '4', name: 'app' }
+    expect(await rows(store, cells)).toEqual([
+      { ending: 0, ...of, seen: 1, cpu: 5, bytes: 1000, memory: 1000 },
+      { ending: 300, ...of, seen: 30, cpu: 150, bytes: 30_000, memory: 1030 },
+    ])
+    // What comes now is added by the store itself.
+    await store.command(`INSERT INTO processes (cluster, node, time, interval_ms, pid, start_ms, name, user, job, cpu_user)
+      SELECT 'c', 'n1', ${at} + 300, 10000, 7, 1000, 'app', 'ann', '4', 0.5`)
+    expect((await rows<{ seen: number }>(store, cells))[1]?.seen).toBe(31)
+    expect(
+      await rows(
+        store,
+        'SELECT job, toFloat64(sum(self)) AS self, toFloat64(sum(total)) AS total FROM functions_5m GROUP BY job',
+      ),
+    ).toEqual([{ job: '4', self: 30, total: 60 }])
+  })
+
   it('gives tables that were made before it the settings of today', async () => {
     const path = freshPath()
     const older = await openStore({ path }, { log: quiet })

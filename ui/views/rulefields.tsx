@@ -34,6 +34,7 @@ export function Fields({ page, rule, known, set }: FieldsProps) {
         name={t('rule.scope')}
         chosen={rule.scope}
         of={['node', 'job', 'process', 'function', 'cluster']}
+        word={name => t(`rule.scope.${name}`)}
         set={scope => set({ scope })}
       />
       <Subject page={page} rule={rule} known={known} set={set} />
@@ -48,6 +49,7 @@ export function Fields({ page, rule, known, set }: FieldsProps) {
         name={t('rule.aggregate')}
         chosen={rule.aggregate ?? 'avg'}
         of={['avg', 'max', 'min', 'last']}
+        word={name => t(`rule.aggregate.${name}`)}
         set={aggregate => set({ aggregate: aggregate === 'avg' ? undefined : aggregate })}
       />
       <Limits rule={rule} set={set} />

@@ -120,10 +120,11 @@ function Line({ page, entry, turn }: { page: Page; entry: Entry; turn: (rule: Ru
 /** `job: cpu_efficiency below 2.0%, over 10m, for 5m` */
 function conditionOf({ rule, unit }: Entry): string {
   const subject = rule.metric ?? rule.figure ?? rule.function ?? ''
-  if (rule.test === 'absent') return `${rule.scope}: ${subject}, ${t('rule.test.absent')}`
+  const scope = t(`rule.scope.${rule.scope}`)
+  if (rule.test === 'absent') return `${scope}: ${subject}, ${t('rule.test.absent')}`
   const side = rule.above === undefined ? 'below' : 'above'
   const limit = formatValue(unit, rule.above ?? rule.below)
   const test = rule.test === undefined || rule.test === 'value' ? '' : ` (${t(`rule.test.${rule.test}`)})`
   const lasts = rule.for === undefined ? '' : `, ${t('rule.for')} ${rule.for}`
-  return `${rule.scope}: ${subject}${test} ${t(`rule.${side}`)} ${limit}, ${t('rule.window')} ${rule.window ?? '5m'}${lasts}`
+  return `${scope}: ${subject}${test} ${t(`rule.${side}`)} ${limit}, ${t('rule.window')} ${rule.window ?? '5m'}${lasts}`
 }
