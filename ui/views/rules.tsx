@@ -62,10 +62,10 @@ function List({ page, data, again }: { page: Page; data: AlertRules; again: () =
       {data.fileError !== null && <Refusal text={`${t('rule.fileWrong')}\n${data.fileError}`} />}
       <Refusal text={refusal} />
       <div class="scroll tall">
-        <table class="table alerts">
+        <table class="table alerts rules">
           <thead>
             <tr>
-              {(['rule.name', 'rule.condition', 'rule.severity', 'rule.origin'] as const).map(word => (
+              {(['rule.name', 'rule.condition', 'alert.severity', 'rule.origin'] as const).map(word => (
                 <th key={word} scope="col">
                   {t(word)}
                 </th>

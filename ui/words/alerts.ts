@@ -26,6 +26,7 @@ export const ALERTS = {
   'alerts.total': ['{count} in this window', '此时段 {count} 个'],
   'alert.state': ['State', '状态'],
   'alert.what': ['What', '内容'],
+  'alert.severity': ['Severity', '级别'],
   'alert.where': ['Where', '位置'],
   'alert.since': ['Since', '开始'],
   'alert.until': ['Until', '结束'],
