@@ -135,7 +135,7 @@ describe('the store', () => {
 
     const store = await openStore({ path }, { log: quiet })
     onTestFinished(() => store.close())
-    const cells = `SELECT toUnixTimestamp(time) - ${at} AS ending, pid, job, name, toFloat64(sum(ticks)) AS seen, sum(cpu_seconds) AS cpu,
+    const cells = `SELECT toInt32(toUnixTimestamp(time) - ${at}) AS ending, pid, job, name, toFloat64(sum(ticks)) AS seen, sum(cpu_seconds) AS cpu,
       sum(read_bytes) AS bytes, toFloat64(max(memory_max)) AS memory FROM processes_5m GROUP BY time, pid, job, name ORDER BY time`
     const of = { pid: 7, job: '4', name: 'app' }
     expect(await rows(store, cells)).toEqual([

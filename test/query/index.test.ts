@@ -92,25 +92,6 @@ describe('the API', () => {
   })
 })
 
-it('a question with a body is asked over a connection too, where the body ends before the store has answered', async () => {
-  const url = await place.app.listen({ host: '127.0.0.1', port: 0 })
-  await place.write('node_points', [
-    { cluster: 'alpha', node: 'n1', time: T0 / 1000 + 10, interval_ms: 10_000, cpu_busy: 9000 },
-  ])
-  const rule = { name: 'hot', scope: 'node', metric: 'cpu_busy', above: 0.5 }
-  const json = { 'content-type': 'application/json' }
-  const body = JSON.stringify({ rule, cluster: 'alpha', from: T0, to: T0 + 600_000 })
-  const tried = await fetch(`${url}/api/v1/alerts/test`, { method: 'POST', headers: json, body })
-  expect(await tried.json()).toMatchObject({ cluster: 'alpha', fired: 1 })
-  // As Grafana asks.
-  const form = new URLSearchParams({ query: 'count(jobsight_node_cpu_busy)', time: String(T0 / 1000 + 20) })
-  const counted = await fetch(`${url}/prometheus/api/v1/query`, { method: 'POST', body: form })
-  expect(await counted.json()).toMatchObject({
-    status: 'success',
-    data: { result: [{ value: [T0 / 1000 + 20, '1'] }] },
-  })
-})
-
 describe('the page', () => {
   it('is served, and any place in it', async () => {
     for (const url of ['/', '/node/n1?from=1', '/job/4711', '/index.html']) {
