@@ -24,7 +24,8 @@ CREATE TABLE IF NOT EXISTS processes (
   write_bytes Nullable(Int64) CODEC(ZSTD(1)),
   threads Nullable(UInt32) CODEC(ZSTD(1)),
   state LowCardinality(String)
-) ENGINE = MergeTree PARTITION BY toDate(time) ORDER BY (cluster, toStartOfHour(time), node, time, pid)
+) ENGINE = MergeTree PARTITION BY toDate(time)
+PRIMARY KEY (cluster, toStartOfHour(time), node) ORDER BY (cluster, toStartOfHour(time), node, time, pid)
 TTL toDate(time) + INTERVAL {days:processes} DAY SETTINGS ttl_only_drop_parts = 1
 ;
 
@@ -104,7 +105,9 @@ CREATE TABLE IF NOT EXISTS samples (
   stack_id UInt64 CODEC(ZSTD(1)),
   value Int64 CODEC(T64, ZSTD(1)),
   count UInt32 CODEC(T64, ZSTD(1))
-) ENGINE = MergeTree PARTITION BY toDate(time) ORDER BY (cluster, job, event, toStartOfHour(time), node, pid, start_ms, time, stack_id)
+) ENGINE = MergeTree PARTITION BY toDate(time)
+PRIMARY KEY (cluster, job, event, toStartOfHour(time), node, pid, start_ms)
+ORDER BY (cluster, job, event, toStartOfHour(time), node, pid, start_ms, time, stack_id)
 TTL toDate(time) + INTERVAL {days:samples} DAY SETTINGS ttl_only_drop_parts = 1
 ;
 
@@ -124,6 +127,7 @@ CREATE TABLE IF NOT EXISTS function_minutes (
   self_count UInt32 CODEC(T64, ZSTD(1)),
   total_count UInt32 CODEC(T64, ZSTD(1))
 ) ENGINE = SummingMergeTree((self, total, self_count, total_count)) PARTITION BY toDate(minute)
+PRIMARY KEY (cluster, job, event, toStartOfHour(minute), node, pid, start_ms)
 ORDER BY (cluster, job, event, toStartOfHour(minute), node, pid, start_ms, minute, function_id)
 TTL toDate(minute) + INTERVAL {days:rollups} DAY SETTINGS ttl_only_drop_parts = 1
 ;

@@ -103,7 +103,11 @@ export const rollupColumns = (entity: Entity): Column[] => [
 const ddlColumn = (c: Column): string => `  ${c.name} ${c.type}${c.codec === '' ? '' : ` ${c.codec}`}`
 const key = (entity: Entity): string => [...keyColumns(entity).map(c => c.name), 'time'].join(', ')
 
-/** See sorting.ts. */
+/** In which order rows lie, and of it what the index holds: see sorting.ts. */
+export const keysOf = (order: string): string => {
+  const primary = order.includes('(') ? order.replace(/, (time|minute)\b.*$/, '') : order
+  return `PRIMARY KEY (${primary}) ORDER BY (${order})`
+}
 const sortedBy = (span: string, entity: Entity): string => key(entity).replace('cluster,', `cluster, ${span},`)
 export const pointsOrder = (entity: Entity): string => sortedBy('toStartOfHour(time)', entity)
 export const rollupOrder = (entity: Entity, rollup: Rollup): string =>
@@ -112,14 +116,14 @@ export const rollupOrder = (entity: Entity, rollup: Rollup): string =>
 export const createPoints = (entity: Entity, days: number): string => `
 CREATE TABLE IF NOT EXISTS ${pointsTable(entity)} (
 ${pointColumns(entity).map(ddlColumn).join(',\n')}
-) ENGINE = MergeTree PARTITION BY toDate(time) ORDER BY (${pointsOrder(entity)})
+) ENGINE = MergeTree PARTITION BY toDate(time) ${keysOf(pointsOrder(entity))}
 TTL toDate(time) + INTERVAL ${days} DAY SETTINGS ttl_only_drop_parts = 1, ${REMEMBER_TOKENS}, ${LARGER_BLOCKS}`
 
 /** Partitions longer than a day: a rollup has few rows, and many columns make many small files. */
 export const createRollup = (entity: Entity, rollup: Rollup, days: number): string => `
 CREATE TABLE IF NOT EXISTS ${rollupTable(entity, rollup)} (
 ${rollupColumns(entity).map(ddlColumn).join(',\n')}
-) ENGINE = AggregatingMergeTree PARTITION BY ${rollup === '5m' ? 'toMonday(time)' : 'toStartOfMonth(time)'} ORDER BY (${rollupOrder(entity, rollup)})
+) ENGINE = AggregatingMergeTree PARTITION BY ${rollup === '5m' ? 'toMonday(time)' : 'toStartOfMonth(time)'} ${keysOf(rollupOrder(entity, rollup))}
 TTL toDate(time) + INTERVAL ${days} DAY SETTINGS ttl_only_drop_parts = 1, ${REMEMBER_TOKENS}, ${LARGER_BLOCKS}`
 
 /** How a rollup is made from what is finer: the statement that mends it after a crash, and what tests hold it against. */

@@ -6,11 +6,14 @@
  *
  * A granule of 8192 rows holds 23 hours of one node at 10 s, or an hour of 23 nodes, so a node's hour is one granule in both,
  * and its day 24 in place of 2: a day is read from the rollups, which are sorted by day for the same reason.
+ *
+ * The index ends before the time: a condition on time then stands for one on its hour. With the time in it, it would be compared with that
+ * alone, which tells nothing behind the node (granules of a node's hour: 49 of 316, in place of 2).
  */
 import type { Logger } from 'pino'
 import { sharedTable } from './cluster.ts'
 import type { Database } from './migrate.ts'
-import { ENTITY_NAMES, pointsOrder, pointsTable, ROLLUPS, rollupOrder, rollupTable } from './points.ts'
+import { ENTITY_NAMES, keysOf, pointsOrder, pointsTable, ROLLUPS, rollupOrder, rollupTable } from './points.ts'
 
 /** As ClickHouse tells it in system.tables.sorting_key. Of the others the order has not changed. */
 const SORTED_BY: ReadonlyMap<string, string> = new Map([
@@ -38,7 +41,7 @@ interface Table {
  */
 export async function sortTables(db: Database, log: Logger): Promise<void> {
   const rows = await db.read(
-    `SELECT name, engine, sorting_key, create_table_query AS made FROM system.tables
+    `SELECT name, engine, sorting_key, primary_key, create_table_query AS made FROM system.tables
       WHERE database = currentDatabase() AND engine LIKE '%MergeTree'`,
   )
   for (const row of rows) {
@@ -46,7 +49,8 @@ export async function sortTables(db: Database, log: Logger): Promise<void> {
     // Of a start that was killed: a part of a table, or one whose copy has taken its place.
     if (name.endsWith(COPY)) await db.command(`DROP TABLE IF EXISTS ${name}`)
     const order = SORTED_BY.get(sharedTable(name))
-    if (order === undefined || order === row.sorting_key) continue
+    if (order === undefined) continue
+    if (keysOf(order) === `PRIMARY KEY (${String(row.primary_key)}) ORDER BY (${String(row.sorting_key)})`) continue
     if (String(row.engine).startsWith('Replicated')) {
       log.warn(
         { table: name, order },
@@ -101,7 +105,7 @@ async function freeBytes(db: Database, table: string): Promise<number> {
 /** The same columns, codecs, retention and settings; only name and order are others. */
 function copyStatement({ name, made, order }: Table, copy: string): string {
   const [head = '', tail = ''] = made.split(/ ORDER BY \([^\n]*?\) (?=TTL |SETTINGS )/)
-  const columns = head.slice(head.indexOf('('))
+  const columns = head.slice(head.indexOf('(')).replace(/ PRIMARY KEY \([^\n]*\)$/, '')
   if (tail === '' || columns === head) throw new Error(`the table ${name} was made in a way that is not known: ${made}`)
-  return `CREATE TABLE IF NOT EXISTS ${copy} ${columns} ORDER BY (${order}) ${tail}`
+  return `CREATE TABLE IF NOT EXISTS ${copy} ${columns} ${keysOf(order)} ${tail}`
 }

@@ -32,7 +32,9 @@ async function olderStore(path: string): Promise<Map<string, unknown>> {
   for (const [table, key] of Object.entries(OLDER)) {
     const { ddl } = await made(store, table)
     await store.command(`DROP TABLE ${table}`)
-    await store.command(ddl.replace(/ORDER BY \([^\n]*?\) (?=TTL|SETTINGS)/, `ORDER BY (${key}) `))
+    await store.command(
+      ddl.replace(/(PRIMARY KEY \([^\n]*\) )?ORDER BY \([^\n]*?\) (?=TTL|SETTINGS)/, `ORDER BY (${key}) `),
+    )
     expect((await made(store, table)).key).toBe(key)
   }
   await store.command('DROP VIEW function_hours_of_minutes')
@@ -109,6 +111,7 @@ describe('a store that was sorted by node first', () => {
       name,
       engine,
       sorting_key: 'cluster, node, time, pid',
+      primary_key: 'cluster, node, time, pid',
       made: '',
     })
     await sortTables(
