@@ -1,6 +1,6 @@
 // What ingest costs and how small the store is: 1000 collectors, a request of one tick each, over HTTP.
 //
-//   npm run build && node test/bench/ingest.mjs [--nodes 1000] [--ticks 60] [--cores 0] [--known] [--direct] [--alone] [--keep PATH]
+//   npm run build && node test/bench/ingest.mjs [--nodes 1000] [--ticks 60] [--cores 0] [--known] [--direct] [--alone] [--ranges] [--keep PATH]
 //
 // The values are node-metrics.c's (60 series a node: job phases, checkpoints, counters; always the same), sent as OTLP
 // protobuf by a second process. 58 of the 60 are in the catalogue; the others land as foreign series, --known leaves them out.
@@ -8,12 +8,14 @@
 // included: HTTP, decoding, inserts, rollups, merges. --direct leaves HTTP out: the bodies go in by a call, and the CPU that
 // making them takes is not counted (merges that run meanwhile are not either). --ticks 360 is the hour that facts about other
 // stores are told of. --keep leaves the store at PATH. The same values go into VictoriaMetrics and Prometheus after that (rivals.mjs), unless --alone.
+// --ranges asks all of them for ranges of it (ranges.mjs).
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PbfWriter } from 'pbf'
+import { measureRanges } from './ranges.mjs'
 import { measureRivals, writeBody } from './rivals.mjs'
 
 const option = (name, value) => {
@@ -201,12 +203,12 @@ const nodeName = i => `n${String(i + 1).padStart(4, '0')}`
 
 // ---------------------------------------------------------------------------------------------------------------- sender
 
-const firstTick = () => Math.floor(Date.now() / 3_600_000) * 3_600_000 - 2 * 3_600_000
-const bodiesOf = (values, tick, start) =>
-  each(NODES, i => body(nodeName(i), values(tick, i), values(tick - 1, i), start + tick * TICK_MS))
+const START = option('start', Math.floor(Date.now() / 3_600_000) * 3_600_000 - 2 * 3_600_000)
+const bodiesOf = (values, tick) =>
+  each(NODES, i => body(nodeName(i), values(tick, i), values(tick - 1, i), START + tick * TICK_MS))
 
 /** Counters as they count. */
-function writesOf(values, tick, start) {
+function writesOf(values, tick) {
   const kept = SERIES.map((series, i) => ({ series, i })).filter(
     ({ series }) => !KNOWN_ONLY || !series[0].startsWith('?'),
   )
@@ -217,7 +219,7 @@ function writesOf(values, tick, start) {
       nodeName(node),
       series,
       kept.map(k => all[k.i]),
-      start + tick * TICK_MS,
+      START + tick * TICK_MS,
     )
   })
 }
@@ -227,10 +229,9 @@ async function send(url) {
   const isWrite = url.endsWith('/write')
   const values = loadValues()
   const agent = new http.Agent({ keepAlive: true, maxSockets: NODES, maxFreeSockets: NODES })
-  const start = firstTick()
   const bytes = { sent: 0 }
   for (let tick = 1; tick <= TICKS; tick++) {
-    const bodies = isWrite ? writesOf(values, tick, start) : bodiesOf(values, tick, start)
+    const bodies = isWrite ? writesOf(values, tick) : bodiesOf(values, tick)
     await Promise.all(bodies.map(b => post(url, agent, b)))
     bytes.sent += bodies.reduce((sum, b) => sum + b.length, 0)
   }
@@ -302,9 +303,33 @@ async function serve() {
   say('bytes a value on the wire', (bytes / values).toFixed(1))
   say('resident memory', `${Math.round(process.memoryUsage().rss / 2 ** 20)} MiB`)
   await printSizes(store, values, ingest.counters().values)
+  const asked = process.argv.includes('--ranges')
+    ? { from: START, to: START + TICKS * TICK_MS, stepMs: TICK_MS, nodes: NODES }
+    : undefined
+  if (asked) await measureOwnRanges(store, asked)
   await store.close()
   if (kept < 0) rmSync(path, { recursive: true })
-  if (!process.argv.includes('--alone')) await measureRivals(values, runSender, say)
+  if (!process.argv.includes('--alone')) await measureRivals(values, runSender, say, asked)
+}
+
+async function measureOwnRanges(store, asked) {
+  const dist = new URL('../../dist/', import.meta.url)
+  const { LatestValues } = await import(new URL('ingest/latest.js', dist))
+  const { restoreLatest } = await import(new URL('ingest/restore.js', dist))
+  const { openControl } = await import(new URL('ingest/control.js', dist))
+  const { query } = await import(new URL('query/index.js', dist))
+  const { default: Fastify } = await import('fastify')
+  const { pino } = await import('pino')
+  const log = pino({ level: 'warn' })
+  const app = Fastify()
+  // What a server that took them in has in memory.
+  const latest = new LatestValues()
+  await restoreLatest(store, latest, asked.to, log)
+  const ingest = { latest, onWritten: () => () => {}, control: openControl('bench', log) }
+  await app.register(query, { store, log, ingest })
+  const base = await app.listen({ port: 0, host: '127.0.0.1' })
+  await measureRanges({ ...asked, who: 'Jobsight', kind: 'ours', base, cpuSeconds, say })
+  await app.close()
 }
 
 async function measureSender(app) {
@@ -315,11 +340,10 @@ async function measureSender(app) {
 
 async function give(ingest) {
   const values = loadValues()
-  const start = firstTick()
   let sent = 0
   let bytes = 0
   for (let tick = 1; tick <= TICKS; tick++) {
-    const bodies = bodiesOf(values, tick, start)
+    const bodies = bodiesOf(values, tick)
     const before = cpuSeconds()
     const receipts = await Promise.all(bodies.map(b => ingest.receive('metrics', b)))
     const refused = receipts.find(r => r.status !== 200)
@@ -331,9 +355,13 @@ async function give(ingest) {
 }
 
 function runSender(url) {
-  const child = spawn(process.execPath, [new URL(import.meta.url).pathname, '--send', url, ...process.argv.slice(2)], {
-    stdio: ['ignore', 'pipe', 'inherit'],
-  })
+  const child = spawn(
+    process.execPath,
+    [new URL(import.meta.url).pathname, '--send', url, '--start', START, ...process.argv.slice(2)],
+    {
+      stdio: ['ignore', 'pipe', 'inherit'],
+    },
+  )
   let text = ''
   child.stdout.on('data', more => {
     text += more

@@ -23,6 +23,8 @@ const { values: given } = parseArgs({
     hours: { type: 'string', default: '24' },
     runs: { type: 'string', default: '20' },
     keep: { type: 'string' },
+    'as-it-is': { type: 'boolean', default: false },
+    only: { type: 'string', default: '' },
     dist: { type: 'string', default: resolve(import.meta.dirname, '../../dist') },
   },
 })
@@ -198,9 +200,11 @@ if (!made) {
   await makeJobs()
   await makeBodies()
 }
-await makePoints()
-await makeProcesses()
-await makeStacks()
+if (!given['as-it-is']) {
+  await makePoints()
+  await makeProcesses()
+  await makeStacks()
+}
 const tables = await ask(
   'SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND database = currentDatabase() GROUP BY table HAVING rows > 1000 ORDER BY bytes DESC',
 )
@@ -230,6 +234,7 @@ const selectedRows = async () =>
 const at = (list, share) => list[Math.min(list.length - 1, Math.floor(list.length * share))] ?? 0
 
 async function measure(what, url) {
+  if (!what.includes(given.only)) return
   const wall = []
   let bytes = 0
   const before = await selectedRows()

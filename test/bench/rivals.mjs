@@ -8,6 +8,7 @@ import net from 'node:net'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PbfWriter } from 'pbf'
+import { measureRanges } from './ranges.mjs'
 
 const RIVALS = [
   {
@@ -42,8 +43,8 @@ const RIVALS = [
   },
 ]
 
-/** `send` gets the address to write to and resolves when all is acknowledged; `say` prints a line. */
-export async function measureRivals(values, send, say) {
+/** `send` gets the address to write to and resolves when all is acknowledged; `say` prints a line; `asked` is what is asked then. */
+export async function measureRivals(values, send, say, asked) {
   for (const rival of RIVALS) {
     if (!existsSync(rival.program)) {
       say(rival.name, `not installed: apt-get install ${rival.program.slice('/usr/bin/'.length)}`)
@@ -68,6 +69,10 @@ export async function measureRivals(values, send, say) {
         `${of(acknowledged)}, with what it does after: ${of(all)} CPU s per million values`,
       )
       say(`${rival.name}, bytes at rest a value`, (bytesOf(rival.kept(path)) / values).toFixed(3))
+      if (asked === undefined) continue
+      const base = `http://${address}/api/v1`
+      const cpuSeconds = () => cpuSecondsOf(server.pid)
+      await measureRanges({ ...asked, who: rival.name, kind: 'theirs', base, cpuSeconds, say })
     } finally {
       server.kill('SIGKILL')
       rmSync(path, { recursive: true, force: true })
