@@ -203,7 +203,7 @@ interface MessageProps {
 
 function MessageTable({ deliveries, nowMs, again }: MessageProps) {
   return (
-    <table class="table">
+    <table class="table messages">
       <thead>
         <tr>
           {(['message.to', 'message.about', 'message.error'] as const).map(word => (
