@@ -15,6 +15,8 @@ const PACKAGES: Record<string, string> = {
   'libc6-dev': '/usr/include/stdio.h',
   iproute2: '/usr/bin/nstat',
   openssl: '/usr/bin/openssl',
+  'openmpi-bin': '/usr/bin/mpirun',
+  'libopenmpi-dev': '/usr/bin/mpicc',
   'linux-perf': '/usr/bin/perf',
   procps: '/usr/bin/ps',
   prometheus: '/usr/bin/prometheus',
