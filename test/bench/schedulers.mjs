@@ -151,19 +151,27 @@ async function churn() {
     },
     ...{ submitMs: atMs, startMs: atMs, nodeCount: 1, allocations: [{ node: `n${n % NODES}`, cores: 64 }] },
   })
-  const began = n => 1.8e12 + Math.floor(n / ended) * 15_000
+  const began = n => 1.8e12 + Math.floor((n - live) / ended) * 15_000
   const between = (from, to) => times(to - from, i => job(from + i, began(from + i)))
   const scheduler = {
     kind: 'slurm',
     version: 'played',
     poll: async () => {
-      nowMs = 1.8e12 + ++polls * 15_000
+      polls++
+      // When the round is over, which waits for nothing: what a poll takes decides when the next one comes.
+      setImmediate(() => {
+        nowMs += 15_000
+      })
       const first = polls * ended
       return { jobs: between(first, first + live).map(one => ({ ...one, state: 'running' })), nodes: [] }
     },
     finished: async sinceMs => {
       const from = Math.max(0, polls * ended - Math.ceil((nowMs - sinceMs) / 15_000) * ended)
-      return between(from, polls * ended).map(one => ({ ...one, state: 'completed', endMs: nowMs }))
+      return between(from, polls * ended).map(one => ({
+        ...one,
+        state: 'completed',
+        endMs: one.startMs + (live / ended) * 15_000,
+      }))
     },
     close() {},
   }
