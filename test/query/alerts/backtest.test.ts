@@ -160,6 +160,22 @@ describe('four hours of work of jobs', () => {
       )
   })
 
+  it('are answered over a connection too, where the body has been read before the store is asked', async () => {
+    const url = await place.app.listen({ host: '127.0.0.1', port: 0 })
+    const rule: Rule = { name: 'idle', scope: 'job', figure: 'busy_cores_per_node', window: '10m', below: 0.2 }
+    const tried = await fetch(`${url}/api/v1/alerts/test`, {
+      method: 'POST',
+      headers: { 'content-type': 'application/json' },
+      body: JSON.stringify({ rule, cluster: 'alpha', from: T0 + 10 * MINUTE, to: T0 + HOURS * HOUR }),
+    })
+    expect(await tried.json()).toMatchObject({ fired: 1 })
+    // As Grafana asks.
+    const time = T0 / 1000 + 600
+    const form = new URLSearchParams({ query: 'count(jobsight_node_cpu_busy)', time: String(time) })
+    const counted = await fetch(`${url}/prometheus/api/v1/query`, { method: 'POST', body: form })
+    expect(await counted.json()).toMatchObject({ status: 'success', data: { result: [{ value: [time, '6'] }] } })
+  })
+
   it('kernel time of listed processes', async () => {
     const rule: Rule = { name: 'kernel', scope: 'job', figure: 'kernel_share', window: '10m', above: 0.3 }
     const { alerts } = await tried(rule, 10, HOURS * 60)
