@@ -78,6 +78,8 @@ interface Generation {
   untilMs: number
   /** The latest that has arrived. */
   reachedMs: number
+  /** How many have arrived, those that do not count among them. */
+  arrived: number
   /** What was told to the windows already. */
   lost: number
   throttled: number
@@ -142,7 +144,9 @@ class PerfSampler implements Sampler {
   async stop(): Promise<void> {
     this.stopped = true
     clearInterval(this.timer)
-    await Promise.all(this.running().map(generation => generation.pair.stop()))
+    const ended = this.running()
+    await Promise.all(ended.map(generation => generation.pair.stop()))
+    for (const generation of ended) if (generation !== this.successor) this.countUnread(generation)
     this.roll.end(this.deps.now())
   }
 
@@ -163,6 +167,7 @@ class PerfSampler implements Sampler {
       fromMs: 0,
       untilMs: Number.POSITIVE_INFINITY,
       reachedMs: 0,
+      arrived: 0,
       lost: 0,
       throttled: 0,
     }
@@ -171,10 +176,11 @@ class PerfSampler implements Sampler {
 
   private take(generation: Generation, sample: PerfSample): void {
     this.countLost(generation)
+    generation.arrived++
     if (sample.timeMs === undefined) return
     if (generation === this.successor) this.handOver(sample.timeMs)
-    if (sample.timeMs <= generation.fromMs || sample.timeMs > generation.untilMs) return
     generation.reachedMs = Math.max(generation.reachedMs, sample.timeMs)
+    if (sample.timeMs <= generation.fromMs || sample.timeMs > generation.untilMs) return
     if (sample.pid <= 0 && !this.options.includeIdle) return
     const { pid, comm } = sample
     const known = this.identities.of(pid)
@@ -207,6 +213,13 @@ class PerfSampler implements Sampler {
     generation.throttled = throttled
   }
 
+  /** Of a pair that has ended: what perf script did not get to. An upper bound, since another may have the same samples. */
+  private countUnread(generation: Generation): void {
+    const { pair, arrived, reachedMs, untilMs } = generation
+    this.countLost(generation)
+    if (reachedMs < untilMs) this.roll.lose(Math.max(0, pair.stream.samples - arrived), 0)
+  }
+
   private handOver(firstMs: number): void {
     const old = this.current
     const fresh = this.successor
@@ -220,6 +233,7 @@ class PerfSampler implements Sampler {
     const cpuSeconds = old.pair.cpuSeconds()
     old.pair.stop(LEAVING_MS).then(() => {
       this.leaving.delete(old)
+      if (!this.stopped) this.countUnread(old)
       this.endedCpuSeconds += cpuSeconds
     })
   }
@@ -254,7 +268,7 @@ class PerfSampler implements Sampler {
   /** A pair that ended on its own is replaced, later each time. */
   private restart(generation: Generation, said: string): void {
     if (this.stopped || this.current !== generation) return
-    this.countLost(generation)
+    this.countUnread(generation)
     this.current = undefined
     const { log } = this.deps
     log.warn(

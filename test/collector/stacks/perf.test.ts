@@ -121,7 +121,8 @@ describe('perf(1)', async () => {
 
     it('loses nothing and counts nothing twice when a fresh pair takes over', async () => {
       const succession = { largeBytes: 1, youngMs: 2500 }
-      // A program with an odd ELF file, as other tests make them, lets perf script 6.1 crash: then once more.
+      // A program with an odd ELF file, as other tests make them, lets perf script 6.1 crash; on a busy machine a second pair
+      // may take longer to start than the program runs: then once more, for longer.
       for (let round = 1; ; round++) {
         const said: string[] = []
         const log = pino({ level: 'warn' }, { write: line => void said.push(line) })
@@ -131,26 +132,31 @@ describe('perf(1)', async () => {
         const watch = setInterval(() => {
           for (const pid of perfPids()) pids.add(pid)
         }, 500)
-        const { spent, sampled, lost } = await compare(started, 10)
+        const { spent, sampled, lost } = await compare(started, 10 * round)
         clearInterval(watch)
         expect(perfPids()).toEqual([])
-        if (said.length > 0 && round < 4) continue
+        if ((said.length > 0 || pids.size < 4) && round < 4) continue
         expect(pids.size).toBeGreaterThanOrEqual(4)
         expect(sampled / spent, `${sampled} of ${spent} s, ${lost} lost`).toBeGreaterThan(lost > 0 ? 0.5 : 0.9)
         expect(sampled / spent).toBeLessThan(1.07)
         break
       }
-    }, 120_000)
+    }, 200_000)
 
     it('starts again when perf dies', async () => {
-      const started = await perfSampler(deps)({ ...OPTIONS, hz: 49 })
-      if ('absent' in started) throw new Error(started.absent)
-      const { spent, sampled } = await compare(started, 12, () => {
-        for (const pid of perfPids()) process.kill(pid, 'SIGKILL')
-      })
-      expect(sampled).toBeGreaterThan(0.2 * spent)
-      expect(sampled).toBeLessThan(1.06 * spent)
-    })
+      // On a busy machine the fresh pair may take longer to start than the program runs: then once more, for longer.
+      for (let round = 1; ; round++) {
+        const started = await perfSampler(deps)({ ...OPTIONS, hz: 49 })
+        if ('absent' in started) throw new Error(started.absent)
+        const { spent, sampled } = await compare(started, 12 * round, () => {
+          for (const pid of perfPids()) process.kill(pid, 'SIGKILL')
+        })
+        expect(sampled).toBeLessThan(1.06 * spent)
+        if (sampled <= 0.2 * spent && round < 3) continue
+        expect(sampled).toBeGreaterThan(0.2 * spent)
+        break
+      }
+    }, 120_000)
 
     it('knows the process, leaves the idle task out, keeps to the clock', () => {
       const processes = windows.flatMap(w => w.processes)
