@@ -1,6 +1,7 @@
 //! What a process has mapped executable, sorted by address.
-use crate::modules::Module;
+use crate::modules::{BinaryKind, Module, RUNTIME};
 use crate::perf::record::FileHint;
+use crate::unwind::frame::Place;
 use std::cell::RefCell;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -45,6 +46,22 @@ impl MappedFile {
     pub fn new(path: &str, hint: FileHint) -> Rc<MappedFile> {
         let resolved = if is_anonymous(path) { Resolved::Anonymous } else { Resolved::NotYet };
         Rc::new(MappedFile { path: path.into(), hint, module: RefCell::new(resolved) })
+    }
+}
+
+impl Map {
+    /// Where `pc` is in what is mapped here; `module` is what that is, None for code made at run time.
+    pub fn place(&self, module: Option<&Module>, pc: u64) -> Place {
+        let file_offset = pc - self.start + self.file_offset;
+        match module.map(|module| &*module.binary) {
+            None => Place { binary: RUNTIME, address: pc },
+            Some(binary) => match &binary.kind {
+                BinaryKind::Elf { elf, .. } => {
+                    Place { binary: binary.id, address: elf.vaddr_of(file_offset).unwrap_or(file_offset) }
+                }
+                _ => Place { binary: binary.id, address: file_offset },
+            },
+        }
     }
 }
 

@@ -4,7 +4,7 @@ use super::frame::{Ending, Frame, Place, Registers, StackCopy};
 use super::live::{Border, Call, call_before};
 use super::steps::Step;
 use crate::arch::{self, DWARF_REGISTERS, FP, RA, SP};
-use crate::maps::{Map, Maps};
+use crate::maps::Maps;
 use crate::modules::{BinaryKind, Module, Modules, RUNTIME};
 use std::rc::Rc;
 
@@ -103,7 +103,7 @@ impl<'a> Walk<'a> {
             return Err(Ending::Lost);
         };
         let module = self.modules.resolve(map, self.pid);
-        let place = place(map, module.as_ref(), pc);
+        let place = map.place(module.as_deref(), pc);
         places.push(place);
         let Some(module) = module else { return self.step_frame_pointer(frame) };
         let mut cfi = module.cfi.borrow_mut();
@@ -161,7 +161,7 @@ impl<'a> Walk<'a> {
     fn located(&mut self, pc: u64) -> Option<(Rc<Module>, u64)> {
         let map = self.maps.find(pc)?;
         let module = self.modules.resolve(map, self.pid)?;
-        let address = place(map, Some(&module), pc).address;
+        let address = map.place(Some(&module), pc).address;
         Some((module, address))
     }
 
@@ -281,19 +281,6 @@ impl<'a> Walk<'a> {
             return Err(cut);
         }
         self.modules.live.word(self.pid, address).ok_or(cut)
-    }
-}
-
-fn place(map: &Map, module: Option<&Rc<Module>>, pc: u64) -> Place {
-    let file_offset = pc - map.start + map.file_offset;
-    match module.map(|module| &*module.binary) {
-        None => Place { binary: RUNTIME, address: pc },
-        Some(binary) => match &binary.kind {
-            BinaryKind::Elf { elf, .. } => {
-                Place { binary: binary.id, address: elf.vaddr_of(file_offset).unwrap_or(file_offset) }
-            }
-            _ => Place { binary: binary.id, address: file_offset },
-        },
     }
 }
 
