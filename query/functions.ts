@@ -86,33 +86,41 @@ async function byMinutes(desk: Desk, target: Target, ask: FunctionsAsk): Promise
   return { cluster: target.cluster, ...tableOf(rows, whole, ask), coverage }
 }
 
+/**
+ * Idle stacks are left out of minutes and hours, and so are bursts; both are named by their end, like all that has a time here.
+ * Of the minutes the reader sees what is own; hours are a job's that was found for the reader, in its own time.
+ */
 async function readTotals({ asker, bodies }: Desk, target: Target): Promise<Row[]> {
-  const { from, rowsTo: to } = target
+  const { cluster, job, from, rowsTo: to } = target
   const hours = wholeHours(target, asker.nowMs)
-  const edges =
-    hours === undefined
-      ? [{ from, to }]
-      : [
-          { from, to: hours.from },
-          { from: hours.to, to },
-        ]
-  const parts = await Promise.all([
-    ...edges.filter(edge => edge.to > edge.from).map(edge => readMinutes(asker, target, edge)),
-    ...(hours === undefined ? [] : [readHours(asker, target, hours)]),
-  ])
-  const totals = new Map<string, Totals>()
-  for (const [id, part] of parts.flat()) {
-    const known = totals.get(id)
-    if (known === undefined) totals.set(id, part)
-    else for (const what of SUMMED) known[what] += part[what]
-  }
-  const names = await bodies().functions(asker, [...totals.keys()])
-  return [...totals].map(([id, sums]) => ({ ...(names.get(id) ?? NAMELESS), ...sums }))
+  const minutes = hours
+    ? sql`(${endsIn({ from, to: hours.from }, MINUTE_END)} OR ${endsIn({ from: hours.to, to }, MINUTE_END)})`
+    : endsIn({ from, to }, MINUTE_END)
+  const ofMinutes = sql`SELECT function_id, self, total, toUInt64(self_count) AS samples FROM function_minutes
+    WHERE ${whoOf(target, MINUTE_END)} AND ${minutes}`
+  const ofHours =
+    hours &&
+    sql`SELECT function_id, self, total, self_count AS samples FROM function_hours
+    WHERE ${and([sql`cluster = ${cluster}`, job && sql`job IN ${job.ids}`, sql`event = 'cpu'`, endsIn(hours, sql`hour`)])}`
+  const [ids, ...sums] = await (hours ? asker.unlimited() : asker).columns(
+    'functions',
+    sql`SELECT toString(function_id), toFloat64(sum(self)), toFloat64(sum(total)), toFloat64(sum(samples))
+        FROM (${ofHours ? sql`${ofMinutes} UNION ALL ${ofHours}` : ofMinutes}) GROUP BY function_id`,
+  )
+  const functions = strings(ids)
+  const names = await bodies().functions(asker, functions)
+  const [self, total, samples] = sums.map(numbers)
+  return functions.map((id, i) => ({
+    ...(names.get(id) ?? { function: NOT_STORED, module: '', kind: 'other' }),
+    self: self?.[i] ?? 0,
+    total: total?.[i] ?? 0,
+    samples: samples?.[i] ?? 0,
+  }))
 }
 
-const SUMMED = ['self', 'total', 'samples'] as const
-type Totals = Pick<Row, (typeof SUMMED)[number]>
-const NAMELESS = { function: NOT_STORED, module: '', kind: 'other' }
+const MINUTE_END = sql`minute`
+const endsIn = ({ from, to }: Window, time: Sql): Sql =>
+  sql`(${time} > toDateTime(${from / 1000}, 'UTC') AND ${time} <= toDateTime(${to / 1000}, 'UTC'))`
 
 /** Hours have neither nodes nor processes. In the job's own time only: before and after it, its id may be another's. */
 function wholeHours(
@@ -125,38 +133,6 @@ function wholeHours(
   const first = Math.ceil(Math.max(from, span.from) / HOUR) * HOUR
   const end = Math.floor(Math.min(rowsTo, span.to) / HOUR) * HOUR
   return end > first ? { from: first, to: end } : undefined
-}
-
-/** Idle stacks are left out of minutes and hours, and so are bursts; both are named by their end, like all that has a time here. */
-const readMinutes = (asker: Asker, target: Target, window: Window): Promise<[string, Totals][]> =>
-  readSums(
-    asker,
-    'functions',
-    sql`FROM function_minutes WHERE ${whoOf(target, sql`minute`)} AND ${endsIn(window, sql`minute`)}`,
-  )
-
-/** The job was found for the reader, and is asked for in its own time. */
-const readHours = (asker: Asker, { cluster, job }: Target, window: Window): Promise<[string, Totals][]> =>
-  readSums(
-    asker.unlimited(),
-    'functions by hour',
-    sql`FROM function_hours WHERE ${and([
-      sql`cluster = ${cluster}`,
-      job && sql`job IN ${job.ids}`,
-      sql`event = 'cpu' AND ${endsIn(window, sql`hour`)}`,
-    ])}`,
-  )
-
-const endsIn = ({ from, to }: Window, time: Sql): Sql =>
-  sql`${time} > toDateTime(${from / 1000}, 'UTC') AND ${time} <= toDateTime(${to / 1000}, 'UTC')`
-
-async function readSums(asker: Asker, name: string, rows: Sql): Promise<[string, Totals][]> {
-  const [ids, ...sums] = await asker.columns(
-    name,
-    sql`SELECT toString(function_id), toFloat64(sum(self)), toFloat64(sum(total)), toFloat64(sum(self_count)) ${rows} GROUP BY function_id`,
-  )
-  const [self, total, samples] = sums.map(numbers)
-  return strings(ids).map((id, i) => [id, { self: self?.[i] ?? 0, total: total?.[i] ?? 0, samples: samples?.[i] ?? 0 }])
 }
 
 /** Mostly nobody samples idle time; then there is no such stack and the samples need not be read. */

@@ -1,6 +1,6 @@
 /** Metrics by name, and the SQL that turns rows of a table of points into values on a grid. */
 import { COLUMNS, ENTITIES, type Entity, findMetric, METRICS, type Metric } from '../ingest/metrics.ts'
-import { pointsTable, rollupTable } from '../ingest/tables/points.ts'
+import { pointsTable, ROLLUP_SECONDS, type Rollup, rollupTable } from '../ingest/tables/points.ts'
 import { hint, notFound } from './errors.ts'
 import { and, column, list, type Sql, sql, whole } from './sql.ts'
 import type { Grid, Window } from './window.ts'
@@ -81,7 +81,13 @@ const hasMetric = (metric: Metric, rollup: Grid['rollup']): Sql =>
   rollup === '' ? sql`isNotNull(${column(metric)})` : sql`${suffixed(metric, 'count')} > 0`
 
 /** When a rollup has all that was measured until then: ingest writes the short ones soon after their end, hours in parts. */
-const COMPLETE_AFTER: Readonly<Record<'5m' | '1h', number>> = { '5m': 90_000, '1h': 420_000 }
+const COMPLETE_AFTER: Readonly<Record<Rollup, number>> = { '5m': 90_000, '1h': 420_000 }
+
+/** Until when a window is read from a rollup, and from the ticks after it. */
+export function cutOf(rollup: Rollup, { from, to }: Window, nowMs: number): number {
+  const bucketMs = ROLLUP_SECONDS[rollup] * 1000
+  return Math.min(to, Math.max(from, Math.floor((nowMs - COMPLETE_AFTER[rollup]) / bucketMs) * bucketMs))
+}
 
 /**
  * What a question selects from: ticks, or a rollup and for its end the ticks, in the columns of the rollup.
@@ -101,8 +107,7 @@ export function rowsOf(
   const rowsIn = (finer: Grid['rollup'], window: Window) =>
     sql`${tableOf(entity, finer)} AS p WHERE ${and([where(window), only && hasMetric(only, finer)])}`
   if (rollup === '') return rowsIn('', grid)
-  const bucket = rollup === '5m' ? 300_000 : 3_600_000
-  const cut = Math.max(grid.from, Math.floor((nowMs - COMPLETE_AFTER[rollup]) / bucket) * bucket)
+  const cut = cutOf(rollup, grid, nowMs)
   const key = entity === 'node' ? sql`node, time` : sql`node, instance, time`
   const of = (parts: (metric: Metric) => Sql) => list([key, ...metrics.map(parts)])
   const added = of(

@@ -12,7 +12,7 @@ import type { Room } from './desk.ts'
 import { type Export, readStacks } from './export.ts'
 import { readFlame } from './flame.ts'
 import { readFunctions } from './functions.ts'
-import { readHeatmap } from './heatmap.ts'
+import { writeHeatmap } from './heatmap.ts'
 import { readJob } from './job.ts'
 import { readJobNodes } from './jobnodes.ts'
 import { readBands, readJobs } from './jobs.ts'
@@ -61,8 +61,12 @@ function addClusterRoutes(app: FastifyInstance, { desk }: Room): void {
   route.get('/nodes/:node', about('One node', asks.NodeName, asks.NodeAsk, api.NodeDetail), r =>
     readNode(desk(r), r.params.node, r.query),
   )
-  route.get('/heatmap', question('A metric, nodes down and time across', asks.HeatmapAsk, api.Heatmap), r =>
-    readHeatmap(desk(r), r.query),
+  route.get(
+    '/heatmap',
+    question('A metric, nodes down and time across', asks.HeatmapAsk, api.Heatmap),
+    async (r, reply) => {
+      await sendJson(reply, await writeHeatmap(desk(r), r.query))
+    },
   )
   route.get('/series', question('Many metrics on one time axis', asks.SeriesAsk, api.Series), r =>
     readSeries(desk(r), r.query),
@@ -95,6 +99,10 @@ function addStackRoutes(app: FastifyInstance, { desk }: Room): void {
   const file = question('Every stack of any scope as a file: folded, speedscope or pprof', asks.StacksAsk, api.Stacks)
   route.get('/stacks', file, async (r, reply) => sendFile(reply, await readStacks(desk(r), r.query)))
 }
+
+/** What is JSON already. */
+const sendJson = (reply: FastifyReply, text: string): FastifyReply =>
+  reply.type('application/json; charset=utf-8').send(text)
 
 const sendFile = (reply: FastifyReply, { contentType, fileName, body }: Export): FastifyReply =>
   reply

@@ -1,6 +1,6 @@
 import { gunzipSync } from 'node:zlib'
 import { Profile as Pprof } from 'pprof-format'
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import type { Categories, Flame, Functions } from '../../query/api.ts'
 import { openAsker } from '../../query/asker.ts'
 import { openBodies } from '../../query/bodies.ts'
@@ -396,10 +396,18 @@ it('what the samplers of the nodes lost, were throttled and used is told', async
     samplerCpu: null,
     unwinding: '',
   })
-  expect((await flame({ from: DAY0 - 72 * HOUR, to: T0 + HOUR, node: 'node1' })).coverage).toMatchObject({
-    lost: 5400,
-    throttled: 360,
-    samplerCpu: 0.0005,
-    unwinding: 'eh_frame',
+  const lostSince = async (from: number) => {
+    const { coverage } = await flame({ from, to: T0 + HOUR, node: 'node1' })
+    expect(coverage).toMatchObject({ samplerCpu: 0.0005, unwinding: 'eh_frame' })
+    return [coverage.lost, coverage.throttled]
+  }
+  // Hours are not complete yet: ticks stand in for the last.
+  expect(await lostSince(DAY0 - 72 * HOUR)).toEqual([45, 3])
+  // Buckets count as whole: there are two of five minutes, and one hour.
+  expect(await lostSince(T0 - 7 * HOUR)).toEqual([900, 60])
+  place.clock.now += 2 * HOUR
+  onTestFinished(() => {
+    place.clock.now -= 2 * HOUR
   })
+  expect(await lostSince(DAY0 - 72 * HOUR)).toEqual([5400, 360])
 })
