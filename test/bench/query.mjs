@@ -2,7 +2,9 @@
  * What the five main questions of the page cost on one day of a large cluster: wall time (p50, p95), CPU, rows read, bytes
  * answered. The rows are made inside ClickHouse; asked is the API itself, in this process, with the store embedded.
  *
- *   npm run build && node test/bench/query.mjs [--nodes 1000] [--hours 24] [--keep /var/tmp/jobsight-bench] [--runs 20]
+ *   npm run build && node test/bench/query.mjs [--nodes 1000] [--hours 24] [--keep /var/tmp/jobsight-bench] [--runs 20] [--as-it-is] [--only 'heat map']
+ *
+ * --as-it-is asks a store that is kept without completing it.
  *
  *   job 1xxx    8 nodes, 4 hours          750 of them on 1000 nodes in a day
  *   job 9000    the last eighth of the nodes, the whole day
@@ -291,7 +293,8 @@ await measure(
   i => `/api/v1/jobs/${small(i)}/flame?from=${1000 * begin}&to=${1000 * (begin + 14400 - i)}`,
 )
 await measure('functions, job of 1/8 of the nodes, hour', i => `/api/v1/jobs/9000/functions?${window(i, 3600)}`)
-await measure('flame graph, job of 1/8 of the nodes, hour', i => `/api/v1/jobs/9000/flame?${window(i, 3600)}`)
+// Of other windows than the functions': their profile is kept.
+await measure('flame graph, job of 1/8 of the nodes, hour', i => `/api/v1/jobs/9000/flame?${window(i + runs, 3600)}`)
 await measure('flame graph, job of 1/8 of the nodes, day', i => `/api/v1/jobs/9000/flame?${window(i, day)}`)
 await measure('the same again, kept', () => `/api/v1/jobs/9000/flame?direction=bottomup&${window(0, day)}`)
 await measure('flame graph, node, last hour', i => `/api/v1/flame?node=${some(i)}&${window(i, 3600)}`)
