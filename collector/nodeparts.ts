@@ -7,7 +7,7 @@ import type { Outbox } from './outbox.ts'
 import type { Panel } from './panel.ts'
 import { type Charge, openProcesses, type Processes } from './processes.ts'
 import { openPortableProcesses } from './processesportable.ts'
-import { findReadStats } from './processstat.ts'
+import { findProcReader } from './processstat.ts'
 import { type Stacks, samplersOf, startStacks } from './stacks.ts'
 import type { Boot } from './starttime.ts'
 import { openUsers } from './users.ts'
@@ -33,7 +33,7 @@ export async function openNodeProcesses(
         ...{ ...options, roots: config.roots, files: panel.files, boot, users: openUsers() },
         ...openNodeExits(panel),
         gpuOf: pid => panel.gpuOf(pid),
-        readStats: findReadStats(),
+        reader: findProcReader(),
       })
     : await openPortableProcesses(options)
   panel.add('processes', 'absent' in opened ? opened.absent : undefined)

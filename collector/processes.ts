@@ -23,7 +23,7 @@ import type { Exits } from './exits.ts'
 import type { KernelFile, KernelFiles } from './kernelfile.ts'
 import { Endings, type Settled } from './processendings.ts'
 import { ProcessReadings } from './processreadings.ts'
-import type { ReadStats } from './processstat.ts'
+import type { ProcReader } from './processstat.ts'
 import { type Known, ProcessTable } from './processtable.ts'
 import type { Absent, GpuUse, Reading, Roots, Tick } from './source.ts'
 import type { Boot } from './starttime.ts'
@@ -61,8 +61,8 @@ export interface ProcessesOptions {
   gpuOf?: (pid: number) => GpuUse | undefined
   /** Descriptors to keep at most; absent: half of what this process may open. */
   keepFiles?: number
-  /** The addon's reader of many; absent: they are read one by one. */
-  readStats?: ReadStats | undefined
+  /** The addon's; absent: they are read one by one. */
+  reader?: ProcReader | undefined
 }
 
 const QUIET_AFTER_READS = 3
@@ -99,7 +99,7 @@ class Sweep implements Processes {
       proc: options.roots.proc,
       boot: options.boot,
       keepFiles: options.keepFiles,
-      readStats: options.readStats,
+      reader: options.reader,
       onChange: pid => this.readings.forget(pid),
     })
     const { exits, boot } = options

@@ -93,19 +93,21 @@ function setField(into: ProcessStat, field: number, value: number): void {
   else if (field === 39) into.cpu = value
 }
 
-/** The addon's (native/src/processstat.rs): a row of STAT_FIELDS numbers for each descriptor, NaN first where the process is gone. */
-export type ReadStats = (fds: Int32Array, rows: Float64Array) => void
+/** The addon's (native/src/processstat.rs). */
+export interface ProcReader {
+  listPids(proc: string): Int32Array
+  /** A row of STAT_FIELDS numbers for each descriptor, NaN first where the process is gone. */
+  readProcessStats(fds: Int32Array, rows: Float64Array): void
+}
 
 export const STAT_FIELDS = 11
 
 /** Undefined without the addon: then they are read one by one, which costs half as much again. */
-export function findReadStats(): ReadStats | undefined {
+export function findProcReader(): ProcReader | undefined {
   const addon = readAddon(loaded =>
-    'readProcessStats' in loaded && typeof loaded.readProcessStats === 'function'
-      ? (loaded as { readProcessStats: ReadStats })
-      : undefined,
+    'listPids' in loaded && 'readProcessStats' in loaded ? (loaded as ProcReader) : undefined,
   )
-  return 'absent' in addon ? undefined : addon.readProcessStats
+  return 'absent' in addon ? undefined : addon
 }
 
 /** False where the process is gone. */

@@ -4,7 +4,7 @@
  * that are due are read by one call.
  */
 import { closeSync, openSync, readdirSync, readFileSync, readSync } from 'node:fs'
-import { emptyStat, parseName, parseProcessStat, type ReadStats, STAT_FIELDS, statFromRow } from './processstat.ts'
+import { emptyStat, type ProcReader, parseName, parseProcessStat, STAT_FIELDS, statFromRow } from './processstat.ts'
 import { type Boot, startMsOf } from './starttime.ts'
 
 export interface Known {
@@ -50,7 +50,7 @@ export interface TableOptions {
   /** At most so many descriptors are kept; absent: half of what this process may open. */
   keepFiles: number | undefined
   /** Absent: one by one. */
-  readStats?: ReadStats | undefined
+  reader?: ProcReader | undefined
   /** Another name: what was read of it beside stat is of the past. */
   onChange: (pid: number) => void
 }
@@ -149,13 +149,21 @@ export class ProcessTable {
   /** Those in /proc that are not known yet; their growth is not known either. */
   meetNew(monotonicMs: number): Known[] {
     const met: Known[] = []
-    for (const name of readdirSync(this.options.proc)) {
-      const pid = Number(name)
-      if (!(pid > 0) || this.byPid.has(pid)) continue
+    for (const pid of this.listPids()) {
+      if (this.byPid.has(pid)) continue
       const process = this.meet(pid, monotonicMs)
       if (process) met.push(process)
     }
     return met
+  }
+
+  private listPids(): Int32Array | number[] {
+    const { proc, reader } = this.options
+    return reader
+      ? reader.listPids(proc)
+      : readdirSync(proc)
+          .map(Number)
+          .filter(pid => pid > 0)
   }
 
   private meet(pid: number, monotonicMs: number): Known | undefined {
@@ -224,15 +232,15 @@ export class ProcessTable {
 
   /** False without the addon. A row for each that has a descriptor. */
   private readRows(processes: readonly Known[]): boolean {
-    const { readStats } = this.options
-    if (!readStats) return false
+    const { reader } = this.options
+    if (!reader) return false
     if (this.fds.length < processes.length) {
       this.fds = new Int32Array(2 * processes.length)
       this.rows = new Float64Array(2 * processes.length * STAT_FIELDS)
     }
     let count = 0
     for (const { fd } of processes) if (fd >= 0) this.fds[count++] = fd
-    readStats(this.fds.subarray(0, count), this.rows)
+    reader.readProcessStats(this.fds.subarray(0, count), this.rows)
     return true
   }
 

@@ -40,7 +40,9 @@ const sources = ['src', 'Cargo.toml', 'Cargo.lock', 'build.mjs'].map(name => joi
 if (existsSync(artefact) && Math.max(...sources.map(newestMs)) <= statSync(artefact).mtimeMs) process.exit(0)
 
 console.error('jobsight: building the stack sampler addon (a few minutes the first time)')
-if (cargo(['build', '--release', '--locked'], ['ignore', 'inherit', 'inherit']).status !== 0)
+// Where CARGO_TARGET_DIR is set, cargo would put it elsewhere.
+const build = ['build', '--release', '--locked', '--target-dir', 'target']
+if (cargo(build, ['ignore', 'inherit', 'inherit']).status !== 0)
   without(
     'cargo could not build it (its message is above; it needs Rust 1.88 and the crates.io registry)',
     'To have it: mend that and run `node native/build.mjs`.',

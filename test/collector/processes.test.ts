@@ -6,7 +6,7 @@ import { openKernelFiles } from '../../collector/kernelfile.ts'
 import { parseCommand, parseIo, parseUid } from '../../collector/processdetails.ts'
 import { openProcesses, type ProcessesOptions, type ProcessReading } from '../../collector/processes.ts'
 import { topOf, UNTOLD } from '../../collector/processreadings.ts'
-import { emptyStat, findReadStats, parseName, parseProcessStat } from '../../collector/processstat.ts'
+import { emptyStat, findProcReader, parseName, parseProcessStat } from '../../collector/processstat.ts'
 import { readBoot, startMsOf } from '../../collector/starttime.ts'
 import { openUsers } from '../../collector/users.ts'
 import { makeMachine } from './machine.ts'
@@ -277,13 +277,13 @@ describe('this machine', () => {
     return Number(fields[11]) + Number(fields[12])
   }
 
-  const readStats = findReadStats()
+  const reader = findProcReader()
   const readers: [string, Partial<ProcessesOptions>][] = [
     ['with descriptors kept', {}],
     ['with none to spare', { keepFiles: 0 }],
-    ...(readStats ? [['by one call', { readStats }] satisfies [string, Partial<ProcessesOptions>]] : []),
+    ...(reader ? [['by one call', { reader }] satisfies [string, Partial<ProcessesOptions>]] : []),
   ]
-  if (!readStats) it('by one call: the addon is not built', context => context.skip('the addon is not built'))
+  if (!reader) it('by one call: the addon is not built', context => context.skip('the addon is not built'))
 
   it.each(readers)('agrees with a second reader on the CPU time of a busy loop, %s', async (_, more) => {
     const loop = spawn('sh', ['-c', 'while :; do :; done'], { stdio: 'ignore' })

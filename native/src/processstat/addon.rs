@@ -1,8 +1,16 @@
 //! The process table's batch as JavaScript sees it: conversions only. collector/processstat.ts has the order of a row.
 use super::FIELDS;
-use napi::bindgen_prelude::{Float64ArraySlice, Int32ArraySlice};
+use napi::bindgen_prelude::{Float64ArraySlice, Int32Array, Int32ArraySlice};
 use napi::{Error, Result};
 use napi_derive::napi;
+use std::path::Path;
+
+/// Throws where that /proc cannot be read.
+#[napi]
+pub fn list_pids(proc: String) -> Result<Int32Array> {
+    let listed = super::list(Path::new(&proc));
+    listed.map(Int32Array::from).map_err(|error| Error::from_reason(format!("{proc}: {error}")))
+}
 
 /// Fills a row of eleven numbers for each descriptor of a stat file; NaN first where the process is gone.
 #[napi]
