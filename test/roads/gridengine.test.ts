@@ -1,14 +1,17 @@
 /** Real jobs on a real Grid Engine: what the poller sends, against its own accounting, and whose each process is. */
 import { readFileSync, writeFileSync } from 'node:fs'
 import { pino } from 'pino'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { type Attribution, openAttribution, type Searched } from '../../collector/attribution.ts'
 import { type Poller, startPoller } from '../../collector/schedulers/poller.ts'
 import { openScheduler } from '../../collector/schedulers/scheduler.ts'
 import { readBoot, startMsOf } from '../../collector/starttime.ts'
 import type { Job, Node } from '../../ingest/records.ts'
+import type { JobDetail, Nodes } from '../../query/api.ts'
 import { processesOf, TREE } from '../testbeds/processes.ts'
 import { type Testbed, upTestbed } from '../testbeds/testbed.ts'
+import { expectCharged, functionOf, SCATTERED_SECONDS, startCounting, untilArrived, writeScatter } from './charged.ts'
+import { ask, type Program, until } from './program.ts'
 
 const log = pino({ level: 'silent' })
 /** Roads run side by side: each knows its own processes. */
@@ -178,5 +181,56 @@ describe('Grid Engine', () => {
     await bed.run(`kill -KILL $(cat ${bed.directory}/spool/qmaster/qmaster.pid)`)
     await expect.poll(() => poller.status().unreadable, { timeout: 30_000 }).toMatch(/^scheduler unreadable: /)
     expect([...jobs.values()].filter(job => job.state === 'unknown')).toEqual([])
+  })
+})
+
+describe('Grid Engine, CPU of two jobs on one node', () => {
+  let bed: Testbed | { absent: string } = { absent: 'not opened' }
+  let program: Program | undefined
+  let ids: string[] = []
+
+  beforeAll(async () => {
+    bed = upTestbed('gridengine', [])
+    if ('absent' in bed) return console.error(`skipped: ${bed.absent}`)
+    for (const [name, value] of Object.entries(bed.env)) vi.stubEnv(name, value)
+    writeScatter(`${bed.directory}/out`)
+    program = await startCounting('scheduler.kind=gridengine')
+    for (const user of ['labuser1', 'labuser2']) {
+      const tag = road(`scatter-${user}`)
+      const told = await bed.run(`qsub -terse -o /dev/null -j y -cwd -v ROAD=${tag} scatter.sh`, user)
+      ids = [...ids, told.split('.')[0] ?? '']
+    }
+  }, 300_000)
+  afterAll(async () => {
+    vi.unstubAllEnvs()
+    await program?.stop()
+    if ('down' in bed) bed.down()
+  }, 120_000)
+
+  /** On a CPU, of all that has the tag of the job in its environment. */
+  const secondsOf = (user: string): number =>
+    processesOf(road(`scatter-${user}`), boot).reduce(
+      (sum, { pid }) => sum + Number(readFileSync(`/proc/${pid}/schedstat`, 'utf8').split(' ')[0]) / 1e9,
+      0,
+    )
+
+  it('each is charged what its processes used, by processes and by samples', { timeout: 300_000 }, async ({ skip }) => {
+    if ('absent' in bed) return skip(bed.absent)
+    const url = program?.url ?? ''
+    const count = async () => ['labuser1', 'labuser2'].map(secondsOf)
+    const counts = await until(count, all => all.every(s => s >= SCATTERED_SECONDS), 'the work of both jobs', 120_000)
+    const jobs = ids.map((id, i) => ({ id, counted: counts[i] ?? 0 }))
+    await untilArrived(url, jobs)
+    for (const { id, counted } of jobs) await expectCharged(url, id, counted)
+    const { from, to } = await ask<JobDetail>(url, `jobs/${ids[0]}`)
+    const [node] = (await ask<Nodes>(url, 'nodes')).nodes
+    const functions = [
+      ...ids.map(id => `jobs/${id}/functions?`),
+      `functions?node=${node?.node}&from=${from - 60_000}&to=${to}&`,
+    ]
+    const paths = functions.map(path => functionOf(url, `${path}limit=1000`, 'scattered'))
+    const [one, two, all] = (await Promise.all(paths)).map(row => row?.samples ?? 0)
+    // Of both jobs together all that there is: none is nobody's.
+    expect((one ?? 0) + (two ?? 0)).toBe(all)
   })
 })

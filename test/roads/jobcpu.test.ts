@@ -6,28 +6,11 @@ import { execFileSync } from 'node:child_process'
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
-import type { Categories, Functions, JobDetail, JobRanks, Processes } from '../../query/api.ts'
+import type { Categories, Functions, JobDetail, JobRanks } from '../../query/api.ts'
 import { type Testbed, upTestbed } from '../testbeds/testbed.ts'
-import { ask, type Program, startProgram, until } from './program.ts'
+import { chance, expectCharged, SCATTERED_SECONDS, startCounting, untilArrived, writeScatter } from './charged.ts'
+import { ask, type Program, until } from './program.ts'
 
-/** `scatter SECONDS`: of CPU time in one function, then it waits to be ended. */
-const SCATTER = `
-#include <stdlib.h>
-#include <time.h>
-#include <unistd.h>
-volatile unsigned sink;
-__attribute__((noinline, noclone)) void scattered(double seconds) {
-  struct timespec t;
-  do { for (int i = 0; i < 100000; i++) sink = sink * 1664525u + 1013904223u; clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t); }
-  while (t.tv_sec + t.tv_nsec / 1e9 < seconds); }
-int main(int count, char **words) { scattered(atof(words[1])); for (;;) pause(); }
-`
-const SCATTER_SH = `#!/bin/sh
-./scatter 1 &
-setsid ./scatter 1 &
-(setsid sh -c './scatter 1 & wait' &)
-sh -c './scatter 1; :'
-`
 /** Six turns, in each of which rank r computes for (r + 1) / 10 s of CPU time; at the barrier the others wait for the last. */
 const RING = `
 #include <mpi.h>
@@ -46,10 +29,6 @@ int main(int count, char **words) {
 `
 const RANKS = [0, 1, 2, 3]
 const ringSeconds = (rank: number): number => 0.6 * (rank + 1)
-
-const HZ = 499
-/** Four deviations of what so many samples may be off, and a tick. */
-const chance = (seconds: number): number => 4 * Math.sqrt(seconds / HZ) + 0.01
 
 const isV1 = existsSync('/sys/fs/cgroup/cpuacct')
 
@@ -84,18 +63,11 @@ describe('jobs that share nodes', () => {
     for (const [name, value] of Object.entries(bed.env)) vi.stubEnv(name, value)
     const { directory, run } = bed
     const out = (name: string) => join(directory, 'out', name)
-    writeFileSync(out('scatter.c'), SCATTER)
+    writeScatter(join(directory, 'out'))
     writeFileSync(out('ring.c'), RING)
-    writeFileSync(out('scatter.sh'), SCATTER_SH, { mode: 0o755 })
-    execFileSync('gcc', ['-O1', '-g', '-o', out('scatter'), out('scatter.c')])
     execFileSync(MPICC, ['-O1', '-g', '-o', out('ring'), out('ring.c')])
     // One collector sees the processes of both nodes, which are daemons of this machine.
-    const stacks = [`stacks.hz=${HZ}`, 'stacks.windowMs=2000']
-    const settings = ['node=lab1', 'intervalMs=1000', 'scheduler.pollEveryMs=1000', ...stacks]
-    program = await startProgram(
-      'start',
-      settings.flatMap(s => ['--set', `collector.${s}`]),
-    )
+    program = await startCounting('node=lab1')
     scatter = await run('sbatch --parsable -J scatter -n4 -N1 -o /dev/null ./scatter.sh', 'labuser1')
     ring = await run(`sbatch --parsable -J ring -N2 -n4 -o ring.out --wrap 'mpirun ./ring'`, 'labuser2')
   }, 300_000)
@@ -114,45 +86,20 @@ describe('jobs that share nodes', () => {
     // Ranks wait at the barrier for about as long as they compute.
     await until(
       async () => all(),
-      ([s = 0, r = 0]) => s >= 4 && r >= RANKS.reduce((sum, rank) => sum + ringSeconds(rank), 0),
+      ([s = 0, r = 0]) => s >= SCATTERED_SECONDS && r >= RANKS.reduce((sum, rank) => sum + ringSeconds(rank), 0),
       'the work of both jobs',
       120_000,
     )
-    const told = async () => {
-      const details = [scatter, ring].map(id => get<JobDetail>(`jobs/${id}`).catch(() => undefined))
-      return (await Promise.all(details)).map(job => Math.min(job?.coreSecondsUsed ?? 0, job?.sampledSeconds ?? 0))
-    }
-    const mostOf = all().map(seconds => 0.8 * seconds)
-    await until(told, values => values.every((value, i) => value > (mostOf[i] ?? 0)), 'most of both', 120_000)
-    // A window of stacks is 2 s, the writer waits for 2 s.
-    let before = await told()
-    await until(
-      async () => {
-        await new Promise(resolve => setTimeout(resolve, 6000))
-        const [now, then] = [await told(), before]
-        before = now
-        return now.map((value, i) => value - (then[i] ?? 0))
-      },
-      changes => changes.every(change => change < 0.05),
-      'what is told to stay as it is',
-      120_000,
+    await untilArrived(
+      program?.url ?? '',
+      [scatter, ring].map(id => ({ id, counted: countedSeconds(id) })),
     )
   })
 
   it.for(['scatter', 'ring'])('%s is charged what the kernel counted', async (name, ctx) => {
     if ('absent' in bed) return ctx.skip(bed.absent)
     const id = name === 'ring' ? ring : scatter
-    const counted = countedSeconds(id)
-    const job = await get<JobDetail>(`jobs/${id}`)
-    const { processes, other, from, to } = await get<Processes>(`jobs/${id}/processes?limit=100`)
-    const cores = processes.reduce((sum, p) => sum + (p.cpuUser ?? 0) + (p.cpuSystem ?? 0), other.cpu)
-    const byProcesses = (cores * (to - from)) / 1000
-    expect(Math.abs(byProcesses - counted), `${byProcesses} of processes, ${counted} counted`).toBeLessThan(
-      0.05 * counted + 0.1,
-    )
-    expect(Math.abs(job.sampledSeconds - counted), `${job.sampledSeconds} sampled, ${counted} counted`).toBeLessThan(
-      chance(counted) + 0.02 * counted,
-    )
+    await expectCharged(program?.url ?? '', id, countedSeconds(id))
   })
 
   it('no sample of either is charged to the other, or to nobody', async ctx => {

@@ -174,6 +174,27 @@ describe.skipIf(missingChromium !== undefined)('the page', () => {
     await page.context().close()
   })
 
+  it('a sheet is seen whole, also where it is opened from the only row of a list', async () => {
+    const { page, complaints } = await open('#/mock/alerts')
+    await page.locator('.alerts tbody tr').first().waitFor()
+    await page.evaluate(() => {
+      for (const row of [...document.querySelectorAll('.alerts tbody tr')].slice(1)) row.remove()
+    })
+    await page.locator('.alerts .over > button').first().click()
+    const box = await page.locator('.over > .sheet').boundingBox()
+    const { x = 0, y = 0, width = 0, height = 0 } = box ?? {}
+    expect(height).toBeGreaterThan(100)
+    const isSeen = ([left, top]: readonly [number, number]) =>
+      document.elementFromPoint(left, top)?.closest('.sheet') !== null
+    for (const at of [
+      [x + 4, y + 4],
+      [x + width - 4, y + height - 4],
+    ] as const)
+      expect(await page.evaluate(isSeen, at)).toBe(true)
+    expect(complaints).toEqual([])
+    await page.context().close()
+  })
+
   it('speaks 中文, in the dark and in the light, without a word below 12 px', async () => {
     for (const colorScheme of ['dark', 'light'] as const) {
       const { page, complaints } = await open('#/mock', { locale: 'zh-CN', colorScheme })

@@ -20,7 +20,9 @@ export function Popover(props: Props) {
     setOpen(false)
     button.current?.focus()
   }
+  const sheet = useRef<HTMLDivElement>(null)
   useClosing(open, ref, () => setOpen(false), close)
+  useLayoutEffect(() => (open ? keepBeside(button.current, sheet.current, props.right ?? false) : undefined), [open])
   return (
     <span class="over" ref={ref}>
       <button
@@ -34,9 +36,43 @@ export function Popover(props: Props) {
       >
         {props.face}
       </button>
-      {open && <div class={`sheet${props.right ? ' right' : ''}`}>{props.children(close)}</div>}
+      {open && (
+        <div class="sheet" ref={sheet}>
+          {props.children(close)}
+        </div>
+      )}
     </span>
   )
+}
+
+const GAP = 4
+const EDGE = 8
+
+/**
+ * Below the button, above it where there is more room, never beyond the window: fixed, since a list that scrolls would cut it off.
+ * Returns what ends it.
+ */
+function keepBeside(button: HTMLElement | null, sheet: HTMLElement | null, right: boolean): (() => void) | undefined {
+  if (!button || !sheet) return undefined
+  const place = () => {
+    const at = button.getBoundingClientRect()
+    const { offsetWidth: width, offsetHeight: height } = sheet
+    const [below, above] = [window.innerHeight - at.bottom, at.top]
+    const top = height + GAP + EDGE > below && above > below ? at.top - GAP - height : at.bottom + GAP
+    const left = right ? at.right - width : at.left
+    sheet.style.top = `${Math.max(EDGE, Math.min(top, window.innerHeight - height - EDGE))}px`
+    sheet.style.left = `${Math.max(EDGE, Math.min(left, document.documentElement.clientWidth - width - EDGE))}px`
+  }
+  place()
+  const grown = new ResizeObserver(place)
+  grown.observe(sheet)
+  window.addEventListener('scroll', place, true)
+  window.addEventListener('resize', place)
+  return () => {
+    grown.disconnect()
+    window.removeEventListener('scroll', place, true)
+    window.removeEventListener('resize', place)
+  }
 }
 
 /** Closed by a press elsewhere (which keeps its own focus) and by Escape (which gives the focus back). */
