@@ -60,8 +60,8 @@ async function olderStore(path: string): Promise<Map<string, unknown>> {
   return before
 }
 
-/** Its functions an hour are those of its minutes, and what is written is added up once. */
-async function expectFed(store: Store): Promise<void> {
+/** Its functions an hour are those of its minutes, and what is written, of a process not written of before, is added up once. */
+async function expectFed(store: Store, pid: number): Promise<void> {
   const sums = (table: string, time: string) =>
     rows(
       store,
@@ -72,10 +72,10 @@ async function expectFed(store: Store): Promise<void> {
   expect((await ofMinutes()).length).toBeGreaterThan(100)
   expect(await sums('function_hours', 'toDateTime(hour)')).toEqual(await ofMinutes())
   const [{ seen } = { seen: '' }] = await rows<{ seen: string }>(store, 'SELECT sum(seen) AS seen FROM job_usage')
-  await store.command(`INSERT INTO function_minutes (cluster, job, event, node, minute, function_id, self, total, self_count, total_count)
-    VALUES ('c', '1', 'cpu', 'n', ${DAY + 3600}, 3, 100, 100, 1, 1)`)
+  await store.command(`INSERT INTO function_minutes (cluster, job, event, node, pid, minute, function_id, self, total, self_count, total_count)
+    VALUES ('c', '1', 'cpu', 'n', ${pid}, ${DAY + 3600}, 3, 100, 100, 1, 1)`)
   await store.command(
-    `INSERT INTO processes (cluster, node, time, interval_ms, pid, job, cpu_user) VALUES ('c', 'n', ${DAY}, 10000, 1, '1', 1)`,
+    `INSERT INTO processes (cluster, node, time, interval_ms, pid, job, cpu_user) VALUES ('c', 'n', ${DAY}, 10000, ${pid}, '1', 1)`,
   )
   expect(await sums('function_hours', 'toDateTime(hour)')).toEqual(await ofMinutes())
   expect(await rows(store, 'SELECT sum(seen) AS seen FROM job_usage')).toEqual([{ seen: String(Number(seen) + 1) }])
@@ -90,6 +90,9 @@ describe('a store that was sorted by node first', () => {
       expect((await made(store, table)).key).toMatch(/to(StartOfHour|Date)\(/)
       expect([table, await held(store, table)]).toEqual([table, before.get(table)])
     }
+    // In the process that sorted them, too.
+    await expectFed(store, 101)
+    for (const table of before.keys()) before.set(table, await held(store, table))
     // What a killed start leaves: a part of a table under another name.
     const { ddl } = await made(store, 'samples')
     await store.command(ddl.replace('samples', 'samples_sorting'))
@@ -100,7 +103,7 @@ describe('a store that was sorted by node first', () => {
     onTestFinished(() => store.close())
     expect(await rows(store, "SELECT name FROM system.tables WHERE name LIKE '%_sorting'")).toEqual([])
     for (const [table, rowsBefore] of before) expect([table, await held(store, table)]).toEqual([table, rowsBefore])
-    await expectFed(store)
+    await expectFed(store, 102)
   })
 
   it('stays as it is on a full disk and on a cluster, and says so', async () => {
