@@ -3,31 +3,21 @@
  * one row, and each function's time is added up to its minute, once a stack however often it recurses.
  */
 import type { StackFrames } from './frames.ts'
-import type { Attributes } from './match.ts'
 import { cut, type Origin, type ProcessIdentity, parseIdentity } from './origin.ts'
 import type { Dictionary } from './otlp/dictionary.ts'
+import {
+  allAttributes,
+  claimOf,
+  type ProfileHead,
+  type SampleIn,
+  type Told,
+  tell,
+  type Weight,
+  weigh,
+} from './profilesample.ts'
 import { CATEGORIES, type StackSample } from './records.ts'
 import { requireCluster, type Sender } from './senders.ts'
 import type { KnownStack, StackBook } from './stackbook.ts'
-
-/** What a profile says of all its samples. */
-export interface ProfileHead {
-  type: string
-  unit: string
-  periodType: string
-  periodUnit: string
-  period: number
-  timeMs: number
-  durationMs: number
-}
-
-export interface SampleIn {
-  stack: number
-  attributes: readonly number[]
-  values: readonly number[]
-  /** Nanoseconds. */
-  timestamps: readonly number[]
-}
 
 /** A function of one process within one minute. */
 export interface FunctionMinute {
@@ -65,17 +55,6 @@ export interface GatheredProfiles {
   /** Samples left out of profiles that were taken otherwise. */
   refusedSamples: number
   reasons: readonly string[]
-}
-
-const NANOSECONDS: Readonly<Record<string, number>> = {
-  nanoseconds: 1,
-  ns: 1,
-  microseconds: 1e3,
-  us: 1e3,
-  milliseconds: 1e6,
-  ms: 1e6,
-  seconds: 1e9,
-  s: 1e9,
 }
 
 interface Limits {
@@ -272,85 +251,3 @@ function addFunctions(window: ProcessWindow, stack: KnownStack, { value, count }
     minute.selfCount += count
   }
 }
-
-/** What the attributes of a sample say. */
-interface Told {
-  thread: string
-  burst: string
-  category: string
-  /** Samples behind the value; 0 where it is not told. */
-  count: number
-  /** They say which process, too. */
-  pid: boolean
-}
-
-function tell(sample: SampleIn, { attributes }: Dictionary): Told {
-  const told = { thread: '', burst: '', category: '', count: 0, pid: false }
-  for (const index of sample.attributes) {
-    const attribute = attributes[index]
-    if (attribute === undefined) continue
-    const { key, value } = attribute
-    if (key === 'thread.name') told.thread = value
-    else if (key === 'jobsight.category') told.category = value
-    else if (key === 'jobsight.sample.count') told.count = Number(value)
-    else if (key === 'jobsight.burst') told.burst = value
-    else if (key === 'process.pid') told.pid = true
-  }
-  return told
-}
-
-const allAttributes = (sample: SampleIn, { attributes }: Dictionary): Attributes =>
-  new Map(
-    sample.attributes.flatMap(i => (attributes[i] === undefined ? [] : [[attributes[i].key, attributes[i].value]])),
-  )
-
-/** A profiler that sends environment variables (the OpenTelemetry one with -env-vars) tells the job that way. */
-function claimOf(attributes: Attributes): Pick<StackSample, 'job' | 'step' | 'rank' | 'evidence'> {
-  const told = attributes.get('jobsight.job.id') ?? ''
-  if (told !== '') return { job: cut(told, 255), step: '', rank: undefined, evidence: 'sender' }
-  const job =
-    attributes.get('process.environment_variable.SLURM_JOB_ID') ??
-    attributes.get('process.environment_variable.PBS_JOBID')
-  const unplaced = { step: '', rank: undefined }
-  return job === undefined || job === ''
-    ? { job: '', ...unplaced, evidence: 'none' }
-    : { job: cut(job, 255), ...unplaced, evidence: 'environment' }
-}
-
-interface Weight {
-  event: string
-  value: number
-  count: number
-}
-
-/**
- * What a sample weighs. Three shapes: timestamps alone (each is one hit), one value, or a value a timestamp.
- *
- *   sample_type         period_type, period     values   timestamps   event   value
- *   cpu/nanoseconds     -                       [60e6]   -            cpu     60e6
- *   samples/count       cpu/nanoseconds, 50e6   -        [t, t, t]    cpu     150e6
- *   off_cpu/nanoseconds -                       [7e6]    [t]          off_cpu 7e6
- */
-export function weigh(head: ProfileHead, sample: SampleIn, told: number): Weight | undefined {
-  const { values, timestamps } = sample
-  if (values.length === 0 && timestamps.length === 0) return undefined
-  const sum = values.length === 0 ? timestamps.length : values.reduce((a, b) => a + b, 0)
-  if (!(sum >= 0) || sum > Number.MAX_SAFE_INTEGER) return undefined
-  const hits = told > 0 && Number.isSafeInteger(told) ? told : undefined
-  const scale = NANOSECONDS[head.unit]
-  if (scale !== undefined && values.length > 0) {
-    const periods = head.period > 0 ? Math.max(1, Math.round(sum / head.period)) : 1
-    const value = Math.round(sum * scale)
-    return { event: eventOf(head.type), value, count: count32(hits ?? (timestamps.length || periods)) }
-  }
-  const periodScale = NANOSECONDS[head.periodUnit]
-  const counts = scale === undefined && (head.unit === 'count' || head.unit === '')
-  if (periodScale !== undefined && head.period > 0 && (counts || values.length === 0)) {
-    const value = Math.round(sum * head.period * periodScale)
-    return { event: eventOf(head.periodType), value, count: count32(hits ?? sum) }
-  }
-  return { event: eventOf(head.type), value: Math.round(sum), count: count32(hits ?? (timestamps.length || sum)) }
-}
-
-const eventOf = (type: string): string => cut(type === '' ? 'samples' : type, 64)
-const count32 = (count: number): number => Math.min(0xffff_ffff, Math.max(1, Math.round(count)))

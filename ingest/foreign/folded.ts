@@ -5,7 +5,7 @@
  *   main;solve;exp           format=lines: a line is a sample
  */
 import { type Dictionary, emptyDictionary } from '../otlp/dictionary.ts'
-import type { SampleIn } from '../profilegather.ts'
+import type { SampleIn } from '../profilesample.ts'
 
 export interface Folded {
   dictionary: Dictionary

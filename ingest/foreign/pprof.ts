@@ -10,7 +10,7 @@
  */
 import { type Dictionary, emptyDictionary } from '../otlp/dictionary.ts'
 import type { Reader } from '../otlp/reader.ts'
-import type { ProfileHead, SampleIn } from '../profilegather.ts'
+import type { ProfileHead, SampleIn } from '../profilesample.ts'
 
 export interface Pprof {
   head: ProfileHead

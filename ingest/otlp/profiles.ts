@@ -15,7 +15,8 @@
  */
 import { StackFrames } from '../frames.ts'
 import { type Origin, parseOrigin } from '../origin.ts'
-import type { ProfileGather, ProfileHead, SampleIn } from '../profilegather.ts'
+import type { ProfileGather } from '../profilegather.ts'
+import type { ProfileHead, SampleIn } from '../profilesample.ts'
 import type { StackBook } from '../stackbook.ts'
 import { readResource } from './attributes.ts'
 import { type Dictionary, emptyDictionary, readDictionary } from './dictionary.ts'
