@@ -16,7 +16,7 @@ export interface EntityPoint extends Point {
 export interface Latest {
   clusters(): string[]
   /** Names of the nodes of a cluster, sorted. */
-  nodes(cluster: string): string[]
+  nodes(cluster: string): readonly string[]
   /** The node's own newest values; undefined for a node never heard of. */
   node(cluster: string, node: string): EntityPoint | undefined
   /** Newest values of each core, disk or interface of a node. */
@@ -30,6 +30,8 @@ const OLD_MS = 60_000
 export class LatestValues implements Latest {
   readonly #places: Places
   readonly #used: UsedColumns
+  /** Nodes of each cluster by name, until one is heard of first: every question asks for them. */
+  readonly #nodes = new Map<string, readonly string[]>()
 
   constructor(places: Places = new Places(), used = new UsedColumns()) {
     this.#places = places
@@ -40,9 +42,13 @@ export class LatestValues implements Latest {
     return [...this.#places.clusters.keys()].filter(cluster => this.nodes(cluster).length > 0).sort()
   }
 
-  nodes(cluster: string): string[] {
+  nodes(cluster: string): readonly string[] {
+    const known = this.#nodes.get(cluster)
+    if (known !== undefined) return known
     const nodes = this.#places.clusters.get(cluster) ?? []
-    return [...nodes].flatMap(([name, places]) => (heard(places.get('node')) ? [name] : [])).sort()
+    const names = [...nodes].flatMap(([name, places]) => (heard(places.get('node')) ? [name] : [])).sort()
+    this.#nodes.set(cluster, names)
+    return names
   }
 
   node(cluster: string, node: string): EntityPoint | undefined {
@@ -59,6 +65,7 @@ export class LatestValues implements Latest {
 
   /** A row whose columns were seen to be used. */
   update(row: Row, arena: Float64Array): void {
+    if (!heard(row.place)) this.#nodes.clear()
     merge(row.place, row.timeMs, row.intervalMs, arena, row.offset, this.#used.of(row.place.entity).indices)
   }
 
@@ -66,6 +73,7 @@ export class LatestValues implements Latest {
   restore(point: EntityPoint): boolean {
     const place = this.#places.find(point.cluster, point.node, point.entity, point.instance)
     if (place === undefined || place.timeMs >= point.timeMs) return false
+    if (!heard(place)) this.#nodes.clear()
     this.#used.see(point.entity, point.values, 0)
     merge(place, point.timeMs, point.intervalMs, point.values, 0, this.#used.of(point.entity).indices)
     return true

@@ -10,6 +10,7 @@ import { natural } from './natural.ts'
 import { bucketOf, bucketValue, fullMetric, metricNamed, nameOf, rowsOf, usualInstances } from './points.ts'
 import { pointsOf, resolveScope, type Target } from './scope.ts'
 import { column, list, type Sql, sql } from './sql.ts'
+import { addUp, FEW_ROWS, selectTicks } from './ticks.ts'
 import { type Grid, layGrid } from './window.ts'
 
 type Line = Series['series'][number]
@@ -25,14 +26,12 @@ export async function readSeries(desk: Desk, ask: SeriesAsk): Promise<Series> {
   const metrics = names.map(name => metricNamed(name))
   if (ask.pid !== undefined) throw badRequest('series are of nodes: leave pid out, or ask /process for one process')
   const target = await resolveScope(desk.asker, desk.known, ask)
-  const grid = layGrid(target, {
-    buckets: ask.buckets ?? 300,
-    intervalMs: await readInterval(desk, target),
-    rowsPerTick: (await nodesIn(desk, target)) * Math.max(...metrics.map(metric => usualInstances(metric.entity))),
-    nowMs: desk.asker.nowMs,
-  })
+  const intervalMs = await readInterval(desk, target)
+  const rowsPerTick = (await nodesIn(desk, target)) * Math.max(...metrics.map(metric => usualInstances(metric.entity)))
+  const grid = layGrid(target, { buckets: ask.buckets ?? 300, intervalMs, rowsPerTick, nowMs: desk.asker.nowMs })
   const entities = [...new Set(metrics.map(metric => metric.entity))]
-  const read = ask.band ? readBand : readLines
+  const few = grid.rollup === '' && ((grid.to - grid.from) / intervalMs) * rowsPerTick <= FEW_ROWS
+  const read = ask.band ? readBand : few ? readFew : readLines
   const found = await Promise.all(
     entities.map(entity =>
       read(
@@ -95,6 +94,23 @@ async function readLines(desk: Desk, target: Target, grid: Grid, entity: Entity,
       return line.values.some(value => value !== null) ? [line] : []
     })
   })
+}
+
+/** The same from rows as they are, unless there are more than was thought. */
+async function readFew(desk: Desk, target: Target, grid: Grid, entity: Entity, metrics: Metric[]): Promise<Line[]> {
+  const instance = entity === 'node' ? sql`''` : sql`instance`
+  const rows = rowsFor(desk, target, grid, metrics)
+  const answer = await desk.asker.columns('series', selectTicks(metrics, instance, rows, 4 * FEW_ROWS))
+  if ((answer[0]?.length ?? 0) >= 4 * FEW_ROWS) return readLines(desk, target, grid, entity, metrics)
+  return addUp(metrics, grid, answer).flatMap(({ node, instance: of, values, full }) =>
+    metrics.flatMap((metric, m) => {
+      const line = { ...emptyLine(metric, grid), node, instance: of, full: metric.full === 1 ? 1 : (full[m] ?? null) }
+      values[m]?.forEach((value, bucket) => {
+        put(line.values, bucket, value)
+      })
+      return line.values.some(value => value !== null) ? [line] : []
+    }),
+  )
 }
 
 /** An instance that is '' for all would cost as much as one that is not. */

@@ -54,10 +54,19 @@ function aggregateGroup({ op }: Aggregate, group: Group, parameter: Value | unde
   if (reduce === undefined) throw badRequest(`aggregation ${op} is not known here`)
   const numbers = op === 'quantile' ? numbersOf(parameter, op) : []
   const values = stepsOf(group).map(i => {
-    const there = group.lines.flatMap(line => line.values[i] ?? [])
+    const there = valuesAt(group, i)
     return there.length === 0 ? undefined : reduce(there, numbers[i] ?? Number.NaN)
   })
   return [{ labels: group.labels, values }]
+}
+
+function valuesAt({ lines }: Group, step: number): number[] {
+  const there: number[] = []
+  for (const { values } of lines) {
+    const value = values[step]
+    if (value !== undefined) there.push(value)
+  }
+  return there
 }
 
 const stepsOf = ({ lines }: Group): number[] => (lines[0]?.values ?? []).map((_, i) => i)

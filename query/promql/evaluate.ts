@@ -15,8 +15,11 @@ export type Value =
   | { kind: 'vector'; lines: Line[] }
   | { kind: 'string'; value: string }
 
-/** Samples of (from, to], ms. */
-export type ReadSamples = (matchers: readonly Matcher[], fromMs: number, toMs: number) => Promise<Samples[]>
+/** Samples of (from, to], ms; of those up to `newestBeforeMs` at least the newest of a series. */
+export type ReadSamples = (
+  matchers: readonly Matcher[],
+  window: { fromMs: number; toMs: number; newestBeforeMs?: number },
+) => Promise<Samples[]>
 
 /** How long a sample is the newest value, as in Prometheus. */
 export const LOOKBACK_MS = 300_000
@@ -113,8 +116,8 @@ export class Evaluator {
   }
 
   samples(selector: Selector, backMs: number): Promise<Samples[]> {
-    const [from, to] = this.#span(this.#timeOf(selector))
-    return this.#read(selector.matchers, from - backMs, to)
+    const [from, toMs] = this.#span(this.#timeOf(selector))
+    return this.#read(selector.matchers, { fromMs: from - backMs, toMs })
   }
 
   /** When the samples were taken that a selector shows. */
@@ -132,7 +135,8 @@ export class Evaluator {
     ofTimes: boolean,
   ): Promise<Line[]> {
     const timeOf = this.#timeOf(selector)
-    const found = await this.samples(selector, LOOKBACK_MS)
+    const [newestBeforeMs, toMs] = this.#span(timeOf)
+    const found = await this.#read(selector.matchers, { fromMs: newestBeforeMs - LOOKBACK_MS, toMs, newestBeforeMs })
     const lines = found.map(samples => ({
       labels: ofTimes ? withoutName(samples.labels) : samples.labels,
       values: overSteps(samples, this.steps, LOOKBACK_MS, timeOf, w =>

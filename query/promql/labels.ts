@@ -52,7 +52,10 @@ async function findMatching(
   const found = await Promise.all([
     ...named.catalogue.map(metric => findOfMetric(asker, known, metric, labels, window)),
     ...jobs.map(async name => {
-      const samples = await read([{ label: NAME, op: '=', value: name }, ...labels], window.from, window.to)
+      const samples = await read([{ label: NAME, op: '=', value: name }, ...labels], {
+        fromMs: window.from,
+        toMs: window.to,
+      })
       return samples.map(of => of.labels)
     }),
     named.series.length > 0

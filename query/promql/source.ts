@@ -4,7 +4,7 @@ import { type Asker, numbers, strings } from '../asker.ts'
 import { badRequest } from '../errors.ts'
 import type { Known } from '../known.ts'
 import { bucketValue, tableOf, usualInstances } from '../points.ts'
-import { and, type Sql, sql } from '../sql.ts'
+import { and, column, type Sql, sql } from '../sql.ts'
 import type { Grid } from '../window.ts'
 import type { Matcher } from './ast.ts'
 import type { ReadSamples } from './evaluate.ts'
@@ -23,11 +23,13 @@ const HOUR_MS = 3_600_000
 export interface Windowed {
   from: number
   to: number
+  /** Of what lies before it only the newest sample of a series is wanted. */
+  newestBefore?: number
 }
 
 export function openSource(asker: Asker, known: Known): ReadSamples {
-  return async (matchers, fromMs, toMs) => {
-    const window = { from: Math.floor(fromMs), to: Math.ceil(toMs) }
+  return async (matchers, { fromMs, toMs, newestBeforeMs = fromMs }) => {
+    const window = { from: Math.floor(fromMs), to: Math.ceil(toMs), newestBefore: newestBeforeMs }
     const named = await resolveNames(asker, matchers)
     const labels = matchers.filter(m => m.label !== NAME)
     const found = await Promise.all([
@@ -98,22 +100,44 @@ async function readMetric(
   const conditions = metricConditions(metric, labels)
   if (conditions === undefined) return []
   const rollup = await tableFor(asker, known, metric, labels, window)
-  const instance = metric.entity === 'node' ? sql`''` : sql`toString(instance)`
-  const columns = await asker.columns(
-    'promql samples',
-    sql`SELECT c, n, i, arrayMap(s -> s.1, arraySort(groupArray((t, v))) AS samples) AS times, arrayMap(s -> s.2, samples) AS values FROM (
-          SELECT toString(cluster) AS c, toString(node) AS n, ${instance} AS i, toUnixTimestamp(time) AS t, ${bucketValue(metric, rollup)} AS v
-          FROM ${tableOf(metric.entity, rollup)} WHERE ${and([inside(window), ...conditions])}
-          GROUP BY c, n, i, time HAVING v IS NOT NULL LIMIT ${MOST_SAMPLES + 1}
-        ) GROUP BY c, n, i`,
-  )
+  const columns = await asker.columns('promql samples', samplesOf(metric, rollup, window, conditions))
   const [clusters, nodes, instances] = [strings(columns[0]), strings(columns[1]), strings(columns[2])]
+  const start = startOf(window)
   return clusters.map((cluster, row) => {
-    const times = cell(columns[3], row).map(second => second * 1000)
-    const samples = { times, values: cell(columns[4], row) }
+    const samples = inOrder(start, cell(columns[3], row), cell(columns[4], row))
     const labelsOf = metricLabels(metric, cluster, nodes[row] ?? '', instances[row] ?? '')
     return { labels: labelsOf, ...(rollup === '1h' ? spread(samples) : samples) }
   })
+}
+
+/** What times are counted from: small numbers are half of the answer. */
+const startOf = ({ from }: Windowed): number => Math.max(0, seconds(from))
+
+/** cluster, node, instance, then of each of these its samples as two lists: seconds since the start, and values. */
+function samplesOf(metric: Metric, rollup: Grid['rollup'], window: Windowed, conditions: readonly Sql[]): Sql {
+  const key = metric.entity === 'node' ? sql`cluster, node` : sql`cluster, node, instance`
+  const instance = metric.entity === 'node' ? sql`''` : sql`instance`
+  const rows = sql`${tableOf(metric.entity, rollup)} WHERE ${and([inside(window), ...conditions])}`
+  // A row of ticks is a sample as it is; parts of a rollup are added up first.
+  const samples =
+    rollup === ''
+      ? sql`SELECT ${key}, time, assumeNotNull(${column(metric)}) / ${metric.scale} AS v FROM ${rows} AND isNotNull(${column(metric)})`
+      : sql`SELECT ${key}, time, ${bucketValue(metric, rollup)} AS v FROM ${rows} GROUP BY ${key}, time HAVING v IS NOT NULL`
+  const late = sql`t > ${Math.floor((window.newestBefore ?? 0) / 1000) - startOf(window)}`
+  return sql`SELECT cluster, node, ${instance} AS i,
+      if(max(NOT (${late})), arrayPushFront(groupArrayIf(t, ${late}), maxIf(t, NOT (${late}))), groupArrayIf(t, ${late})),
+      if(max(NOT (${late})), arrayPushFront(groupArrayIf(v, ${late}), argMaxIf(v, t, NOT (${late}))), groupArrayIf(v, ${late}))
+    FROM (SELECT ${key}, toInt32(toUnixTimestamp(time) - ${startOf(window)}) AS t, v FROM (${samples}) LIMIT ${MOST_SAMPLES + 1}) GROUP BY ${key}`
+}
+
+/** The store gives rows as they lie, and parts lie side by side. Times in ms, each once. */
+function inOrder(start: number, given: readonly number[], values: number[]): { times: number[]; values: number[] } {
+  const rises = given.every((second, i) => i === 0 || second > (given[i - 1] ?? 0))
+  const time = (second: number | undefined) => (start + (second ?? 0)) * 1000
+  if (rises) return { times: given.map(time), values }
+  const order = given.map((_, i) => i).sort((a, b) => (given[a] ?? 0) - (given[b] ?? 0))
+  const once = order.filter((at, i) => given[at] !== given[order[i + 1] ?? -1])
+  return { times: once.map(at => time(given[at])), values: once.map(at => values[at] ?? Number.NaN) }
 }
 
 export function metricLabels(metric: Metric, cluster: string, node: string, instance: string): Labels {
@@ -128,8 +152,10 @@ export function metricLabels(metric: Metric, cluster: string, node: string, inst
 
 const cell = (column: unknown[] | undefined, row: number): number[] => {
   const values = column?.[row]
-  return Array.isArray(values) ? numbers(values) : []
+  return Array.isArray(values) ? (areNumbers(values) ? values : numbers(values)) : []
 }
+
+const areNumbers = (values: unknown[]): values is number[] => values.every(value => typeof value === 'number')
 
 /** A mean of an hour holds all that hour: a sample each five minutes, so that no step falls between. */
 function spread({ times, values }: { times: number[]; values: number[] }): { times: number[]; values: number[] } {
