@@ -155,7 +155,8 @@ const cell = (column: unknown[] | undefined, row: number): number[] => {
   return Array.isArray(values) ? (areNumbers(values) ? values : numbers(values)) : []
 }
 
-const areNumbers = (values: unknown[]): values is number[] => values.every(value => typeof value === 'number')
+/** A list is of one type; integers of 64 bits are strings. */
+const areNumbers = (values: unknown[]): values is number[] => typeof values[0] === 'number'
 
 /** A mean of an hour holds all that hour: a sample each five minutes, so that no step falls between. */
 function spread({ times, values }: { times: number[]; values: number[] }): { times: number[]; values: number[] } {
