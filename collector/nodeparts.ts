@@ -7,7 +7,7 @@ import type { Outbox } from './outbox.ts'
 import type { Panel } from './panel.ts'
 import { type Charge, openProcesses, type Processes } from './processes.ts'
 import { openPortableProcesses } from './processesportable.ts'
-import { findProcReader } from './processstat.ts'
+import { findNativeFiles } from './processfiles.ts'
 import { type Stacks, samplersOf, startStacks } from './stacks.ts'
 import type { Boot } from './starttime.ts'
 import { openUsers } from './users.ts'
@@ -33,7 +33,7 @@ export async function openNodeProcesses(
         ...{ ...options, roots: config.roots, files: panel.files, boot, users: openUsers() },
         ...openNodeExits(panel),
         gpuOf: pid => panel.gpuOf(pid),
-        reader: findProcReader(),
+        openFiles: findNativeFiles(),
       })
     : await openPortableProcesses(options)
   panel.add('processes', 'absent' in opened ? opened.absent : undefined)

@@ -12,7 +12,7 @@
  * Where the parent is gone too, its parent has it all, and so on up to one that lives: the heir. Where nobody waits (the heir
  * ignores SIGCHLD) cutime tells nothing, and what the records say is taken as it is.
  */
-import type { ExitBatch, Exits } from './exits.ts'
+import type { Exits } from './exits.ts'
 import { type Exit, Lineage } from './lineage.ts'
 import type { Known, ProcessTable } from './processtable.ts'
 
@@ -27,7 +27,6 @@ export interface EndedGroup {
   count: number
   userGrown: number
   systemGrown: number
-  seconds: number
   /** It has none any more. */
   memoryBytes: 0
   readBytes: number | undefined
@@ -36,7 +35,7 @@ export interface EndedGroup {
 
 export interface Settled {
   groups: EndedGroup[]
-  /** Those that were known; their growth is that since they were last read. */
+  /** Those that were known; their growth is that since the tick before. */
   last: { process: Known; heir: Known | undefined }[]
   /** Clock ticks in all. */
   grown: number
@@ -86,53 +85,27 @@ export class Endings {
     for (const process of this.table.all()) settle(process)
   }
 
-  /** To be called when the others are read: one that is gone by then has been waited for, so its heir is told. */
-  read(monotonicMs: number, seconds: number): Settled {
+  /** To be called when all are looked at: one that is gone by then has been waited for, so its heir is told. */
+  read(): Settled {
     const batch = this.exits?.drain()
-    const settled: Settled = { groups: [], last: [], grown: this.findDead(batch, monotonicMs) }
     const lineage = new Lineage(this.table, this.table.takeEnded(), batch)
     const accounts: Accounts = new Map()
     for (const process of lineage.dead.values()) this.addKnown(accounts, lineage, process)
-    lineage.eachUnknown(exit => addUnknown(accounts, lineage, exit, seconds))
-    for (const process of this.table.all()) if (hasUnsettled(process)) accountOf(accounts, process)
+    lineage.eachUnknown(exit => addUnknown(accounts, lineage, exit))
+    for (const process of this.table.stirred()) if (hasUnsettled(process)) accountOf(accounts, process)
+    const heirs = [...accounts.keys()].filter(heir => heir !== undefined)
+    const settled: Settled = { groups: [], last: [], grown: this.table.readAgain(heirs) }
     for (const [heir, account] of accounts) {
-      settled.grown += heir ? readMore(this.table, heir, monotonicMs) : 0
       if (heir && this.table.find(heir.pid) !== heir) {
         // it ended just now: the next tick finds who is heir then
         for (const { process } of account.dead) this.table.endAgain(process)
         continue
       }
-      settled.grown += this.charge(heir, account, seconds)
+      settled.grown += this.charge(heir, account)
       for (const { process } of account.dead) settled.last.push({ process, heir })
       settled.groups.push(...account.groups.values())
     }
     return settled
-  }
-
-  /** Reads those of which we have not looked whether they live: what they used long ago must not count as used now. */
-  private findDead(batch: ExitBatch | undefined, monotonicMs: number): number {
-    let grown = 0
-    const readUnread = (process: Known | undefined) => {
-      if (process && process.readMs !== monotonicMs) grown += readMore(this.table, process, monotonicMs)
-    }
-    if (batch && !batch.overran) {
-      for (const pid of batch.pid) readUnread(this.table.find(pid))
-      return grown
-    }
-    const parents = new Set(
-      this.table
-        .all()
-        .filter(hasUnsettled)
-        .map(({ pid }) => pid),
-    )
-    for (let known = -1; known !== parents.size && parents.size > 0; ) {
-      known = parents.size
-      for (const process of this.table.all()) {
-        if (parents.has(process.parentPid)) readUnread(process)
-        if (this.table.find(process.pid) !== process) parents.add(process.pid)
-      }
-    }
-    return grown
   }
 
   private addKnown(accounts: Accounts, lineage: Lineage, process: Known): void {
@@ -142,15 +115,15 @@ export class Endings {
   }
 
   /** Divides what the heir was told. Ticks in all. */
-  private charge(heir: Known | undefined, account: Account, seconds: number): number {
-    const parts = partsOf(account, seconds)
+  private charge(heir: Known | undefined, account: Account): number {
+    const parts = partsOf(account)
     const told = heir ? toldOf(heir, account) : { user: 0, system: 0 }
     const owed = (heir && this.owed.get(heir)) ?? 0
     const ticks = told.user + told.system - owed
     if (heir && ticks > 0) {
       settle(heir)
       this.owed.delete(heir)
-      this.name(heir, account, parts, seconds)
+      this.name(heir, account, parts)
       return divide(parts, (told.user / (told.user + told.system)) * ticks, ticks)
     }
     const byRecords = weightOf(parts) * this.ticksPerSecond
@@ -162,19 +135,13 @@ export class Endings {
   }
 
   /** Somebody must have used it: who did last time, where no record says who. */
-  private name(heir: Known, account: Account, parts: Part[], seconds: number): void {
+  private name(heir: Known, account: Account, parts: Part[]): void {
     const [largest] = [...account.groups.values()].sort((a, b) => weigh(b) - weigh(a))
     if (largest) this.names.set(heir, largest)
     if (this.exits ? parts.length > 0 : weightOf(parts) > 0) return
     const { name, uid } = this.names.get(heir) ?? { name: UNNAMED, uid: undefined }
-    parts.push({ weight: 1, charged: groupOf(account, heir, name, uid, seconds) })
+    parts.push({ weight: 1, charged: groupOf(account, heir, name, uid) })
   }
-}
-
-/** What it grew by beyond what is counted of it in this tick. */
-function readMore(table: ProcessTable, process: Known, monotonicMs: number): number {
-  const before = process.readMs === monotonicMs ? process.userGrown + process.systemGrown : 0
-  return table.readAgain(process, monotonicMs) ? process.userGrown + process.systemGrown - before : 0
 }
 
 const settle = (process: Known) => {
@@ -194,12 +161,12 @@ function accountOf(accounts: Accounts, heir: Known | undefined): Account {
   return account
 }
 
-function groupOf(account: Account, heir: Known | undefined, name: string, uid: number | undefined, seconds: number) {
+function groupOf(account: Account, heir: Known | undefined, name: string, uid: number | undefined) {
   const key = `${uid} ${name}`
   let group = account.groups.get(key)
   if (!group) {
     group = {
-      ...{ heir, name, uid, count: 0, userGrown: 0, systemGrown: 0, seconds, memoryBytes: 0 },
+      ...{ heir, name, uid, count: 0, userGrown: 0, systemGrown: 0, memoryBytes: 0 },
       ...{ readBytes: undefined, writeBytes: undefined, cpuSeconds: 0, tickedSeconds: 0 },
     }
     account.groups.set(key, group)
@@ -207,9 +174,9 @@ function groupOf(account: Account, heir: Known | undefined, name: string, uid: n
   return group
 }
 
-function addUnknown(accounts: Accounts, lineage: Lineage, exit: Exit, seconds: number): void {
+function addUnknown(accounts: Accounts, lineage: Lineage, exit: Exit): void {
   const heir = lineage.heirOf(exit.parentPid)
-  const group = groupOf(accountOf(accounts, heir), heir, exit.name, exit.uid, seconds)
+  const group = groupOf(accountOf(accounts, heir), heir, exit.name, exit.uid)
   group.count += exit.count
   group.cpuSeconds += exit.cpuSeconds
   group.tickedSeconds += exit.tickedSeconds
@@ -233,9 +200,9 @@ function toldOf(heir: Known, account: Account): { user: number; system: number }
 const weigh = ({ cpuSeconds, tickedSeconds }: WeighedGroup): number => Math.max(cpuSeconds, tickedSeconds)
 const weightOf = (parts: readonly Part[]): number => parts.reduce((sum, part) => sum + part.weight, 0)
 
-function partsOf(account: Account, seconds: number): Part[] {
+function partsOf(account: Account): Part[] {
   const dead = account.dead.map(({ process, weight }) => {
-    Object.assign(process, { userGrown: 0, systemGrown: 0, seconds })
+    Object.assign(process, { userGrown: 0, systemGrown: 0 })
     return { weight, charged: process }
   })
   return [...dead, ...[...account.groups.values()].map(group => ({ weight: weigh(group), charged: group }))]

@@ -1,30 +1,26 @@
 /**
- * The process table, each tick: a sweep over /proc/PID/stat, what those used that are gone (processendings.ts), and the rest
+ * The process table, each tick: a look at all of them (processfiles.ts), what those used that are gone (processendings.ts), and the rest
  * (command line, user, I/O, job) of the few that are shown, the hottest and the largest (processreadings.ts).
  *
  * /proc is listed only when something was forked since the last sweep. A process not seen before was born since then, so all
  * of its CPU time belongs to this tick:
  *
  *   tick      1        2        3
- *   pid 10    ####     ######   ######       known: growth of its ticks since the last read
+ *   pid 10    ####     ######   ######       known: growth of its ticks since the tick before
  *   pid 11          ###|####    ##           seen first at 2: all it has so far
  *   pid 12              |#|                  lived and died between two sweeps: never seen
  *
  * What pid 12 used, and the last piece of those that died, is found out when the sweep is over: processendings.ts. What is in
  * the node's time and in nobody's all the same is the reading cpu_unseen.
- *
- * Most processes of a node sleep. One that did nothing for three reads is quiet: it is read again after ten seconds, or in the
- * same tick when the CPU time of the node is not that of the others. So a tick of a quiet node with a thousand processes reads
- * fifty of them, and none can burn a core unseen.
  */
 import type { Evidence, Process } from '../ingest/records.ts'
 import { rateOf } from './counter.ts'
 import type { Exits } from './exits.ts'
 import type { KernelFile, KernelFiles } from './kernelfile.ts'
 import { Endings, type Settled } from './processendings.ts'
+import type { OpenStatFiles } from './processfiles.ts'
 import { ProcessReadings } from './processreadings.ts'
-import type { ProcReader } from './processstat.ts'
-import { type Known, ProcessTable } from './processtable.ts'
+import { ProcessTable } from './processtable.ts'
 import type { Absent, GpuUse, Reading, Roots, Tick } from './source.ts'
 import type { Boot } from './starttime.ts'
 import type { Users } from './users.ts'
@@ -61,12 +57,9 @@ export interface ProcessesOptions {
   gpuOf?: (pid: number) => GpuUse | undefined
   /** Descriptors to keep at most; absent: half of what this process may open. */
   keepFiles?: number
-  /** The addon's; absent: they are read one by one. */
-  reader?: ProcReader | undefined
+  /** The addon's; absent: all stat files at each tick. */
+  openFiles?: OpenStatFiles | undefined
 }
-
-const QUIET_AFTER_READS = 3
-const QUIET_READ_EVERY_MS = 10_000
 
 export function openProcesses(options: ProcessesOptions): Processes | Absent {
   const stat = options.files.find('proc/stat')
@@ -89,7 +82,6 @@ class Sweep implements Processes {
   private readonly readings: ProcessReadings
   private readonly endings: Endings
   private before: Totals | undefined
-  private sweeps = 0
 
   constructor(options: ProcessesOptions, stat: KernelFile) {
     this.options = options
@@ -99,7 +91,7 @@ class Sweep implements Processes {
       proc: options.roots.proc,
       boot: options.boot,
       keepFiles: options.keepFiles,
-      reader: options.reader,
+      openFiles: options.openFiles,
       onChange: pid => this.readings.forget(pid),
     })
     const { exits, boot } = options
@@ -119,56 +111,26 @@ class Sweep implements Processes {
     const now = { ...parseTotals(this.stat.read(tick)), monotonicMs: tick.monotonicMs }
     const before = this.before
     this.before = now
-    this.sweeps++
     if (before === undefined) {
-      this.table.meetNew(tick.monotonicMs)
+      this.table.meetNew(false)
       this.endings.begin()
       return { processes: [], readings: [] }
     }
     const seconds = (now.monotonicMs - before.monotonicMs) / 1000
-    const { grown, ...ended } = this.sweep(tick, before, now, seconds)
+    const { grown, ...ended } = this.sweep(before, now)
     return {
-      processes: this.readings.read(this.table.all(), ended, tick, seconds),
+      processes: this.readings.read(this.table, ended, tick, seconds),
       readings: this.unseen(rateOf(before.busyTicks, now.busyTicks, seconds), grown / seconds),
     }
   }
 
-  /** `grown`: ticks that all processes grew by, as far as they were read. */
-  private sweep(tick: Tick, before: Totals, now: Totals, seconds: number): Settled {
-    const quiet: Known[] = []
-    const awake: Known[] = []
-    for (const process of this.table.all())
-      (process.quiet >= QUIET_AFTER_READS && !process.shown ? quiet : awake).push(process)
-    let grown = this.table.readMany(awake, tick.monotonicMs)
+  /** `grown`: ticks that all processes grew by, as far as they were seen. */
+  private sweep(before: Totals, now: Totals): Settled {
+    let grown = this.table.look(this.readings.shown)
     // after the known ones: a pid that is used again is known no more, and new
-    if (before.forks !== now.forks) grown += this.sweepNew(tick, seconds)
-    const ended = this.endings.read(tick.monotonicMs, seconds)
-    grown += ended.grown
-    const unexplained = now.busyTicks - before.busyTicks - grown
-    return { ...ended, grown: grown + this.sweepQuiet(quiet, tick, unexplained >= 2 + 0.02 * grown, seconds) }
-  }
-
-  /** `wake`: somebody used CPU time that nobody else did. Up to now all was explained, so it was in this tick. */
-  private sweepQuiet(quiet: readonly Known[], tick: Tick, wake: boolean, seconds: number): number {
-    const every = Math.max(1, Math.round(QUIET_READ_EVERY_MS / tick.intervalMs))
-    // others were read as the heir of somebody, or are gone
-    const left = quiet.filter(one => one.readMs !== tick.monotonicMs && this.table.find(one.pid) === one)
-    const due = wake ? left : left.filter(one => (one.pid + this.sweeps) % every === 0)
-    for (const process of left) if (process.userGrown !== 0 || process.systemGrown !== 0) setGrowth(process, 0, 0)
-    const grown = this.table.readMany(due, tick.monotonicMs)
-    if (wake) for (const process of left) process.seconds = seconds
-    return grown
-  }
-
-  /** Born since the last sweep: all they have used is of this tick. */
-  private sweepNew(tick: Tick, seconds: number): number {
-    let grown = 0
-    for (const process of this.table.meetNew(tick.monotonicMs)) {
-      setGrowth(process, process.userTicks, process.systemTicks)
-      process.seconds = seconds
-      grown += process.userTicks + process.systemTicks
-    }
-    return grown
+    if (before.forks !== now.forks) grown += this.table.meetNew(true)
+    const ended = this.endings.read()
+    return { ...ended, grown: grown + ended.grown }
   }
 
   /** The two come from different clocks of the kernel, so the smaller can come out as the larger by a hair. */
@@ -182,11 +144,6 @@ class Sweep implements Processes {
     this.table.close()
     this.readings.close()
   }
-}
-
-function setGrowth(process: Known, userGrown: number, systemGrown: number): void {
-  process.userGrown = userGrown
-  process.systemGrown = systemGrown
 }
 
 function parseTotals(stat: string): { busyTicks: number; forks: number } {

@@ -5,7 +5,7 @@ import type { KernelFile } from './kernelfile.ts'
 import { type Delays, type Details, openDetails } from './processdetails.ts'
 import type { EndedGroup, Settled } from './processendings.ts'
 import type { ProcessesOptions, ProcessReading } from './processes.ts'
-import type { Known } from './processtable.ts'
+import type { Known, ProcessTable } from './processtable.ts'
 import type { Roots, Tick } from './source.ts'
 
 /** What is told of a process beside what it is: nothing, where nothing can be read of it. */
@@ -18,12 +18,7 @@ export const UNTOLD = {
 /** As proc(5) has it: X is dead. */
 const ENDED = 'X'
 
-type Measured = Pick<Known, 'userGrown' | 'systemGrown' | 'seconds'>
-/** Ticks a second. Most did nothing. */
-function hotness({ userGrown, systemGrown, seconds }: Measured): number {
-  const grown = userGrown + systemGrown
-  return grown > 0 ? grown / seconds : 0
-}
+const hotness = ({ userGrown, systemGrown }: Pick<Known, 'userGrown' | 'systemGrown'>) => userGrown + systemGrown
 
 export class ProcessReadings {
   private readonly options: ProcessesOptions
@@ -31,6 +26,8 @@ export class ProcessReadings {
   private readonly numaNodes: ReadonlyMap<number, number>
   /** 1: the kernel counts what tasks wait for. */
   private readonly delays: KernelFile | undefined
+  /** Those that live, of the last tick. */
+  shown: readonly Known[] = []
 
   constructor(options: ProcessesOptions) {
     this.options = options
@@ -48,21 +45,19 @@ export class ProcessReadings {
   }
 
   /** Who did nothing is not hot, who has no memory not large. */
-  read(known: readonly Known[], ended: Omit<Settled, 'grown'>, tick: Tick, seconds: number): ProcessReading[] {
+  read(table: ProcessTable, ended: Omit<Settled, 'grown'>, tick: Tick, seconds: number): ProcessReading[] {
     const heirs = new Map(ended.last.map(({ process, heir }) => [process, heir]))
-    const grown = known.filter(process => process.userGrown + process.systemGrown > 0)
-    const hot = topOf([...grown, ...heirs.keys(), ...ended.groups], this.options.topByCpu, hotness)
-    const large = topOf(known, this.options.topByMemory, p => p.memoryBytes)
-    for (const process of known) process.shown = false
+    const hot = topOf([...table.stirred(), ...heirs.keys(), ...ended.groups], this.options.topByCpu, hotness)
+    const large = topOf(table.all(), this.options.topByMemory, p => p.memoryBytes)
     const top = [...new Set([...hot, ...large])]
     const shown = top.filter(one => 'pid' in one)
-    const living = shown.filter(process => !heirs.has(process))
-    for (const process of living) process.shown = true
+    this.shown = shown.filter(process => !heirs.has(process))
     this.details.keepOnly(shown)
-    const delays = this.readDelays(living, tick, seconds)
+    const delays = this.readDelays(this.shown, tick, seconds)
     return top.map(one => {
       if (!('pid' in one)) return this.readingOfGroup(one, seconds)
-      return heirs.has(one) ? this.lastReadingOf(one, heirs.get(one)) : this.readingOf(one, delays.get(one), seconds)
+      if (heirs.has(one)) return this.lastReadingOf(one, heirs.get(one), seconds)
+      return this.readingOf(one, delays.get(one), seconds)
     })
   }
 
@@ -85,8 +80,8 @@ export class ProcessReadings {
       step: charge.step,
       rank: charge.rank,
       evidence: charge.evidence,
-      cpuUser: this.coresOf(process.userGrown, process.seconds),
-      cpuSystem: this.coresOf(process.systemGrown, process.seconds),
+      cpuUser: this.coresOf(process.userGrown, seconds),
+      cpuSystem: this.coresOf(process.systemGrown, seconds),
       memoryBytes: process.memoryBytes,
       readBytes: shown.readBytes,
       writeBytes: shown.writeBytes,
@@ -102,7 +97,7 @@ export class ProcessReadings {
   }
 
   /** Of one that has ended: what is known of it from when it lived. Its pid may be another's by now. */
-  private lastReadingOf(process: Known, heir: Known | undefined): ProcessReading {
+  private lastReadingOf(process: Known, heir: Known | undefined, seconds: number): ProcessReading {
     const { pid, startMs, parentPid, name } = process
     const known = this.details.known(process)
     return {
@@ -110,8 +105,8 @@ export class ProcessReadings {
       ...{ pid, startMs, parentPid, name, command: '', user: '' },
       ...known,
       ...(known ? { rank: undefined, ...this.options.charge(pid, startMs) } : this.chargeOf(heir)),
-      cpuUser: this.coresOf(process.userGrown, process.seconds),
-      cpuSystem: this.coresOf(process.systemGrown, process.seconds),
+      cpuUser: this.coresOf(process.userGrown, seconds),
+      cpuSystem: this.coresOf(process.systemGrown, seconds),
       memoryBytes: process.memoryBytes,
       state: ENDED,
     }
@@ -124,8 +119,8 @@ export class ProcessReadings {
       ...{ pid: groupPid(group), startMs: heir?.startMs ?? 0, parentPid: heir?.pid, name },
       ...{ command: '', user: uid === undefined ? '' : this.options.users.nameOf(uid) },
       ...this.chargeOf(heir),
-      cpuUser: this.coresOf(group.userGrown, group.seconds),
-      cpuSystem: this.coresOf(group.systemGrown, group.seconds),
+      cpuUser: this.coresOf(group.userGrown, seconds),
+      cpuSystem: this.coresOf(group.systemGrown, seconds),
       readBytes: readBytes === undefined ? undefined : readBytes / seconds,
       writeBytes: writeBytes === undefined ? undefined : writeBytes / seconds,
       state: ENDED,
@@ -133,7 +128,6 @@ export class ProcessReadings {
     }
   }
 
-  /** Of one that was quiet and is read by turn: the mean over the time since it was last read. */
   private coresOf(ticks: number, seconds: number): number | undefined {
     return ticks >= 0 && seconds > 0 ? ticks / this.options.boot.ticksPerSecond / seconds : undefined
   }

@@ -1,6 +1,6 @@
 /**
- * /proc/PID/stat, parsed from its bytes: a thousand of them each second, so no string is made but the name, and that only
- * when it has changed. https://docs.kernel.org/filesystems/proc.html#id10
+ * /proc/PID/stat, parsed from its bytes: a thousand of them each tick, so no string is made but the name.
+ * https://docs.kernel.org/filesystems/proc.html#id10
  *
  *   4711 (a) b) R 4700 4711 … 1520 380  90 14 … 12 0 8812345 104857600 2048 … 17 …
  *   pid  (comm) state ppid    utime stime cutime  threads  starttime vsize rss    cpu
@@ -8,42 +8,43 @@
  *
  * comm may hold blanks and parentheses; it ends at the last one.
  */
-import { readAddon } from './addon.ts'
 
-/** Filled anew by each parse. */
-export interface ProcessStat {
-  /** Character code of R S D Z T I. */
-  state: number
-  parentPid: number
+/** Places in a row of numbers. The addon has the same (native/src/processstat.rs). */
+export const STAT = {
+  pid: 0,
+  /** Character code of R S D Z T I; NaN: it is gone. */
+  state: 1,
+  parentPid: 2,
   /** Clock ticks. */
-  userTicks: number
-  systemTicks: number
+  userTicks: 3,
+  systemTicks: 4,
   /** Of all children that were waited for, and of theirs: all of their lives. */
-  childUserTicks: number
-  childSystemTicks: number
-  threads: number
+  childUserTicks: 5,
+  childSystemTicks: 6,
+  threads: 7,
   /** Clock ticks since boot. */
-  startTicks: number
-  residentPages: number
+  startTicks: 8,
+  residentPages: 9,
   /** That its main thread ran on last. */
-  cpu: number
-  /** Of the name's bytes: another one means another name, so the process may have exec'd. */
-  nameHash: number
-}
+  cpu: 10,
+} as const
 
-export const emptyStat = (): ProcessStat => ({
-  state: 0,
-  parentPid: 0,
-  userTicks: 0,
-  systemTicks: 0,
-  childUserTicks: 0,
-  childSystemTicks: 0,
-  threads: 0,
-  startTicks: 0,
-  residentPages: 0,
-  cpu: 0,
-  nameHash: 0,
-})
+export const STAT_FIELDS = 11
+
+/** By field of proc(5). */
+const PLACES: readonly (number | undefined)[] = Object.entries({
+  ...{
+    4: STAT.parentPid,
+    14: STAT.userTicks,
+    15: STAT.systemTicks,
+    16: STAT.childUserTicks,
+    17: STAT.childSystemTicks,
+  },
+  ...{ 20: STAT.threads, 22: STAT.startTicks, 24: STAT.residentPages, 39: STAT.cpu },
+}).reduce<number[]>((places, [field, place]) => {
+  places[Number(field)] = place
+  return places
+}, [])
 
 const OPEN = 40
 const CLOSE = 41
@@ -59,11 +60,11 @@ function closeOf(bytes: Uint8Array, length: number): number {
 }
 
 /** False where the text is cut short or something else. */
-export function parseProcessStat(bytes: Uint8Array, length: number, into: ProcessStat): boolean {
+export function parseProcessStat(bytes: Buffer, length: number, into: Float64Array): boolean {
   const close = closeOf(bytes, length)
   if (close < 0 || length < close + 4) return false
-  into.nameHash = hashName(bytes, close)
-  into.state = bytes[close + 2] ?? 0
+  into[STAT.pid] = Number.parseInt(bytes.toString('latin1', 0, 12), 10)
+  into[STAT.state] = bytes[close + 2] ?? 0
   let field = 4
   let value = 0
   let negative = false
@@ -71,7 +72,8 @@ export function parseProcessStat(bytes: Uint8Array, length: number, into: Proces
     const byte = at === length ? BLANK : (bytes[at] ?? 0)
     if (byte >= ZERO && byte <= ZERO + 9) value = value * 10 + byte - ZERO
     else if (byte === BLANK || byte === 10) {
-      setField(into, field, negative ? -value : value)
+      const place = PLACES[field]
+      if (place !== undefined) into[place] = negative ? -value : value
       if (field++ === LAST_FIELD) return true
       value = 0
       negative = false
@@ -79,59 +81,6 @@ export function parseProcessStat(bytes: Uint8Array, length: number, into: Proces
     else return false
   }
   return false
-}
-
-function setField(into: ProcessStat, field: number, value: number): void {
-  if (field === 4) into.parentPid = value
-  else if (field === 14) into.userTicks = value
-  else if (field === 15) into.systemTicks = value
-  else if (field === 16) into.childUserTicks = value
-  else if (field === 17) into.childSystemTicks = value
-  else if (field === 20) into.threads = value
-  else if (field === 22) into.startTicks = value
-  else if (field === 24) into.residentPages = value
-  else if (field === 39) into.cpu = value
-}
-
-/** The addon's (native/src/processstat.rs). */
-export interface ProcReader {
-  listPids(proc: string): Int32Array
-  /** A row of STAT_FIELDS numbers for each descriptor, NaN first where the process is gone. */
-  readProcessStats(fds: Int32Array, rows: Float64Array): void
-}
-
-export const STAT_FIELDS = 11
-
-/** Undefined without the addon: then they are read one by one, which costs half as much again. */
-export function findProcReader(): ProcReader | undefined {
-  const addon = readAddon(loaded =>
-    'listPids' in loaded && 'readProcessStats' in loaded ? (loaded as ProcReader) : undefined,
-  )
-  return 'absent' in addon ? undefined : addon
-}
-
-/** False where the process is gone. */
-export function statFromRow(rows: Float64Array, row: number, into: ProcessStat): boolean {
-  const at = row * STAT_FIELDS
-  const number = (field: number) => rows[at + field] ?? Number.NaN
-  into.state = number(0)
-  into.parentPid = number(1)
-  into.userTicks = number(2)
-  into.systemTicks = number(3)
-  into.childUserTicks = number(4)
-  into.childSystemTicks = number(5)
-  into.threads = number(6)
-  into.startTicks = number(7)
-  into.residentPages = number(8)
-  into.cpu = number(9)
-  into.nameHash = number(10)
-  return !Number.isNaN(into.state)
-}
-
-function hashName(bytes: Uint8Array, close: number): number {
-  let hash = close
-  for (let at = 2; at < close; at++) hash = (Math.imul(hash, 31) + (bytes[at] ?? 0)) | 0
-  return hash
 }
 
 /** comm: at most 15 bytes, of kernel workers up to 63. */

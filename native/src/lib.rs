@@ -22,6 +22,7 @@ pub mod paged;
 pub mod perf;
 pub mod process;
 pub mod processstat;
+pub mod processtable;
 pub mod python;
 pub mod sampler;
 pub mod start;

@@ -5,8 +5,9 @@ import { describe, expect, it, onTestFinished } from 'vitest'
 import { openKernelFiles } from '../../collector/kernelfile.ts'
 import { parseCommand, parseIo, parseUid } from '../../collector/processdetails.ts'
 import { openProcesses, type ProcessesOptions, type ProcessReading } from '../../collector/processes.ts'
+import { findNativeFiles, openTextFiles, type StatFiles, type StatRows } from '../../collector/processfiles.ts'
 import { topOf, UNTOLD } from '../../collector/processreadings.ts'
-import { emptyStat, findProcReader, parseName, parseProcessStat } from '../../collector/processstat.ts'
+import { parseName, parseProcessStat, STAT, STAT_FIELDS } from '../../collector/processstat.ts'
 import { readBoot, startMsOf } from '../../collector/starttime.ts'
 import { openUsers } from '../../collector/users.ts'
 import { makeMachine } from './machine.ts'
@@ -15,9 +16,10 @@ import { kernel, NOBODY, open, statOf } from './processtree.ts'
 describe('/proc/PID/stat', () => {
   const parse = (text: string) => {
     const bytes = Buffer.from(text)
-    const parsed = emptyStat()
-    const ok = parseProcessStat(bytes, bytes.length, parsed)
-    return { ok, ...parsed, name: parseName(bytes, bytes.length), letter: String.fromCharCode(parsed.state) }
+    const row = new Float64Array(STAT_FIELDS)
+    const ok = parseProcessStat(bytes, bytes.length, row)
+    const parsed = Object.fromEntries(Object.entries(STAT).map(([name, place]) => [name, row[place] ?? 0]))
+    return { ok, ...parsed, name: parseName(bytes, bytes.length), letter: String.fromCharCode(row[STAT.state] ?? 0) }
   }
 
   it('finds the fields', () => {
@@ -30,6 +32,7 @@ describe('/proc/PID/stat', () => {
       ),
     ).toMatchObject({
       ok: true,
+      pid: 4711,
       name: 'a.out',
       letter: 'S',
       parentPid: 4700,
@@ -218,28 +221,19 @@ describe('process table', () => {
     expect(processes.read(machine.tick()).processes).toMatchObject([{ name: 'solver', command: './solver in.dat' }])
   })
 
-  it('leaves the quiet alone, but not when the node was busier than those it reads', () => {
+  it('says of each what it used in this tick alone, whether it worked before or not', () => {
     const machine = makeMachine({ 'proc/stat': kernel(0, 10) })
-    const processes = open(machine, { topByCpu: 10, topByMemory: 0 })
-    /** user ticks of 7, which never rests, and of 8; and what the node counts */
-    const tick = (seven: number, eight: number, busy: number) => {
-      machine.write('proc/7/stat', statOf({ pid: 7, user: seven }))
-      machine.write('proc/8/stat', statOf({ pid: 8, user: eight }))
-      machine.write('proc/stat', kernel(busy, 10))
+    const processes = open(machine, { topByCpu: 10, topByMemory: 10 })
+    /** user ticks of 7 and 8 so far */
+    const tick = (seven: number, eight: number) => {
+      machine.write('proc/7/stat', statOf({ pid: 7, user: seven, pages: 1 }))
+      machine.write('proc/8/stat', statOf({ pid: 8, user: eight, pages: 2 }))
       return Object.fromEntries(processes.read(machine.tick()).processes.map(p => [p.pid, p.cpuUser]))
     }
-    for (let i = 0; i <= 4; i++) expect(tick(i * 50, 500, i * 50)).toEqual(i === 0 ? {} : { 7: 0.5 })
-    // 8 is quiet now. It wakes for 1 tick (10 ms), which the node's 51 hardly tell from the 50 of 7
-    const seen = []
-    for (let i = 5; i <= 14; i++) seen.push(tick(i * 50, 501, i * 50 + 1)[8])
-    // and is seen within ten sweeps all the same, as the mean since it was last read
-    const late = seen.filter(value => value !== undefined)
-    expect(late).toHaveLength(1)
-    expect(late[0]).toBeGreaterThanOrEqual(0.001)
-    expect(late[0]).toBeLessThanOrEqual(0.01)
-    for (let i = 15; i <= 20; i++) tick(i * 50, 501, i * 50 + 1)
-    // it burns half a core: the node says so, so it is looked at at once
-    expect(tick(21 * 50, 551, 21 * 50 + 51)[8]).toBe(0.5)
+    expect(tick(500, 500)).toEqual({})
+    expect(tick(500, 550)).toEqual({ 7: 0, 8: 0.5 })
+    expect(tick(500, 550)).toEqual({ 7: 0, 8: 0 })
+    expect(tick(600, 551)).toEqual({ 7: 1, 8: 0.01 })
   })
 
   it('shows none where none are wanted', () => {
@@ -277,13 +271,13 @@ describe('this machine', () => {
     return Number(fields[11]) + Number(fields[12])
   }
 
-  const reader = findProcReader()
+  const openFiles = findNativeFiles()
   const readers: [string, Partial<ProcessesOptions>][] = [
     ['with descriptors kept', {}],
     ['with none to spare', { keepFiles: 0 }],
-    ...(reader ? [['by one call', { reader }] satisfies [string, Partial<ProcessesOptions>]] : []),
+    ...(openFiles ? [['by the addon', { openFiles }] satisfies [string, Partial<ProcessesOptions>]] : []),
   ]
-  if (!reader) it('by one call: the addon is not built', context => context.skip('the addon is not built'))
+  if (!openFiles) it('by the addon: it is not built', context => context.skip('the addon is not built'))
 
   it.each(readers)('agrees with a second reader on the CPU time of a busy loop, %s', async (_, more) => {
     const loop = spawn('sh', ['-c', 'while :; do :; done'], { stdio: 'ignore' })
@@ -335,6 +329,109 @@ describe('this machine', () => {
     const started = Date.now() - process.uptime() * 1000
     // btime is cut to a second
     expect(Math.abs(startMs - started)).toBeLessThan(2500)
+  })
+})
+
+describe('the addon reads what the files say', () => {
+  const openNative = findNativeFiles()
+  if (!openNative) return it.skip('the addon is not built')
+
+  /** All that both tell, as rows that can be compared. */
+  const told = ({ numbers, names }: StatRows) =>
+    names.map((name, i) => [...numbers.subarray(i * STAT_FIELDS, (i + 1) * STAT_FIELDS), name]).sort(byPid)
+  const byPid = ([a]: unknown[], [b]: unknown[]) => Number(a) - Number(b)
+  const both = (proc: string, keepFiles: number) => {
+    const all = [openNative(proc, keepFiles), openTextFiles(proc, keepFiles)]
+    onTestFinished(() => {
+      for (const files of all) files.close()
+    })
+    return (ask: (files: StatFiles) => StatRows) => {
+      const [native, text] = all.map(files => told(ask(files)))
+      expect(native).toEqual(text)
+      return native
+    }
+  }
+
+  it('where processes come, change, become others and go', () => {
+    const captures = [
+      'a b',
+      '((',
+      'x) R 1 (y',
+      ')',
+      '',
+      'späße',
+      'sp\u00e4'.repeat(5),
+      'kworker/u513:27-events_freezable_power_efficient_wq_na',
+    ]
+    const machine = makeMachine(
+      Object.fromEntries(
+        captures.map((name, i) => [`proc/${i + 1}/stat`, statOf({ pid: i + 1, name, user: i, pages: 9 })]),
+      ),
+    )
+    machine.write('proc/20/stat', '20 (cut) S 1 2')
+    machine.write('proc/sys/kernel/ostype', 'Linux')
+    const { proc } = machine.options.roots
+    const ask = both(proc, 0)
+    expect(ask(files => files.meet())).toHaveLength(captures.length)
+    expect(ask(files => files.meet())).toEqual([])
+    expect(ask(files => files.look(Int32Array.of(1, 2)))).toEqual([])
+    machine.write('proc/1/stat', statOf({ pid: 1, name: 'a b', user: 1, pages: 9 }))
+    machine.write('proc/2/stat', statOf({ pid: 2, name: 'other', user: 1, pages: 9 }))
+    machine.write('proc/3/stat', statOf({ pid: 3, name: 'again', start: 777 }))
+    rmSync(`${proc}/4`, { recursive: true })
+    machine.write('proc/5/stat', '5 () Z')
+    expect(ask(files => files.look(Int32Array.of()))?.map(row => row[0])).toEqual([1, 2, 3, 4, 5])
+    expect(ask(files => files.meet())?.map(row => row[0])).toEqual([3])
+    expect(ask(files => files.readAgain(Int32Array.of(1, 4, 8)))?.map(row => row[0])).toEqual([1, 4, 8])
+    rmSync(proc, { recursive: true })
+    expect(ask(files => files.look(Int32Array.of()))).toHaveLength(captures.length - 2)
+  })
+
+  it('of this machine: whoever rests is as the kernel has it, after any number of looks', async () => {
+    const [native, text] = [openNative('/proc', 1000), openTextFiles('/proc', 1000)]
+    const crowd = spawn(
+      'sh',
+      ['-c', 'while :; do :; done & sleep 300 & for i in 1 2 3; do sleep 0.1; done; exec sleep 300'],
+      {
+        ...{ stdio: 'ignore', detached: true },
+      },
+    )
+    onTestFinished(() => {
+      native.close()
+      text.close()
+      process.kill(-(crowd.pid ?? 0), 'SIGKILL')
+    })
+    const known = [native, text].map(() => new Map<number, unknown[]>())
+    const take = (rows: StatRows, into: Map<number, unknown[]> | undefined) => {
+      for (const row of told(rows)) into?.set(Number(row[0]), row.slice(0, -1))
+    }
+    const look = () => {
+      for (const [i, files] of [native, text].entries()) {
+        take(files.look(Int32Array.of()), known[i])
+        take(files.meet(), known[i])
+      }
+    }
+    const hasChildren = () => {
+      look()
+      return [...(known[1]?.values() ?? [])].some(row => row[STAT.parentPid] === crowd.pid)
+    }
+    await expect.poll(hasChildren).toBe(true)
+    for (let i = 0; i < 10; i++) {
+      await new Promise(resolve => setTimeout(resolve, 100))
+      const before = new Map(known[1])
+      look()
+      // who is the same in three readings did nothing between the first and the last
+      const later = new Map(known[1])
+      take(text.look(Int32Array.of()), later)
+      const atRest = [...later].filter(
+        ([pid, row]) => before.get(pid) === known[1]?.get(pid) && row === known[1]?.get(pid),
+      )
+      expect(atRest.length).toBeGreaterThan(0)
+      // but for the memory that the kernel may have taken from it
+      const ofMemory = (row: unknown[] | undefined) => row?.toSpliced(STAT.residentPages, 1)
+      for (const [pid, row] of atRest) expect(ofMemory(known[0]?.get(pid))).toEqual(ofMemory(row))
+      known[1] = later
+    }
   })
 })
 
