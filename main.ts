@@ -20,9 +20,11 @@ import type { Send } from './collector/outbox.ts'
 import { IngestConfig, StoreConfig } from './ingest/config.ts'
 import type { Ingest } from './ingest/index.ts'
 import { readSettings, UsageError } from './ingest/settings.ts'
+import type { Store } from './ingest/store.ts'
 import { TlsConfig, type TlsOptions } from './ingest/tls.ts'
 import { AccessConfig } from './query/access/config.ts'
 import { AlertsConfig } from './query/alerts/config.ts'
+import type { QueryOptions } from './query/index.ts'
 
 const VERSION = '0.1.0'
 
@@ -156,43 +158,16 @@ interface Server {
 
 /** Store, ingest, query and page on one port. */
 async function openServer(config: Config, log: Logger): Promise<Server> {
-  const { default: fastify } = await import('fastify')
-  const { openStore } = await import('./ingest/store.ts')
   const { openIngest } = await import('./ingest/index.ts')
-  const { query } = await import('./query/index.ts')
-  const { webSocket } = await import('./ingest/controldoor.ts')
-  const { onlyLoopback } = await import('./ingest/crosssite.ts')
-  const { readTls, startRenewing } = await import('./ingest/tls.ts')
   const at = config.listen.lastIndexOf(':')
   const host = config.listen.slice(0, at).replace(/^\[|\]$/g, '')
   const { access, senders, onlyHere, notices } = await openDoor(config, host, log)
+  const { readTls, startRenewing } = await import('./ingest/tls.ts')
   const https = readTls(config.tls)
-  const store = await openStore(
-    {
-      questionsAtOnce: questionsAtOnce(process.env.UV_THREADPOOL_SIZE),
-      ...config.store,
-      ...(config.store.url ? {} : { path: config.store.path ?? stateDir('jobsight') }),
-    },
-    { log },
-  )
+  const store = await openOwnStore(config, log)
   const ingest = await openIngest({ store, log, defaultCluster: config.cluster, config: config.ingest, senders })
   const telemetry = await openTelemetry(config, ingest)
-  const app = fastify({
-    loggerInstance: log.child({}, { level: config.log === 'debug' ? 'debug' : 'warn' }),
-    forceCloseConnections: true,
-    // Whose word counts on where a request came from.
-    trustProxy: config.access.proxy?.trusted ?? false,
-    ...(https ? { https } : {}),
-  })
-  if (onlyHere) app.addHook('onRequest', onlyLoopback)
-  await app.register(webSocket)
-  if (config.serve.ingest) await app.register(ingest.plugin)
-  const answers = {
-    ...{ store, ingest, access, log },
-    alerts: alertsConfig(config),
-    uiDir: fileURLToPath(new URL('./ui', import.meta.url)),
-  }
-  if (config.serve.query) await app.register(query, answers)
+  const app = await openApp(config, { store, ingest, access, log }, { https, onlyHere })
   try {
     const grpc = await openGrpcDoor(config, ingest, onlyHere, https, log)
     const url = await app.listen({ host, port: Number(config.listen.slice(at + 1)) })
@@ -218,6 +193,43 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
       `cannot listen on ${config.listen}: ${error instanceof Error ? error.message : error}; choose another with --listen 127.0.0.1:PORT`,
     )
   }
+}
+
+async function openOwnStore(config: Config, log: Logger): Promise<Store> {
+  const { openStore } = await import('./ingest/store.ts')
+  const path = config.store.url ? {} : { path: config.store.path ?? stateDir('jobsight') }
+  const questions = questionsAtOnce(process.env.UV_THREADPOOL_SIZE)
+  return openStore({ questionsAtOnce: questions, ...config.store, ...path }, { log })
+}
+
+type Answering = Pick<QueryOptions, 'store' | 'access' | 'log'> & { ingest: Ingest }
+
+async function openApp(
+  config: Config,
+  answering: Answering,
+  { https, onlyHere }: { https: TlsOptions | undefined; onlyHere: boolean },
+) {
+  const { default: fastify } = await import('fastify')
+  const { query } = await import('./query/index.ts')
+  const { webSocket } = await import('./ingest/controldoor.ts')
+  const { onlyLoopback } = await import('./ingest/crosssite.ts')
+  const app = fastify({
+    loggerInstance: answering.log.child({}, { level: config.log === 'debug' ? 'debug' : 'warn' }),
+    forceCloseConnections: true,
+    // Whose word counts on where a request came from.
+    trustProxy: config.access.proxy?.trusted ?? false,
+    ...(https ? { https } : {}),
+  })
+  if (onlyHere) app.addHook('onRequest', onlyLoopback)
+  await app.register(webSocket)
+  if (config.serve.ingest) await app.register(answering.ingest.plugin)
+  const answers = {
+    ...answering,
+    alerts: alertsConfig(config),
+    uiDir: fileURLToPath(new URL('./ui', import.meta.url)),
+  }
+  if (config.serve.query) await app.register(query, answers)
+  return app
 }
 
 /** Each holds a thread of libuv's pool (4, unless told before the start), and two are left for inserts and files. */

@@ -25,21 +25,38 @@ export async function openRemote(config: RemoteConfig, database: string): Promis
     log: { level: ClickHouseLogLevel.OFF },
   }
   const first = createClient(login)
-  try {
-    const on = config.cluster === undefined ? '' : ` ON CLUSTER ${config.cluster}`
-    await first.command({ query: `CREATE DATABASE IF NOT EXISTS ${database}${on}` })
-  } catch (error) {
-    throw databaseError(error)
-  } finally {
-    await first.close()
-  }
+  const on = config.cluster === undefined ? '' : ` ON CLUSTER ${config.cluster}`
+  await refused(first.command({ query: `CREATE DATABASE IF NOT EXISTS ${database}${on}` })).finally(() => first.close())
   const client = createClient({
     ...login,
     database,
     max_open_connections: 16,
     clickhouse_settings: config.cluster === undefined ? {} : CLUSTER_SETTINGS,
   })
-  const ask: Engine['ask'] = (question, format, options) =>
+  const ask = askOf(client)
+  const version = await ask({ query: 'SELECT version() AS v', query_params: {} }, 'JSONEachRow', { name: 'version' })
+  return {
+    kind: 'remote',
+    ...(config.path === undefined ? {} : { journalPath: join(config.path, 'journal') }),
+    version: String((JSON.parse(version) as { v: string }).v),
+    ask,
+    insert: (...block) => refused(insert(client, block)),
+    async command(sql) {
+      const settings = { wait_end_of_query: 1, insert_deduplicate: 0 } as const
+      await refused(client.command({ query: sql, clickhouse_settings: settings }))
+    },
+    close: () => client.close(),
+  }
+}
+
+const refused = <T>(asked: Promise<T>): Promise<T> =>
+  asked.catch((error: unknown) => Promise.reject(databaseError(error)))
+
+type Client = ReturnType<typeof createClient>
+
+const askOf =
+  (client: Client): Engine['ask'] =>
+  (question, format, options) =>
     answerText(
       client,
       question,
@@ -54,45 +71,24 @@ export async function openRemote(config: RemoteConfig, database: string): Promis
       },
       options.signal,
     )
-  const version = await ask({ query: 'SELECT version() AS v', query_params: {} }, 'JSONEachRow', { name: 'version' })
-  return {
-    kind: 'remote',
-    ...(config.path === undefined ? {} : { journalPath: join(config.path, 'journal') }),
-    version: String((JSON.parse(version) as { v: string }).v),
-    ask,
-    async insert(table, columns, rowBinary, token) {
-      try {
-        const { stream } = await client.exec({
-          query: `INSERT INTO ${table} (${columns.join(', ')}) FORMAT RowBinary`,
-          values: Readable.from([Buffer.from(rowBinary.buffer, rowBinary.byteOffset, rowBinary.byteLength)], {
-            objectMode: false,
-          }),
-          clickhouse_settings: {
-            max_partitions_per_insert_block: '0',
-            async_insert: 0,
-            wait_end_of_query: 1,
-            ...(token === undefined
-              ? { insert_deduplicate: 0 }
-              : { insert_deduplicate: 1, insert_deduplication_token: token }),
-          },
-        })
-        for await (const _ of stream) void _
-      } catch (error) {
-        throw databaseError(error)
-      }
-    },
-    async command(sql) {
-      try {
-        await client.command({ query: sql, clickhouse_settings: { wait_end_of_query: 1, insert_deduplicate: 0 } })
-      } catch (error) {
-        throw databaseError(error)
-      }
-    },
-    close: () => client.close(),
-  }
-}
 
-type Client = ReturnType<typeof createClient>
+async function insert(client: Client, [table, columns, rowBinary, token]: Parameters<Engine['insert']>): Promise<void> {
+  const { stream } = await client.exec({
+    query: `INSERT INTO ${table} (${columns.join(', ')}) FORMAT RowBinary`,
+    values: Readable.from([Buffer.from(rowBinary.buffer, rowBinary.byteOffset, rowBinary.byteLength)], {
+      objectMode: false,
+    }),
+    clickhouse_settings: {
+      max_partitions_per_insert_block: '0',
+      async_insert: 0,
+      wait_end_of_query: 1,
+      ...(token === undefined
+        ? { insert_deduplicate: 0 }
+        : { insert_deduplicate: 1, insert_deduplication_token: token }),
+    },
+  })
+  for await (const _ of stream) void _
+}
 
 /** The question must not end in a FORMAT of its own. */
 async function answerText(

@@ -25,75 +25,78 @@ interface Entry<T> {
   stop: AbortController
 }
 
-export function openCache<T>(maxBytes: number, bytesOf: (answer: T) => number): Cache<T> {
+export const openCache = <T>(maxBytes: number, bytesOf: (answer: T) => number): Cache<T> =>
+  new Answers(maxBytes, bytesOf)
+
+class Answers<T> implements Cache<T> {
   // A Map keeps the order of insertion: the first is the one that was used longest ago.
-  const entries = new Map<string, Entry<T>>()
-  let bytes = 0
-  const drop = (key: string, entry: Entry<T>): void => {
-    if (entries.get(key) !== entry) return
-    bytes -= entry.bytes
-    entries.delete(key)
+  readonly #entries = new Map<string, Entry<T>>()
+  readonly #maxBytes: number
+  readonly #bytesOf: (answer: T) => number
+  bytes = 0
+
+  constructor(maxBytes: number, bytesOf: (answer: T) => number) {
+    this.#maxBytes = maxBytes
+    this.#bytesOf = bytesOf
   }
-  const arrived = (key: string, entry: Entry<T>, answer: T): void => {
-    entry.settled = true
-    if (entries.get(key) !== entry) return
-    entry.bytes = bytesOf(answer)
-    bytes += entry.bytes
-    for (const [oldest, old] of entries) {
-      if (bytes <= maxBytes) break
-      drop(oldest, old)
+
+  async get(key: string, options: CacheOptions, ask: (signal: AbortSignal) => Promise<T>): Promise<T> {
+    options.signal?.throwIfAborted()
+    const kept = this.#entries.get(key)
+    const entry = kept && options.nowMs < kept.until ? kept : this.#start(key, options, ask)
+    if (kept) this.#drop(key, kept)
+    this.#entries.set(key, entry)
+    this.bytes += entry.bytes
+    entry.waiting++
+    let left = false
+    const go = (): void => {
+      if (!left) this.#leave(key, entry)
+      left = true
+    }
+    options.signal?.addEventListener('abort', go, { once: true })
+    try {
+      return await entry.answer
+    } finally {
+      options.signal?.removeEventListener('abort', go)
+      go()
     }
   }
-  const start = (key: string, options: CacheOptions, ask: (signal: AbortSignal) => Promise<T>): Entry<T> => {
+
+  #start(key: string, { nowMs, keepMs }: CacheOptions, ask: (signal: AbortSignal) => Promise<T>): Entry<T> {
     const stop = new AbortController()
     const answer = ask(stop.signal)
-    const entry: Entry<T> = {
-      answer,
-      settled: false,
-      bytes: 0,
-      until: options.nowMs + options.keepMs,
-      waiting: 0,
-      stop,
-    }
+    const entry: Entry<T> = { answer, settled: false, bytes: 0, until: nowMs + keepMs, waiting: 0, stop }
     answer.then(
-      value => arrived(key, entry, value),
+      value => this.#arrived(key, entry, value),
       () => {
         entry.settled = true
-        drop(key, entry)
+        this.#drop(key, entry)
       },
     )
     return entry
   }
-  const leave = (key: string, entry: Entry<T>): void => {
+
+  #arrived(key: string, entry: Entry<T>, answer: T): void {
+    entry.settled = true
+    if (this.#entries.get(key) !== entry) return
+    entry.bytes = this.#bytesOf(answer)
+    this.bytes += entry.bytes
+    for (const [oldest, old] of this.#entries) {
+      if (this.bytes <= this.#maxBytes) break
+      this.#drop(oldest, old)
+    }
+  }
+
+  #leave(key: string, entry: Entry<T>): void {
     entry.waiting--
     if (entry.waiting > 0 || entry.settled) return
-    drop(key, entry)
+    this.#drop(key, entry)
     entry.stop.abort()
   }
-  return {
-    get bytes() {
-      return bytes
-    },
-    async get(key, options, ask) {
-      options.signal?.throwIfAborted()
-      const kept = entries.get(key)
-      const entry = kept && options.nowMs < kept.until ? kept : start(key, options, ask)
-      if (kept) drop(key, kept)
-      entries.set(key, entry)
-      bytes += entry.bytes
-      entry.waiting++
-      let left = false
-      const go = (): void => {
-        if (!left) leave(key, entry)
-        left = true
-      }
-      options.signal?.addEventListener('abort', go, { once: true })
-      try {
-        return await entry.answer
-      } finally {
-        options.signal?.removeEventListener('abort', go)
-        go()
-      }
-    },
+
+  #drop(key: string, entry: Entry<T>): void {
+    if (this.#entries.get(key) !== entry) return
+    this.bytes -= entry.bytes
+    this.#entries.delete(key)
   }
 }

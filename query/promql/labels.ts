@@ -1,10 +1,12 @@
 /** What series and labels there are: for the pick lists of Grafana's query builder and its variables. */
+
 import { ENTITIES, METRICS, type Metric } from '../../ingest/metrics.ts'
 import { type Asker, strings } from '../asker.ts'
 import type { Known } from '../known.ts'
 import { tableOf } from '../points.ts'
 import { and, sql } from '../sql.ts'
 import type { Matcher } from './ast.ts'
+import { inside, metricConditions, type Windowed } from './conditions.ts'
 import {
   CATALOGUE,
   ENTITY_LABELS,
@@ -15,17 +17,7 @@ import {
   resolveNames,
   sanitized,
 } from './names.ts'
-import {
-  inside,
-  metricConditions,
-  metricLabels,
-  openSource,
-  readSeriesRows,
-  seriesConditions,
-  seriesLabels,
-  tableFor,
-  type Windowed,
-} from './source.ts'
+import { metricLabels, openSource, readSeriesRows, seriesConditions, seriesLabels, tableFor } from './source.ts'
 import { type Labels, NAME } from './vector.ts'
 
 /** Labels of every series that matches and was heard of in the window. */

@@ -7,8 +7,10 @@ import { bucketValue, tableOf, usualInstances } from '../points.ts'
 import { and, column, type Sql, sql } from '../sql.ts'
 import type { Grid } from '../window.ts'
 import type { Matcher } from './ast.ts'
+import { condition, inside, metricConditions, seconds, type Windowed } from './conditions.ts'
 import type { ReadSamples } from './evaluate.ts'
-import { instanceLabel, JOB_INFO, JOB_NODE, nameOf, resolveNames, sanitized, testOf } from './names.ts'
+import { readJobs } from './jobs.ts'
+import { instanceLabel, JOB_INFO, JOB_NODE, nameOf, resolveNames, sanitized } from './names.ts'
 import { type Labels, NAME, type Samples } from './vector.ts'
 
 /** Rows one selector may read, and samples it may give. */
@@ -19,13 +21,6 @@ const DAY_MS = 86_400_000
 /** Ticks are kept at least so long; before, the rollups are asked. */
 const TICKS_KEPT_MS = 7 * DAY_MS
 const HOUR_MS = 3_600_000
-
-export interface Windowed {
-  from: number
-  to: number
-  /** Of what lies before it only the newest sample of a series is wanted. */
-  newestBefore?: number
-}
 
 export function openSource(asker: Asker, known: Known): ReadSamples {
   return async (matchers, { fromMs, toMs, newestBeforeMs = fromMs }) => {
@@ -44,33 +39,6 @@ export function openSource(asker: Asker, known: Known): ReadSamples {
       throw badRequest('the query reads too many samples: choose a shorter window or fewer series')
     return all
   }
-}
-
-const seconds = (ms: number): number => Math.floor(ms / 1000)
-export const inside = ({ from, to }: Windowed): Sql =>
-  sql`time > toDateTime(${Math.max(0, seconds(from))}, 'UTC') AND time <= toDateTime(${Math.max(0, seconds(to))}, 'UTC')`
-
-/** A matcher as a condition; patterns run in the database, whose engine (RE2) is Prometheus' own. */
-export function condition(value: Sql, { op, value: wanted }: Matcher): Sql {
-  if (op === '=') return sql`${value} = ${wanted}`
-  if (op === '!=') return sql`${value} != ${wanted}`
-  const matches = sql`match(${value}, ${`^(?s:${wanted})$`})`
-  return op === '=~' ? matches : sql`NOT ${matches}`
-}
-
-/** Conditions on rows of points; undefined where a label that they do not have is asked for. */
-export function metricConditions(metric: Metric, labels: readonly Matcher[]): Sql[] | undefined {
-  const columns = new Map([
-    ['cluster', sql`cluster`],
-    ['node', sql`node`],
-    [instanceLabel(metric.entity), sql`instance`],
-  ])
-  columns.delete('')
-  if (labels.some(m => !columns.has(m.label) && !testOf(m)(''))) return undefined
-  return labels.flatMap(m => {
-    const column = columns.get(m.label)
-    return column === undefined ? [] : [condition(sql`toString(${column})`, m)]
-  })
 }
 
 /** The finest table that is not too long for this window. */
@@ -235,67 +203,4 @@ async function readSeries(
     if (row === undefined) return []
     return [{ labels: seriesLabels(series), times: cell(columns[1], row), values: cell(columns[2], row) }]
   })
-}
-
-interface JobRow {
-  cluster: string
-  id: string
-  name: string
-  user: string
-  account: string
-  queue: string
-  state: string
-  nodes: string[]
-  start: number
-  end: number
-}
-
-const MOST_JOBS = 20_000
-const JOB_EVERY_MS = 60_000
-
-/** 1 while a job runs; a sample a minute stands for all of it. */
-async function readJobs(asker: Asker, labels: readonly Matcher[], window: Windowed, name: string): Promise<Samples[]> {
-  const byId = labels.filter(m => m.label === 'job' || m.label === 'user' || m.label === 'cluster')
-  const rows = await asker.rows<JobRow>(
-    'promql jobs',
-    sql`SELECT cluster, id, name, toString(user) AS user, toString(account) AS account, toString(queue) AS queue, toString(state) AS state, nodes,
-          toFloat64(start_ms) AS start, toFloat64(end_ms) AS end
-        FROM jobs FINAL WHERE ${and([
-          sql`start_ms > 0 AND start_ms < ${window.to} AND (end_ms = 0 OR end_ms > ${window.from})`,
-          ...byId.map(m => condition(sql`toString(${JOB_COLUMNS[m.label] ?? sql`id`})`, m)),
-        ])} ORDER BY start_ms DESC LIMIT ${MOST_JOBS}`,
-  )
-  const tests = labels.map(m => ({ label: m.label, test: testOf(m) }))
-  return rows
-    .flatMap(row => jobLabels(row, name).map(of => ({ of, row })))
-    .filter(({ of }) => tests.every(({ label, test }) => test(of.get(label) ?? '')))
-    .map(({ of, row }) => ({ labels: of, ...runOf(row, window) }))
-}
-
-const JOB_COLUMNS: Readonly<Record<string, Sql>> = { job: sql`id`, user: sql`user`, cluster: sql`cluster` }
-
-function jobLabels({ cluster, id, nodes, user, ...row }: JobRow, name: string): Labels[] {
-  const common: [string, string][] = [
-    [NAME, name],
-    ['cluster', cluster],
-    ['job', id],
-    ['user', user],
-  ]
-  if (name === JOB_NODE) return nodes.map(node => new Map([...common, ['node', node]]))
-  const { account, queue, state } = row
-  const more: [string, string][] = [
-    ['name', row.name],
-    ['account', account],
-    ['queue', queue],
-    ['state', state],
-  ]
-  return [new Map([...common, ...more].filter(([, value]) => value !== ''))]
-}
-
-function runOf({ start, end }: JobRow, { from, to }: Windowed): Omit<Samples, 'labels'> {
-  const endMs = end === 0 ? undefined : end
-  const first = Math.max(start, from + 1)
-  const count = Math.max(1, Math.floor((Math.min(endMs ?? to, to) - first) / JOB_EVERY_MS) + 1)
-  const times = Array.from({ length: count }, (_, i) => first + i * JOB_EVERY_MS)
-  return { times, values: times.map(() => 1), endMs }
 }

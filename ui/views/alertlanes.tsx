@@ -18,6 +18,8 @@ import { showTip } from './tip.tsx'
 const LANE = 18
 const SHOWN = 60
 
+type Over = MouseEvent & { currentTarget: HTMLElement }
+
 export function AlertLanes({ frame, history, page }: { frame: Frame; history: AlertHistory | undefined; page: Page }) {
   const { axis } = frame
   const alerts = useMemo(() => (history?.alerts ?? []).slice(0, SHOWN), [history])
@@ -32,13 +34,12 @@ export function AlertLanes({ frame, history, page }: { frame: Frame; history: Al
   const draw: Draw = pen => {
     drawGrid(pen, axis, height)
     alerts.forEach((alert, i) => {
-      const bar = bars[i] ?? { from: 0, to: 0 }
-      const x = Math.max(0, xOf(axis, bar.from))
-      const width = Math.max(3, Math.min(axis.width, xOf(axis, bar.to)) - x)
+      const { from, to } = bars[i] ?? { from: 0, to: 0 }
+      const x = Math.max(0, xOf(axis, from))
+      const width = Math.max(3, Math.min(axis.width, xOf(axis, to)) - x)
       drawBar(pen, alert, { x, y: (lanes.lane[i] ?? 0) * LANE + 2, width }, i === over)
     })
   }
-  type Over = MouseEvent & { currentTarget: HTMLElement }
   const under = (event: Over): number => {
     const at = event.currentTarget.getBoundingClientRect()
     return laneHit(bars, lanes, Math.floor((event.clientY - at.top - 2) / LANE), timeOf(axis, event.clientX - at.left))
@@ -46,24 +47,16 @@ export function AlertLanes({ frame, history, page }: { frame: Frame; history: Al
   const pointer = {
     onPointerMove: (event: PointerEvent & Over) => {
       const i = under(event)
-      const alert = alerts[i]
       setOver(i)
-      const content = alert && (
-        <>
-          <b>{messageOf(alert.rule, alert.message)}</b>
-          <br />
-          <span class="soft">{summaryOf(alert.rule, alert.summary)}</span>
-        </>
-      )
-      showTip(content ? { x: event.clientX, y: event.clientY, content } : undefined)
+      tell(alerts[i], event)
     },
     onPointerLeave: () => {
       setOver(-1)
-      showTip(undefined)
+      tell(undefined)
     },
     onClick: (event: Over) => {
       const alert = alerts[under(event)]
-      showTip(undefined)
+      tell(undefined)
       if (alert) go(placeWith(page.place, fixedQuery(spanOfAlert(alert, page.now))))
     },
   }
@@ -71,15 +64,23 @@ export function AlertLanes({ frame, history, page }: { frame: Frame; history: Al
     <Row frame={frame} gutter={<div class="soft">{t('alert.lanes')}</div>}>
       <div style={{ cursor: over >= 0 ? 'pointer' : 'crosshair' }} {...pointer}>
         <Picture
-          width={axis.width}
-          height={height}
+          {...{ width: axis.width, height, draw, deps: [alerts, axis.from, axis.to, over] }}
           label={t('alert.lanesLabel', { count: alerts.length })}
-          deps={[alerts, axis.from, axis.to, over]}
-          draw={draw}
         />
       </div>
     </Row>
   )
+}
+
+function tell(alert: Alert | undefined, at?: MouseEvent): void {
+  const content = alert && (
+    <>
+      <b>{messageOf(alert.rule, alert.message)}</b>
+      <br />
+      <span class="soft">{summaryOf(alert.rule, alert.summary)}</span>
+    </>
+  )
+  showTip(content && at ? { x: at.clientX, y: at.clientY, content } : undefined)
 }
 
 function drawBar(

@@ -24,59 +24,33 @@ interface Props {
 }
 
 export function RuleEditor({ page, given, entry, known, again }: Props) {
-  const [rule, setRule] = useState<Rule>(given)
-  const [text, setText] = useState<string | undefined>(undefined)
-  const [refusal, setRefusal] = useState('')
+  const { rule, setRule, text, setText, refusal, attempt, written, turn } = useRule(given)
   const back = () => go(placeWith(page.place, { rule: undefined }))
-  const written = (): unknown => (text === undefined ? rule : JSON.parse(text))
-  const attempt = async (what: () => Promise<unknown>) => {
-    setRefusal('')
-    try {
-      await what()
-    } catch (error) {
-      setRefusal(error instanceof AskError || error instanceof SyntaxError ? error.message : String(error))
-    }
+  const done = async (asked: Promise<unknown>) => {
+    await asked
+    again()
+    back()
   }
   const save = () =>
-    attempt(async () => {
+    attempt(() => {
       const asked = written()
       const name = typeof asked === 'object' && asked !== null && 'name' in asked ? String(asked.name) : ''
-      await order.saveRule(name, asked)
-      again()
-      back()
+      return done(order.saveRule(name, asked))
     })
-  const drop = () =>
-    attempt(async () => {
-      await order.dropRule(rule.name)
-      again()
-      back()
-    })
-  const turn = () =>
-    attempt(async () => {
-      if (text === undefined) return setText(JSON.stringify(rule, null, 2))
-      setRule(parseRule(text))
-      setText(undefined)
-    })
+  const drop = () => attempt(() => done(order.dropRule(rule.name)))
+  const submit = (event: Event) => {
+    event.preventDefault()
+    void save()
+  }
   return (
     <Panel title={nameOf(given.name) || t('rule.new')} name={`rule-${given.name}`}>
-      <form
-        class="alert-form wide"
-        onSubmit={event => {
-          event.preventDefault()
-          void save()
-        }}
-      >
+      <form class="alert-form wide" onSubmit={submit}>
         {text === undefined ? (
           <Fields page={page} rule={rule} known={known} set={more => setRule(changed(rule, more))} />
         ) : (
           <AsJson text={text} set={setText} />
         )}
-        <Buttons
-          asJson={text !== undefined}
-          turn={turn}
-          back={back}
-          drop={entry?.origin === 'page' ? drop : undefined}
-        />
+        <Buttons {...{ asJson: text !== undefined, turn, back }} drop={entry?.origin === 'page' ? drop : undefined} />
         <div class="all">
           <Refusal text={refusal} />
         </div>
@@ -84,6 +58,29 @@ export function RuleEditor({ page, given, entry, known, again }: Props) {
       <Trial page={page} written={written} />
     </Panel>
   )
+}
+
+/** What is being written, in the form or as JSON, and why the last attempt was refused. */
+function useRule(given: Rule) {
+  const [rule, setRule] = useState<Rule>(given)
+  const [text, setText] = useState<string | undefined>(undefined)
+  const [refusal, setRefusal] = useState('')
+  const attempt = async (what: () => unknown) => {
+    setRefusal('')
+    try {
+      await what()
+    } catch (error) {
+      setRefusal(error instanceof AskError || error instanceof SyntaxError ? error.message : String(error))
+    }
+  }
+  const turn = () =>
+    attempt(() => {
+      if (text === undefined) return setText(JSON.stringify(rule, null, 2))
+      setRule(parseRule(text))
+      setText(undefined)
+    })
+  const written = (): unknown => (text === undefined ? rule : JSON.parse(text))
+  return { rule, setRule, text, setText, refusal, attempt, written, turn }
 }
 
 const AsJson = ({ text, set }: { text: string; set: (text: string) => void }) => (
