@@ -7,7 +7,7 @@
  *
  * Which paths are jobs, attribution/cgroup.ts knows; here it is known which directories can lead there.
  */
-import { existsSync, readdirSync } from 'node:fs'
+import { existsSync, readdirSync, statSync } from 'node:fs'
 import { join } from 'node:path'
 import { parseCgroup } from './attribution/cgroup.ts'
 import type { Roots } from './source.ts'
@@ -33,9 +33,13 @@ export function findJobGroups(roots: Pick<Roots, 'sys'>): JobGroup[] {
   return directories(top).flatMap(entry => (HIERARCHY.test(entry) ? walk(top, `/${entry}`, 0) : []))
 }
 
-/** No links: cpuacct is one to cpu,cpuacct. */
+/** It, its entry above, and one of each directory in it. Some file systems do not count them, and say 1. */
+const LINKS_OF_NONE = 2
+
+/** No links: cpuacct is one to cpu,cpuacct. What has none in it is not listed: most hierarchies of v1 at their root. */
 function directories(path: string): string[] {
   try {
+    if (statSync(path).nlink === LINKS_OF_NONE) return []
     return readdirSync(path, { withFileTypes: true }).flatMap(entry => (entry.isDirectory() ? [entry.name] : []))
   } catch {
     return []

@@ -20,6 +20,7 @@ export function openJobPower(): JobPower {
   let packages = 0
   return {
     next(readings) {
+      if (!readings.some(({ entity, column }) => entity === 'socket' && column === 'power_watts')) return []
       const { watts, sockets, node, jobs } = gather(readings)
       packages = Math.max(packages, sockets.size)
       const cores = node.get('cpu_count') ?? 0

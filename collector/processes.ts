@@ -112,7 +112,7 @@ class Sweep implements Processes {
     const before = this.before
     this.before = now
     if (before === undefined) {
-      this.table.meetNew(false)
+      this.table.meetAll()
       this.endings.begin()
       return { processes: [], readings: [] }
     }
@@ -128,7 +128,7 @@ class Sweep implements Processes {
   private sweep(before: Totals, now: Totals): Settled {
     let grown = this.table.look(this.readings.shown)
     // after the known ones: a pid that is used again is known no more, and new
-    if (before.forks !== now.forks) grown += this.table.meetNew(true)
+    if (before.forks !== now.forks) grown += this.table.meetBorn(now.forks - before.forks)
     const ended = this.endings.read()
     return { ...ended, grown: grown + ended.grown }
   }

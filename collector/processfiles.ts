@@ -14,8 +14,11 @@ export interface StatRows {
 }
 
 export interface StatFiles {
-  /** Those that are not known yet, and are from then on. Throws where /proc cannot be read. */
-  meet(): StatRows
+  /**
+   * Those that are not known yet, and are from then on. `forked`: how often that happened since the last call, as the kernel
+   * counts. Throws where /proc cannot be read.
+   */
+  meet(forked: number): StatRows
   /** Those known that are not as they were, and those that are gone, which are known no more. `anyway`: whose memory must be right. */
   look(anyway: Int32Array): StatRows
   /** These as they are now, changed or not. */

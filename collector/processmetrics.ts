@@ -71,9 +71,10 @@ function writePiece(body: Body, { bytes, places }: Piece, process: ProcessReadin
   const at = body.append(bytes)
   body.patchByte(at + (places[0] ?? 0), process.state.charCodeAt(0))
   let place = 1
-  for (const [i, { metric, value }] of SERIES.entries()) {
-    if ((has & (1 << i)) !== 0)
-      body.patch(at + (places[place++] ?? 0), (value(process) ?? 0) * (metric.isSum ? seconds : 1))
+  let bit = 1
+  for (const { metric, value } of SERIES) {
+    if ((has & bit) !== 0) body.patch(at + (places[place++] ?? 0), (value(process) ?? 0) * (metric.isSum ? seconds : 1))
+    bit <<= 1
   }
 }
 
@@ -134,7 +135,11 @@ const SERIES: readonly Series[] = [
 
 function seriesOf(process: ProcessReading): number {
   let has = 0
-  for (const [i, { value }] of SERIES.entries()) if (value(process) !== undefined) has |= 1 << i
+  let bit = 1
+  for (const { value } of SERIES) {
+    if (value(process) !== undefined) has |= bit
+    bit <<= 1
+  }
   return has
 }
 

@@ -96,9 +96,18 @@ export class ProcessTable {
     return this.takeRows(this.files.readAgain(Int32Array.from(processes, ({ pid }) => pid)))
   }
 
-  /** Those that are not known yet. `isBorn`: since the look before, so all that they have used is growth. Ticks of it. */
-  meetNew(isBorn: boolean): number {
-    const { numbers, names } = this.files.meet()
+  /** All there are; what they have used is nobody's growth. */
+  meetAll(): void {
+    this.meetNew(0, false)
+  }
+
+  /** Those born since the look before, so all that they have used is growth. Ticks of it. */
+  meetBorn(forked: number): number {
+    return this.meetNew(forked, true)
+  }
+
+  private meetNew(forked: number, isBorn: boolean): number {
+    const { numbers, names } = this.files.meet(forked)
     let grown = 0
     for (const [i, name] of names.entries()) {
       const process = this.meet(numbers.subarray(i * STAT_FIELDS, (i + 1) * STAT_FIELDS), name ?? '')

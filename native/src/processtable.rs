@@ -8,6 +8,9 @@
 //! Two things change of one that does not run. Its parent, when that ends: one whose parent is not known is read. Its memory,
 //! when the kernel takes some: those asked for are read in any case, and the rest each five minutes.
 //!
+//! New ones are found in the same way: the kernel gives out pids in order, so they lie between the newest of two ticks ago and now.
+//! To ask each of these whether it is a process costs less than a list of all; that is made each minute all the same.
+//!
 //! ```text
 //!   look   4711  clock 80 ms as before                        nothing
 //!          4712  clock 90 -> 95 ms   stat as before           nothing: less than a tick of it
@@ -26,6 +29,7 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 const READ_AGAIN: Duration = Duration::from_secs(300);
+const LIST_AGAIN: Duration = Duration::from_secs(60);
 /// A line of it is some 350 bytes.
 const LINE: usize = 1024;
 
@@ -66,20 +70,25 @@ pub struct Table {
     keep: usize,
     has_clocks: bool,
     known: FxHashMap<i32, Known>,
+    /// The newest pid as of the last two meetings, older first. One may be given out a moment before it is a process.
+    newest: [Option<i32>; 2],
+    listed: Instant,
 }
 
 impl Table {
     /// Keeps at most so many descriptors.
     pub fn open(proc: &Path, keep: usize) -> Table {
-        Table { proc: proc.to_owned(), keep, has_clocks: is_own_namespace(proc), known: FxHashMap::default() }
+        let has_clocks = is_own_namespace(proc);
+        let known = FxHashMap::default();
+        Table { proc: proc.to_owned(), keep, has_clocks, known, newest: [None; 2], listed: Instant::now() }
     }
 
-    /// Those that are not known yet, and are from then on.
-    pub fn meet(&mut self) -> io::Result<Rows> {
+    /// Those that are not known yet, and are from then on. `forked`: how often that happened since the last call, as the kernel counts.
+    pub fn meet(&mut self, forked: u32) -> io::Result<Rows> {
         let mut rows = Rows::default();
         let mut bytes = [0; LINE];
         let read = Instant::now();
-        for pid in list(&self.proc)? {
+        for pid in self.find_new(forked, read)? {
             if self.known.contains_key(&pid) {
                 continue;
             }
@@ -90,6 +99,26 @@ impl Table {
             self.known.insert(pid, Known { row, name: name.to_owned(), file: None, clock, read });
         }
         Ok(rows)
+    }
+
+    /// All that are new, and maybe others.
+    fn find_new(&mut self, forked: u32, now: Instant) -> io::Result<Vec<i32>> {
+        let newest = if self.has_clocks { read_newest(&self.proc) } else { None };
+        let [older, last] = self.newest;
+        self.newest = [last, newest];
+        if let (Some(older), Some(last), Some(newest)) = (older, last, newest) {
+            // in order, unless the numbers began anew: then fewer were given out than forked
+            let in_order = older <= last && last <= newest && i64::from(newest - last) >= i64::from(forked);
+            let few = (newest - older) as usize <= self.known.len();
+            if in_order && few && now - self.listed < LIST_AGAIN {
+                // SAFETY: always is one.
+                let own_thread = unsafe { libc::gettid() };
+                let is_process = |pid: &i32| *pid != own_thread && read_clock(*pid).is_some();
+                return Ok((older + 1..=newest).filter(is_process).collect());
+            }
+        }
+        self.listed = now;
+        list(&self.proc)
     }
 
     /// Those that are not as they were, and those that are gone. `anyway`: whose memory must be right.
@@ -192,7 +221,12 @@ fn list(proc: &Path) -> io::Result<Vec<i32>> {
     std::fs::read_dir(proc)?.filter_map(pid_of).collect()
 }
 
-/// Nanoseconds of all threads of a process. None where it is gone.
+/// The pid that was given out last, to a process or a thread: the last word of loadavg, which proc_loadavg(5) has.
+fn read_newest(proc: &Path) -> Option<i32> {
+    std::fs::read_to_string(proc.join("loadavg")).ok()?.split_ascii_whitespace().next_back()?.parse().ok()
+}
+
+/// Nanoseconds of all threads of a process. None where it is gone, and for a thread but the one that asks.
 fn read_clock(pid: i32) -> Option<u64> {
     // CPUCLOCK_SCHED of a process, as clock_getcpuclockid(3) makes it; that asks the kernel once more whether there is one
     let clock = (!pid << 3) | 2;
@@ -255,7 +289,7 @@ mod tests {
         let pid = program.pid();
         let mut table = Table::open(Path::new("/proc"), 1000);
         assert!(table.has_clocks);
-        table.meet().unwrap();
+        table.meet(0).unwrap();
         // when it waits for its input
         until(|| (row_of(&table.look(&[]), pid).is_none() && table.is_at_rest(pid, Instant::now())).then_some(()));
         // what only a line can tell
@@ -271,7 +305,7 @@ mod tests {
         let mut parent = Program::start("sleep 100 & read go");
         let mut table = Table::open(Path::new("/proc"), 0);
         let child = until(|| {
-            let rows = table.meet().unwrap();
+            let rows = table.meet(0).unwrap();
             let mut all = rows.numbers.chunks_exact(FIELDS);
             all.find(|row| row[PARENT] == f64::from(parent.pid())).map(|row| row[PID] as i32)
         });
@@ -286,12 +320,41 @@ mod tests {
         assert_ne!(row_of(&rows, child).unwrap()[PARENT], f64::from(parent.pid()));
         // SAFETY: our own grandchild.
         unsafe { libc::kill(child, libc::SIGKILL) };
-        assert!(table.meet().unwrap().names.iter().all(Option::is_some));
+        assert!(table.meet(0).unwrap().names.iter().all(Option::is_some));
+    }
+
+    #[test]
+    fn new_ones_are_found_without_a_list() {
+        let mut table = Table::open(Path::new("/proc"), 0);
+        table.meet(0).unwrap();
+        table.meet(0).unwrap();
+        let listed = table.listed;
+        let program = Program::start("read go");
+        let met = table.meet(1).unwrap();
+        assert!(row_of(&met, program.pid()).is_some());
+        assert!(table.listed == listed || read_newest(Path::new("/proc")) < Some(program.pid()));
+        // more were forked than pids were given out in order
+        assert!(row_of(&table.meet(1 << 30).unwrap(), program.pid()).is_none());
+        assert!(table.listed > listed);
+    }
+
+    #[test]
+    fn a_thread_is_no_process() {
+        let (tell, told) = std::sync::mpsc::channel();
+        let (end, ended) = std::sync::mpsc::channel::<()>();
+        let thread = std::thread::spawn(move || {
+            // SAFETY: always is one.
+            tell.send(unsafe { libc::gettid() }).unwrap();
+            let _ = ended.recv();
+        });
+        assert_eq!(read_clock(told.recv().unwrap()), None);
+        drop(end);
+        thread.join().unwrap();
     }
 
     #[test]
     fn a_table_elsewhere_has_no_clocks() {
         assert!(!Table::open(Path::new("/nowhere"), 0).has_clocks);
-        assert!(Table::open(Path::new("/nowhere"), 0).meet().is_err());
+        assert!(Table::open(Path::new("/nowhere"), 0).meet(0).is_err());
     }
 }

@@ -84,9 +84,9 @@ impl Listener {
         self.shared.take().drain()
     }
 
-    /// Nanoseconds waited for a CPU and for a disk, by all threads of a process that lives.
-    pub fn delays(&self, pid: u32) -> Option<(u64, u64)> {
-        self.questions.delays(pid)
+    /// Nanoseconds waited for a CPU and for a disk, by all threads of each process that lives.
+    pub fn delays(&self, pids: &[u32]) -> Vec<Option<(u64, u64)>> {
+        self.questions.delays(pids)
     }
 }
 

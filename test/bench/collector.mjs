@@ -92,6 +92,8 @@ async function openSink() {
       response.writeHead(200).end()
     })
   })
+  // as our own server has it: a connection outlives the 10 s to the next tick
+  server.keepAliveTimeout = 72_000
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
   return { got, url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() }

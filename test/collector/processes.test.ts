@@ -372,8 +372,8 @@ describe('the addon reads what the files say', () => {
     machine.write('proc/sys/kernel/ostype', 'Linux')
     const { proc } = machine.options.roots
     const ask = both(proc, 0)
-    expect(ask(files => files.meet())).toHaveLength(captures.length)
-    expect(ask(files => files.meet())).toEqual([])
+    expect(ask(files => files.meet(1))).toHaveLength(captures.length)
+    expect(ask(files => files.meet(1))).toEqual([])
     expect(ask(files => files.look(Int32Array.of(1, 2)))).toEqual([])
     machine.write('proc/1/stat', statOf({ pid: 1, name: 'a b', user: 1, pages: 9 }))
     machine.write('proc/2/stat', statOf({ pid: 2, name: 'other', user: 1, pages: 9 }))
@@ -381,7 +381,7 @@ describe('the addon reads what the files say', () => {
     rmSync(`${proc}/4`, { recursive: true })
     machine.write('proc/5/stat', '5 () Z')
     expect(ask(files => files.look(Int32Array.of()))?.map(row => row[0])).toEqual([1, 2, 3, 4, 5])
-    expect(ask(files => files.meet())?.map(row => row[0])).toEqual([3])
+    expect(ask(files => files.meet(1))?.map(row => row[0])).toEqual([3])
     expect(ask(files => files.readAgain(Int32Array.of(1, 4, 8)))?.map(row => row[0])).toEqual([1, 4, 8])
     rmSync(proc, { recursive: true })
     expect(ask(files => files.look(Int32Array.of()))).toHaveLength(captures.length - 2)
@@ -403,12 +403,14 @@ describe('the addon reads what the files say', () => {
     })
     const known = [native, text].map(() => new Map<number, unknown[]>())
     const take = (rows: StatRows, into: Map<number, unknown[]> | undefined) => {
-      for (const row of told(rows)) into?.set(Number(row[0]), row.slice(0, -1))
+      for (const [pid, ...row] of told(rows))
+        if (Number.isNaN(row[STAT.state - 1])) into?.delete(Number(pid))
+        else into?.set(Number(pid), [pid, ...row.slice(0, -1)])
     }
     const look = () => {
       for (const [i, files] of [native, text].entries()) {
         take(files.look(Int32Array.of()), known[i])
-        take(files.meet(), known[i])
+        take(files.meet(1), known[i])
       }
     }
     const hasChildren = () => {

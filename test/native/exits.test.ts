@@ -163,6 +163,14 @@ describe('what processes wait for', () => {
     // others may want that CPU too, and then both wait longer
     expect(share).toBeGreaterThan(0.85)
     expect(share).toBeLessThan(2.05)
-    expect(exits.delays(Uint32Array.of(2 ** 22 - 1))).toEqual(Float64Array.of(Number.NaN, Number.NaN))
+  })
+
+  it('is told of each by its place, of more than one message holds, and of none that is gone', context => {
+    const exits = openOrSkip(context)
+    const gone = 2 ** 22 - 1
+    const pids = Uint32Array.from({ length: 100 }, (_, i) => (i % 3 === 0 ? gone : process.pid))
+    const isTold = (_: unknown, i: number) => !Number.isNaN(exits.delays(pids)[2 * i])
+    expect(Array.from(pids, isTold)).toEqual(Array.from(pids, pid => pid !== gone))
+    expect(exits.delays(Uint32Array.of(gone))).toEqual(Float64Array.of(Number.NaN, Number.NaN))
   })
 })

@@ -27,8 +27,8 @@ impl NativeProcessTable {
 
     /// Throws where that /proc cannot be read.
     #[napi]
-    pub fn meet(&mut self) -> Result<NativeStatRows> {
-        let met = self.table()?.meet();
+    pub fn meet(&mut self, forked: u32) -> Result<NativeStatRows> {
+        let met = self.table()?.meet(forked);
         met.map(native_rows).map_err(|error| Error::from_reason(format!("{}: {error}", self.proc)))
     }
 

@@ -42,8 +42,7 @@ impl NativeExitListener {
     /// Two numbers a pid: nanoseconds waited for a CPU and for a disk; NaN where it is gone.
     #[napi]
     pub fn delays(&self, pids: Uint32Array) -> Result<Float64Array> {
-        let listener = self.listener()?;
-        let pairs = pids.iter().map(|pid| listener.delays(*pid));
+        let pairs = self.listener()?.delays(&pids).into_iter();
         let known = |ns: Option<u64>| ns.map_or(f64::NAN, |ns| ns as f64);
         Ok(pairs.flat_map(|pair| [known(pair.map(|p| p.0)), known(pair.map(|p| p.1))]).collect::<Vec<_>>().into())
     }

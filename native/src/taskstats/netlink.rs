@@ -10,6 +10,8 @@ use std::io;
 use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
 
 pub const HEADER_BYTES: usize = 20;
+/// Of nlmsg_seq, which an answer has from its question.
+const NUMBER_AT: usize = 8;
 const GENL_ID_CTRL: u16 = 0x10;
 const CTRL_CMD_GETFAMILY: u8 = 3;
 const CTRL_ATTR_FAMILY_ID: u16 = 1;
@@ -119,10 +121,43 @@ impl Socket {
         }
     }
 
-    /// Nanoseconds that all threads of a process have waited for a CPU and for a disk; none where it is gone.
-    pub fn delays(&self, pid: u32) -> Option<(u64, u64)> {
-        let asked = request(self.family, 0, TASKSTATS_CMD_GET, TASKSTATS_CMD_ATTR_TGID, &pid.to_ne_bytes());
-        delays_of_answer(&self.ask(&asked).ok()?)
+    /// Nanoseconds that all threads of each process have waited for a CPU and for a disk; none where it is gone.
+    pub fn delays(&self, pids: &[u32]) -> Vec<Option<(u64, u64)>> {
+        pids.chunks(BATCH).flat_map(|pids| self.ask_delays(pids)).collect()
+    }
+
+    /// Many questions in one message, all of which the kernel has answered when send(2) returns, each under its number.
+    fn ask_delays(&self, pids: &[u32]) -> Vec<Option<(u64, u64)>> {
+        let mut delays = vec![None; pids.len()];
+        let mut asked = Vec::new();
+        for (pid, place) in pids.iter().zip(0u32..) {
+            let mut one = request(self.family, 0, TASKSTATS_CMD_GET, TASKSTATS_CMD_ATTR_TGID, &pid.to_ne_bytes());
+            one[NUMBER_AT..NUMBER_AT + 4].copy_from_slice(&place.to_ne_bytes());
+            asked.extend(one);
+        }
+        if self.send(&asked).is_err() {
+            return delays;
+        }
+        let take = |delays: &mut [Option<(u64, u64)>], answer: &[u8]| {
+            let place = number(answer, NUMBER_AT).map_or(usize::MAX, |place| u32::from_ne_bytes(place) as usize);
+            if let Some(delay) = delays.get_mut(place) {
+                *delay = delays_of_answer(answer);
+            }
+        };
+        let mut answers = 0;
+        while answers < pids.len() {
+            match self.receive(|answer| take(&mut delays, answer)) {
+                Ok(0) | Err(_) => break,
+                Ok(count) => answers += count,
+            }
+        }
+        delays
+    }
+
+    fn send(&self, message: &[u8]) -> io::Result<()> {
+        // SAFETY: the bytes are ours for the length that is told.
+        let sent = unsafe { libc::send(self.fd(), message.as_ptr().cast(), message.len(), 0) };
+        if sent < 0 { Err(io::Error::last_os_error()) } else { Ok(()) }
     }
 
     /// From now on this socket is told of each task that ends, on any CPU.
@@ -138,11 +173,7 @@ impl Socket {
 
     /// One question, one answer. An error message of the kernel is an error, but for its number 0.
     fn ask(&self, message: &[u8]) -> io::Result<Vec<u8>> {
-        // SAFETY: the bytes are ours for the length that is told.
-        let sent = unsafe { libc::send(self.fd(), message.as_ptr().cast(), message.len(), 0) };
-        if sent < 0 {
-            return Err(io::Error::last_os_error());
-        }
+        self.send(message)?;
         let mut wait = libc::pollfd { fd: self.fd(), events: libc::POLLIN, revents: 0 };
         // SAFETY: one descriptor.
         unsafe { libc::poll(&raw mut wait, 1, ANSWER_WITHIN_MS) };
