@@ -17,6 +17,8 @@ export interface Latest {
   clusters(): string[]
   /** Names of the nodes of a cluster, sorted. */
   nodes(cluster: string): readonly string[]
+  /** When one of its nodes was last heard of; 0: never. */
+  newestMs(cluster: string): number
   /** The node's own newest values; undefined for a node never heard of. */
   node(cluster: string, node: string): EntityPoint | undefined
   /** Newest values of each core, disk or interface of a node. */
@@ -32,6 +34,7 @@ export class LatestValues implements Latest {
   readonly #used: UsedColumns
   /** Nodes of each cluster by name, until one is heard of first: every question asks for them. */
   readonly #nodes = new Map<string, readonly string[]>()
+  readonly #newestMs = new Map<string, number>()
 
   constructor(places: Places = new Places(), used = new UsedColumns()) {
     this.#places = places
@@ -51,6 +54,10 @@ export class LatestValues implements Latest {
     return names
   }
 
+  newestMs(cluster: string): number {
+    return this.#newestMs.get(cluster) ?? 0
+  }
+
   node(cluster: string, node: string): EntityPoint | undefined {
     const place = this.#places.clusters.get(cluster)?.get(node)?.get('node')
     return heard(place) ? place : undefined
@@ -65,7 +72,7 @@ export class LatestValues implements Latest {
 
   /** A row whose columns were seen to be used. */
   update(row: Row, arena: Float64Array): void {
-    if (!heard(row.place)) this.#nodes.clear()
+    this.#hear(row.place, row.timeMs)
     merge(row.place, row.timeMs, row.intervalMs, arena, row.offset, this.#used.of(row.place.entity).indices)
   }
 
@@ -73,10 +80,16 @@ export class LatestValues implements Latest {
   restore(point: EntityPoint): boolean {
     const place = this.#places.find(point.cluster, point.node, point.entity, point.instance)
     if (place === undefined || place.timeMs >= point.timeMs) return false
-    if (!heard(place)) this.#nodes.clear()
+    this.#hear(place, point.timeMs)
     this.#used.see(point.entity, point.values, 0)
     merge(place, point.timeMs, point.intervalMs, point.values, 0, this.#used.of(point.entity).indices)
     return true
+  }
+
+  #hear(place: Place, timeMs: number): void {
+    if (place.entity !== 'node') return
+    if (!heard(place)) this.#nodes.clear()
+    if (timeMs > this.newestMs(place.cluster)) this.#newestMs.set(place.cluster, timeMs)
   }
 }
 

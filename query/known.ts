@@ -108,10 +108,8 @@ function keepBy<T>(keyOf: (asker: Asker, cluster: string) => string, read: Read<
 
 function withMemory(stored: Map<string, number>, latest: Latest): Map<string, number> {
   const heard = new Map(stored)
-  for (const cluster of latest.clusters()) {
-    const newest = latest.nodes(cluster).reduce((ms, node) => Math.max(ms, latest.node(cluster, node)?.timeMs ?? 0), 0)
-    heard.set(cluster, Math.max(heard.get(cluster) ?? 0, newest))
-  }
+  for (const cluster of latest.clusters())
+    heard.set(cluster, Math.max(heard.get(cluster) ?? 0, latest.newestMs(cluster)))
   return new Map([...heard].sort((a, b) => b[1] - a[1] || (a[0] < b[0] ? -1 : 1)))
 }
 
