@@ -1,21 +1,18 @@
 /**
  * GET /functions: the function table. Of a short window from its stacks, which the flame graph beside it needs anyway; of a
- * long one from the functions a minute and an hour that ingest adds up: they need no stacks, and they are kept when samples are
- * gone. All give the same.
- *
- *   asked        9:20 |--------------------------------------| 14:10
- *   read from    minutes |  10:00   hours of the job   14:00 | minutes
+ * long one from what the store adds up of functions (functionsums.ts): that needs no stacks, and is kept when samples are gone.
+ * All give the same.
  */
 import type { Coverage, Functions } from './api.ts'
-import { type Asker, numbers, strings } from './asker.ts'
+import type { Asker } from './asker.ts'
 import type { FunctionsAsk } from './asks.ts'
 import type { Desk } from './desk.ts'
 import { coverageOf, seconds, share } from './flame.ts'
+import { readSums, roundOut } from './functionsums.ts'
 import { readSampling } from './sampling.ts'
-import { resolveScope, samplesOf, spanOf, type Target, whoOf } from './scope.ts'
-import { and, type Sql, sql } from './sql.ts'
+import { resolveScope, samplesOf, type Target } from './scope.ts'
+import { sql } from './sql.ts'
 import { functionTotals, isUnnamedName, kindOf, NOT_STORED, type Profile, sumsOf } from './stacks.ts'
-import type { Window } from './window.ts'
 
 interface Row {
   function: string
@@ -28,14 +25,12 @@ interface Row {
   samples: number
 }
 
-const MINUTE = 60_000
-const HOUR = 3_600_000
-const LONG = 6 * HOUR
+const LONG = 6 * 3_600_000
 
 export async function readFunctions(desk: Desk, ask: FunctionsAsk): Promise<Functions> {
   const target = await resolveScope(desk.asker, desk.known, ask)
   const long = target.to - target.from >= LONG && target.burst === '' && target.rank === undefined && !ask.idle
-  return long ? byMinutes(desk, wholeMinutes(target), ask) : byStacks(desk, target, ask)
+  return long ? bySums(desk, roundOut(target, desk.asker.nowMs), ask) : byStacks(desk, target, ask)
 }
 
 async function byStacks(desk: Desk, target: Target, ask: FunctionsAsk): Promise<Functions> {
@@ -55,17 +50,9 @@ const rowsOf = (profile: Profile, idle: boolean): Row[] =>
     samples: row.samples,
   }))
 
-/** A window of hours may well be a minute wider. */
-const wholeMinutes = (target: Target): Target => ({
-  ...target,
-  from: Math.floor(target.from / MINUTE) * MINUTE,
-  to: Math.ceil(target.to / MINUTE) * MINUTE,
-  rowsTo: Math.ceil(target.rowsTo / MINUTE) * MINUTE,
-})
-
-async function byMinutes(desk: Desk, target: Target, ask: FunctionsAsk): Promise<Functions> {
+async function bySums(desk: Desk, target: Target, ask: FunctionsAsk): Promise<Functions> {
   const [rows, sampling, idleNs] = await Promise.all([
-    readTotals(desk, target),
+    readNamed(desk, target),
     readSampling(desk.asker, target),
     readIdle(desk.asker, target),
   ])
@@ -86,53 +73,15 @@ async function byMinutes(desk: Desk, target: Target, ask: FunctionsAsk): Promise
   return { cluster: target.cluster, ...tableOf(rows, whole, ask), coverage }
 }
 
-/**
- * Idle stacks are left out of minutes and hours, and so are bursts; both are named by their end, like all that has a time here.
- * Of the minutes the reader sees what is own; hours are a job's that was found for the reader, in its own time.
- */
-async function readTotals({ asker, bodies }: Desk, target: Target): Promise<Row[]> {
-  const { cluster, job, from, rowsTo: to } = target
-  const hours = wholeHours(target, asker.nowMs)
-  const minutes = hours
-    ? sql`(${endsIn({ from, to: hours.from }, MINUTE_END)} OR ${endsIn({ from: hours.to, to }, MINUTE_END)})`
-    : endsIn({ from, to }, MINUTE_END)
-  const ofMinutes = sql`SELECT function_id, self, total, toUInt64(self_count) AS samples FROM function_minutes
-    WHERE ${whoOf(target, MINUTE_END)} AND ${minutes}`
-  const ofHours =
-    hours &&
-    sql`SELECT function_id, self, total, self_count AS samples FROM function_hours
-    WHERE ${and([sql`cluster = ${cluster}`, job && sql`job IN ${job.ids}`, sql`event = 'cpu'`, endsIn(hours, sql`hour`)])}`
-  const [ids, ...sums] = await (hours ? asker.unlimited() : asker).columns(
-    'functions',
-    sql`SELECT toString(function_id), toFloat64(sum(self)), toFloat64(sum(total)), toFloat64(sum(samples))
-        FROM (${ofHours ? sql`${ofMinutes} UNION ALL ${ofHours}` : ofMinutes}) GROUP BY function_id`,
-  )
-  const functions = strings(ids)
-  const names = await bodies().functions(asker, functions)
-  const [self, total, samples] = sums.map(numbers)
-  return functions.map((id, i) => ({
+async function readNamed({ asker, bodies, known }: Desk, target: Target): Promise<Row[]> {
+  const { ids, self, total, samples } = await readSums(asker, target, await known.fivesSince(asker, target.cluster))
+  const names = await bodies().functions(asker, ids)
+  return ids.map((id, i) => ({
     ...(names.get(id) ?? { function: NOT_STORED, module: '', kind: 'other' }),
-    self: self?.[i] ?? 0,
-    total: total?.[i] ?? 0,
-    samples: samples?.[i] ?? 0,
+    self: self[i] ?? 0,
+    total: total[i] ?? 0,
+    samples: samples[i] ?? 0,
   }))
-}
-
-const MINUTE_END = sql`minute`
-const endsIn = ({ from, to }: Window, time: Sql): Sql =>
-  sql`(${time} > toDateTime(${from / 1000}, 'UTC') AND ${time} <= toDateTime(${to / 1000}, 'UTC'))`
-
-/** Hours have neither nodes nor processes. In the job's own time only: before and after it, its id may be another's. */
-function wholeHours(
-  { job, own, namedNodes, pid, start, user, from, rowsTo }: Target,
-  nowMs: number,
-): Window | undefined {
-  const parted = namedNodes !== undefined || pid !== undefined || start !== undefined || user !== undefined
-  if (parted || (job === undefined && own !== undefined)) return undefined
-  const span = job === undefined ? { from, to: rowsTo } : spanOf(job, nowMs)
-  const first = Math.ceil(Math.max(from, span.from) / HOUR) * HOUR
-  const end = Math.floor(Math.min(rowsTo, span.to) / HOUR) * HOUR
-  return end > first ? { from: first, to: end } : undefined
 }
 
 /** Mostly nobody samples idle time; then there is no such stack and the samples need not be read. */

@@ -4,7 +4,7 @@ import type { Burst, Job, Node } from '../ingest/records.ts'
 import type { Asker } from './asker.ts'
 import { readNodeRecords } from './inventory.ts'
 import { readOwnNodes } from './jobplace.ts'
-import { readFirst, readLastSeen } from './measured.ts'
+import { readFirst, readFivesSince, readLastSeen } from './measured.ts'
 import { ownJobs, readOwnJobs, seesBurst } from './reach.ts'
 import { and, type Sql, sql } from './sql.ts'
 
@@ -21,6 +21,8 @@ export interface Known {
   burst(asker: Asker, cluster: string, id: string): Promise<Burst | undefined>
   /** First moment that the cluster was measured; null before. */
   first(asker: Asker, cluster: string): Promise<number | null>
+  /** Since when functions of five minutes are all there; 0: always. */
+  fivesSince(asker: Asker, cluster: string): Promise<number>
 }
 
 /** Every question needs names, and they change rarely: what the store says of them is kept so long. */
@@ -68,6 +70,7 @@ export function openKnown(latest: Latest): Known {
     records: async (asker, cluster) => onOwn(asker, cluster, await records(asker, cluster), node => node),
     burst: readBurst,
     first: keep(readFirst),
+    fivesSince: keep(readFivesSince),
   }
 }
 

@@ -1,4 +1,4 @@
-/** Since when a cluster was measured, and until when each node. */
+/** Since when a cluster was measured, and until when each node; since when the store adds up functions of five minutes. */
 import type { Asker } from './asker.ts'
 import { sql } from './sql.ts'
 
@@ -26,4 +26,21 @@ export async function readLastSeen(asker: Asker, cluster: string): Promise<Map<s
     sql`SELECT node, toUnixTimestamp(max(time)) * 1000. AS ms FROM node_points_1h WHERE cluster = ${cluster} GROUP BY node`,
   )
   return new Map(rows.map(row => [row.node, Math.min(row.ms, asker.nowMs)]))
+}
+
+/** The migration that made functions_5m took a day of what an older store had. */
+const MADE_FIVES = 60
+const TAKEN_SECONDS = 86_400
+/** A new store is brought to all versions at one start. */
+const ONE_START_SECONDS = 600
+
+/** ms since which functions_5m has all that function_minutes has; 0: always. */
+export async function readFivesSince(asker: Asker): Promise<number> {
+  const [row] = await asker.rows<{ first: number; made: number }>(
+    'versions of the store',
+    sql`SELECT toFloat64(toUnixTimestamp(min(applied))) AS first, toFloat64(toUnixTimestamp(maxIf(applied, version = ${MADE_FIVES}))) AS made
+        FROM schema_version`,
+  )
+  if (row === undefined || row.made - row.first < ONE_START_SECONDS) return 0
+  return (row.made - TAKEN_SECONDS) * 1000
 }

@@ -1,6 +1,9 @@
 /** The function table of a long window: minutes at its edges, hours between, and the same sums whichever it is read from. */
 import { beforeAll, describe, expect, it } from 'vitest'
 import type { Functions } from '../../query/api.ts'
+import { openAsker } from '../../query/asker.ts'
+import { cutWindow } from '../../query/functionsums.ts'
+import { readFivesSince } from '../../query/measured.ts'
 import { HOUR, MINUTE, openPlace, type Place, T0 } from './place.ts'
 
 let place: Place
@@ -60,9 +63,11 @@ const own = minutesOf('7', START, END)
 /** An earlier job that had the same id, before the one that is asked for and in an hour of it. */
 const earlier = minutesOf('7', START - 20 * MINUTE, START - MINUTE)
 
+const odd = minutesOf('8', START, END)
+
 beforeAll(async () => {
   place = await openPlace()
-  await place.write('jobs', [job('7', START, END)])
+  await place.write('jobs', [job('7', START, END), job('8', START + 3 * MINUTE, END - MINUTE)])
   await place.write(
     'nodes',
     ['n1', 'n2'].map(node => ({ cluster: 'alpha', node, sender: 'collector', record: '{}', updated_ms: T0 })),
@@ -78,7 +83,7 @@ beforeAll(async () => {
       seen: '2026-01-05',
     })),
   )
-  await place.write('function_minutes', [...own, ...earlier, ...minutesOf('', START, END)])
+  await place.write('function_minutes', [...own, ...odd, ...earlier, ...minutesOf('', START, END)])
   // An event that is not time on a CPU is no part of the table.
   await place.write(
     'function_minutes',
@@ -107,7 +112,7 @@ describe('the function table of a long window', () => {
     expect(await ask({ job: '7' })).toEqual(sumsOf(own, START, END))
     const [from, to] = [START + 100 * MINUTE, T0 - 35 * MINUTE]
     expect(await ask({ job: '7', from, to })).toEqual(sumsOf(own, from, to))
-    const all = [...own, ...earlier, ...minutesOf('', START, END)]
+    const all = [...own, ...odd, ...earlier, ...minutesOf('', START, END)]
     expect(await ask({ from: START - HOUR, to: END })).toEqual(sumsOf(all, START - HOUR, END))
     const ofNode = all.filter(row => row.node === 'n2')
     expect(await ask({ node: 'n2', from, to })).toEqual(sumsOf(ofNode, from, to))
@@ -120,14 +125,66 @@ describe('the function table of a long window', () => {
     )
   })
 
-  it('of a job is read from its hours, minutes are read at the edges alone', async () => {
+  it('of a job on odd minutes is its own minutes, and beyond them five minutes wider at most', async () => {
+    // From 2 minutes after a bucket to 1 minute before one.
+    const [from, to] = [START + 102 * MINUTE, T0 - 36 * MINUTE]
+    const wide = sumsOf(own, from - 2 * MINUTE, to + MINUTE)
+    expect(await ask({ job: '7', from, to })).toEqual(wide)
+    const { coverage } = await place.ask<Functions>('/functions', { job: '7', from, to })
+    expect([coverage.from, coverage.to]).toEqual([from - 2 * MINUTE, to + MINUTE])
+    // Its first bucket of five minutes has what the id was before.
+    expect(await ask({ job: '8' })).toEqual(sumsOf(odd, START + 3 * MINUTE, END - MINUTE))
+  })
+
+  it('of a job is read from its hours and five minutes, and of its minutes none between', async () => {
     const [from, to] = [START + 10 * MINUTE, T0 - 35 * MINUTE]
     const before = await ask({ job: '7', from, to })
-    const hour = (ms: number) => Math.floor(ms / HOUR) * HOUR
     await place.store.command(
-      `DELETE FROM function_minutes WHERE job = '7' AND minute > toDateTime(${(hour(from) + HOUR) / 1000}, 'UTC') AND minute <= toDateTime(${hour(to) / 1000}, 'UTC')`,
+      `DELETE FROM function_minutes WHERE job = '7' AND minute > toDateTime(${from / 1000}, 'UTC') AND minute <= toDateTime(${to / 1000}, 'UTC')`,
     )
     expect(await ask({ job: '7', from: from + MINUTE, to: to + MINUTE, node: 'n1' })).not.toEqual(before)
     expect(await ask({ job: '7', from, to })).toEqual(before)
+  })
+})
+
+describe('what is read of a window', () => {
+  const at = (text: string) => Date.parse(`2026-01-05T${text}:00Z`)
+  const window = (from: string, to: string) => ({ from: at(from), to: at(to) })
+  const cut = (from: string, to: string, own: [string, string] | undefined, since = 0) =>
+    cutWindow({ from: at(from), rowsTo: at(to) }, own && window(...own), since)
+
+  it('is hours, five minutes around them, and minutes where neither fits', () => {
+    expect(cut('09:22', '14:13', ['09:22', '15:00'])).toEqual({
+      minutes: [window('09:22', '09:25'), window('14:10', '14:13')],
+      fives: [window('09:25', '10:00'), window('14:00', '14:10')],
+      hours: [window('10:00', '14:00')],
+    })
+    expect(cut('09:20', '09:55', ['09:20', '15:00'])).toEqual({
+      minutes: [],
+      fives: [window('09:20', '09:55')],
+      hours: [],
+    })
+  })
+
+  it('is minutes before the store had five minutes, and of parts of a job', () => {
+    expect(cut('09:20', '14:10', ['09:00', '15:00'], at('12:01'))).toEqual({
+      minutes: [window('09:20', '10:00')],
+      fives: [window('14:00', '14:10')],
+      hours: [window('10:00', '14:00')],
+    })
+    expect(cut('09:20', '14:10', undefined)).toEqual({ minutes: [window('09:20', '14:10')], fives: [], hours: [] })
+  })
+
+  it('a store that is new has five minutes of all; one that was brought to them later has them of a day', async () => {
+    const asker = openAsker(place.store, T0, undefined)
+    expect(await readFivesSince(asker)).toBe(0)
+    await place.store.command(
+      "INSERT INTO schema_version (version, name, applied) SELECT 60, 'later', max(applied) + 86400 FROM schema_version",
+    )
+    const [row] = await place.store.query<{ ms: number }>(
+      { query: 'SELECT toUnixTimestamp(max(applied)) * 1000. AS ms FROM schema_version', query_params: {} },
+      { name: 'test' },
+    )
+    expect(await readFivesSince(asker)).toBe((row?.ms ?? 0) - 24 * HOUR)
   })
 })
