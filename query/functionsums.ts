@@ -36,7 +36,7 @@ export function roundOut(target: Target, nowMs: number): Target {
   return {
     ...target,
     from: down(first, MINUTE),
-    to: up(last(target.to), MINUTE),
+    to: up(Math.min(last(target.to), Math.max(target.to, nowMs)), MINUTE),
     rowsTo: up(last(target.rowsTo), MINUTE),
   }
 }

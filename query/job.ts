@@ -6,21 +6,20 @@ import type { Desk } from './desk.ts'
 import { allocatedSeconds, jobRow } from './jobs.ts'
 import { type JobDevices, type NodeTotals, readDevices, readNodeMeasures, readNodeTotals, readWaits } from './jobuse.ts'
 import type { KnownJob } from './known.ts'
-import { resolveCluster, resolveJob, resolveScope, spanOf, type Target } from './scope.ts'
-import { readUsage, type Usage } from './usage.ts'
+import { resolveJobScope, spanOf, type Target } from './scope.ts'
+import type { Usage } from './usage.ts'
 
 export async function readJob(desk: Desk, id: string, asked: string | undefined): Promise<JobDetail> {
   const { asker } = desk
-  const cluster = await resolveCluster(asker, desk.known, asked)
-  const job = await resolveJob(asker, desk.known, cluster, id)
-  const target = await resolveScope(asker, desk.known, { cluster, job: job.record.id })
-  const [[usage], first] = await Promise.all([
-    readUsage(asker, desk.bodies(), cluster, [job]),
+  const target = await resolveJobScope(asker, desk.known, { ...(asked && { cluster: asked }), job: id })
+  const { cluster, job } = target
+  const started = job.record.startMs !== undefined
+  const [[usage], first, measured] = await Promise.all([
+    desk.usage(asker, cluster, [job]),
     desk.known.first(asker, cluster),
+    started ? readMeasured(asker, target, job) : undefined,
   ])
   const allocated = allocatedSeconds(job, first, asker.nowMs)
-  const started = job.record.startMs !== undefined
-  const measured = started ? await readMeasured(asker, target, job) : undefined
   return {
     cluster,
     job: jobRow(job, usage, first, asker.nowMs),
@@ -44,10 +43,11 @@ interface Measured extends JobDevices {
 }
 
 async function readMeasured(asker: Asker, target: Target, job: KnownJob): Promise<Measured> {
+  const totals = readNodeTotals(asker, target, job)
   const [use, measures, waits, devices] = await Promise.all([
-    readNodeTotals(asker, target, job),
+    totals,
     readNodeMeasures(asker, target),
-    readWaits(asker, target),
+    totals.then(use => readWaits(asker, target, use)),
     readDevices(asker, target, job),
   ])
   const sum = (of: (totals: NodeTotals) => number) => [...use.values()].reduce((all, totals) => all + of(totals), 0)

@@ -17,17 +17,23 @@ export async function readJobNodes(desk: Desk, id: string, ask: JobNodesAsk): Pr
   const { metric: name, buckets, ...scope } = ask
   const metric = metricNamed(name ?? 'cpu_busy')
   const target = await resolveScope(desk.asker, desk.known, { ...scope, job: id })
-  const use = await readNodeUse(desk, target)
-  const names = target.nodes ?? [...use.keys()].sort(natural)
-  const grid = layGrid(target, {
-    buckets: buckets ?? 300,
-    intervalMs: await readInterval(desk, target),
-    rowsPerTick: names.length * usualInstances(metric.entity),
-    nowMs: desk.asker.nowMs,
-  })
-  // The grid's edges are round; what lies outside the job's own time is another job's.
-  const window = { from: Math.max(grid.from, target.from), to: Math.min(grid.to, target.to) }
-  const rows = byNode(await readRows(desk, { ...target, nodes: names }, metric, grid, window), grid)
+  const using = readNodeUse(desk, target)
+  const measured = async (names: string[]) => {
+    const grid = layGrid(target, {
+      buckets: buckets ?? 300,
+      intervalMs: await readInterval(desk, target),
+      rowsPerTick: names.length * usualInstances(metric.entity),
+      nowMs: desk.asker.nowMs,
+    })
+    // The grid's edges are round; what lies outside the job's own time is another job's.
+    const window = { from: Math.max(grid.from, target.from), to: Math.min(grid.to, target.to) }
+    const rows = byNode(await readRows(desk, { ...target, nodes: names }, metric, grid, window), grid)
+    return { names, grid, rows }
+  }
+  const [use, { names, grid, rows }] = await Promise.all([
+    using,
+    target.nodes ? measured(target.nodes) : using.then(use => measured([...use.keys()].sort(natural))),
+  ])
   return {
     cluster: target.cluster,
     metric: nameOf(metric),

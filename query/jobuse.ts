@@ -5,7 +5,7 @@ import type { Bodies } from './bodies.ts'
 import type { Desk } from './desk.ts'
 import type { KnownJob } from './known.ts'
 import { tableOf } from './points.ts'
-import { pointsOf, processesOf, samplesOf, type Target, whoOf, within } from './scope.ts'
+import { pointsOf, processesOf, samplesOf, spanOf, type Target, whoOf, within } from './scope.ts'
 import { and, sql } from './sql.ts'
 import type { Grid } from './window.ts'
 
@@ -29,7 +29,7 @@ const isLarge = (target: Target): boolean => (target.nodes?.length ?? 1) * secon
 
 export async function readNodeUse({ asker, bodies }: Desk, target: Target): Promise<Map<string, NodeUse>> {
   const [processes, samples] = await Promise.all([
-    isLarge(target) ? [] : readProcessSeconds(asker, target),
+    readProcessSeconds(asker, target),
     readSampledSeconds(asker, bodies(), target),
   ])
   const use = new Map<string, NodeUse>()
@@ -41,12 +41,23 @@ export async function readNodeUse({ asker, bodies }: Desk, target: Target): Prom
   return use
 }
 
-const readProcessSeconds = (asker: Asker, target: Target) =>
-  asker.rows<{ node: string; seconds: number }>(
+/** Of an hour and more by its minutes, which hold all processes of the job: what they lack at its ends is a minute. */
+async function readProcessSeconds(asker: Asker, target: Target): Promise<{ node: string; seconds: number }[]> {
+  const { job, rank, pid, user } = target
+  const whole = job?.record.startMs !== undefined && rank === undefined && pid === undefined && user === undefined
+  if (whole && secondsOf(target) >= 3600) {
+    const span = spanOf(job, asker.nowMs)
+    const own = { ...target, from: Math.max(target.from, span.from), rowsTo: Math.min(target.rowsTo, span.to) }
+    const totals = await readNodeTotals(asker, own, job)
+    return [...totals].map(([node, { processSeconds }]) => ({ node, seconds: processSeconds }))
+  }
+  if (isLarge(target)) return []
+  return asker.rows<{ node: string; seconds: number }>(
     'CPU of a job by node',
     sql`SELECT toString(node) AS node, sum((ifNull(cpu_user, 0) + ifNull(cpu_system, 0)) * (interval_ms / 1000)) AS seconds
         FROM processes WHERE ${processesOf(target)} GROUP BY node`,
   )
+}
 
 async function readSampledSeconds(asker: Asker, bodies: Bodies, target: Target) {
   const minutes = sql`minute > toDateTime(${target.from / 1000}, 'UTC') AND minute <= toDateTime(${Math.ceil(target.rowsTo / 1000)}, 'UTC')`
@@ -70,6 +81,8 @@ export interface NodeTotals {
   /** Of its processes: in all, and in the kernel. */
   processSeconds: number
   kernelSeconds: number
+  /** Of its samples; null: none, or not added up when they came. */
+  waitShare: number | null
 }
 
 /** Of the whole job, by what ingest adds up a minute: some rows a node where the ticks of its processes are thousands. */
@@ -80,16 +93,21 @@ export async function readNodeTotals(
 ): Promise<Map<string, NodeTotals>> {
   const to = Math.ceil(target.rowsTo / 60_000) * 60
   // The job was found for the reader, and is asked for in its own span.
-  const rows = await asker.unlimited().rows<{ node: string; cpu: number; kernel: number; sampled: number }>(
-    'use of a job by node',
-    sql`SELECT toString(node) AS node, sum(cpu_seconds) AS cpu, sum(system_seconds) AS kernel, toFloat64(sum(sampled_ns)) / 1e9 AS sampled
-        FROM job_usage WHERE cluster = ${target.cluster} AND job IN ${ids}
-          AND minute > toDateTime(${Math.floor(target.from / 1000)}, 'UTC') AND minute <= toDateTime(${to}, 'UTC') GROUP BY node`,
-  )
+  const rows = await asker
+    .unlimited()
+    .rows<{ node: string; cpu: number; kernel: number; sampled: number; waiting: number | null }>(
+      'use of a job by node',
+      sql`SELECT toString(node) AS node, sum(cpu) AS cpu, sum(system) AS kernel, toFloat64(sum(ns)) / 1e9 AS sampled,
+          if(countIf(ns > 0 AND isNull(waited)) > 0, NULL, toFloat64(sum(waited)) / nullIf(sum(ns), 0)) AS waiting
+        FROM (SELECT node, minute, sum(cpu_seconds) AS cpu, sum(system_seconds) AS system, sum(sampled_ns) AS ns, sum(waiting_ns) AS waited
+          FROM job_usage WHERE cluster = ${target.cluster} AND job IN ${ids}
+            AND minute > toDateTime(${Math.floor(target.from / 1000)}, 'UTC') AND minute <= toDateTime(${to}, 'UTC') GROUP BY node, minute)
+        GROUP BY node`,
+    )
   return new Map(
-    rows.map(({ node, cpu, kernel, sampled }) => [
+    rows.map(({ node, cpu, kernel, sampled, waiting }) => [
       node,
-      { coreSeconds: Math.max(cpu, sampled), processSeconds: cpu, kernelSeconds: kernel },
+      { coreSeconds: Math.max(cpu, sampled), processSeconds: cpu, kernelSeconds: kernel, waitShare: waiting },
     ]),
   )
 }
@@ -167,8 +185,14 @@ async function readHeldGpus(
   return used === undefined || used.told === 0 ? null : Math.min(1, used.seconds / (held * secondsOf(target)))
 }
 
-/** Share of each node's sampled time that waited for others. */
-export async function readWaits(asker: Asker, target: Target): Promise<Map<string, number>> {
+/** Share of each node's sampled time that waited for others: as it was added up, else of the stacks themselves. */
+export async function readWaits(
+  asker: Asker,
+  target: Target,
+  totals: ReadonlyMap<string, NodeTotals>,
+): Promise<Map<string, number>> {
+  const told = [...totals].flatMap(([node, { waitShare }]) => (waitShare === null ? [] : [[node, waitShare] as const]))
+  if (told.length > 0 && told.length === totals.size) return new Map(told)
   if (isLarge(target)) return new Map()
   const rows = await asker.rows<{ node: string; share: number }>(
     'waiting by node',

@@ -2,8 +2,9 @@
 import type { Latest } from '../ingest/latest.ts'
 import type { Burst, Job, Node } from '../ingest/records.ts'
 import type { Asker } from './asker.ts'
+import { openCache } from './cache.ts'
 import { readNodeRecords } from './inventory.ts'
-import { readOwnNodes } from './jobplace.ts'
+import { placeJobs, readOwnNodes } from './jobplace.ts'
 import { readFirst, readFivesSince, readLastSeen } from './measured.ts'
 import { ownJobs, readOwnJobs, seesBurst } from './reach.ts'
 import { and, type Sql, sql } from './sql.ts'
@@ -17,6 +18,8 @@ export interface Known {
   lastSeen(asker: Asker, cluster: string): Promise<Map<string, number>>
   /** What the nodes are, as their collectors and the scheduler told it. */
   records(asker: Asker, cluster: string): Promise<Map<string, Partial<Node>>>
+  /** A job by its id, on the nodes it was seen on. Who asks at the same time, as the panels of a page do, shares one answer. */
+  job(asker: Asker, cluster: string, id: string): Promise<KnownJob | undefined>
   /** A closer look by its id. */
   burst(asker: Asker, cluster: string, id: string): Promise<Burst | undefined>
   /** First moment that the cluster was measured; null before. */
@@ -43,6 +46,8 @@ export function openKnown(latest: Latest): Known {
     for (const node of latest.nodes(cluster)) names.set(node, node)
     return names
   }
+  // Without room: only what is on its way is shared.
+  const jobs = openCache<KnownJob | undefined>(0, () => 1)
   const own = keepBy(
     (asker, cluster) => `${asker.reach.key}\0${cluster}`,
     async (asker, cluster) => {
@@ -63,15 +68,29 @@ export function openKnown(latest: Latest): Known {
     const mine = await own(asker, cluster)
     return new Map([...all].filter(([name, value]) => mine.has(nodeOf(name, value))))
   }
-  return {
+  const known: Known = {
     clusters: async asker => withMemory(await clusters(asker, ''), latest),
     nodes: async (asker, cluster) => onOwn(asker, cluster, await allNodes(asker, cluster), (_, node) => node),
     lastSeen: async (asker, cluster) => onOwn(asker, cluster, await lastSeen(asker, cluster), node => node),
     records: async (asker, cluster) => onOwn(asker, cluster, await records(asker, cluster), node => node),
+    job: (asker, cluster, id) =>
+      jobs.get(
+        `${asker.reach.key}\0${cluster}\0${id}`,
+        { nowMs: asker.nowMs, keepMs: KEPT_MS, signal: asker.signal },
+        signal => readPlaced(asker.until(signal), known, cluster, id),
+      ),
     burst: readBurst,
     first: keep(readFirst),
     fivesSince: keep(readFivesSince),
   }
+  return known
+}
+
+async function readPlaced(asker: Asker, known: Known, cluster: string, id: string): Promise<KnownJob | undefined> {
+  const job = await findJob(asker, cluster, id)
+  if (job === undefined) return undefined
+  const [nodes = job.nodes] = await placeJobs(asker, known, cluster, [{ ...job, startMs: job.record.startMs }])
+  return { ...job, nodes }
 }
 
 type Read<T> = (asker: Asker, cluster: string) => Promise<T>
@@ -194,7 +213,7 @@ export function knownJob(row: { record: string; nodes: string[] }): KnownJob {
 }
 
 /** The newest job of this id; ids are used again. The id itself wins over an array's or a kernel's. */
-export async function findJob(asker: Asker, cluster: string, id: string): Promise<KnownJob | undefined> {
+async function findJob(asker: Asker, cluster: string, id: string): Promise<KnownJob | undefined> {
   // The table is ordered by id: that costs nothing, and the kernel's id is looked for only where it must be.
   return (
     (await newestJob(asker, cluster, sql`id = ${id}`)) ??

@@ -7,7 +7,7 @@ import type { Scope } from './api.ts'
 import type { Asker } from './asker.ts'
 import { badRequest, hint, notFound, offer } from './errors.ts'
 import { placeJobs, readOwn } from './jobplace.ts'
-import { findJob, jobsLike, type Known, type KnownJob } from './known.ts'
+import { jobsLike, type Known, type KnownJob } from './known.ts'
 import { type Own, ownJobs, ownNodes, ownPoints, ownProcesses, ownSamples } from './reach.ts'
 import { and, type Sql, sql } from './sql.ts'
 import { checkWindow, type Window } from './window.ts'
@@ -71,6 +71,17 @@ export async function resolveScope(asker: Asker, known: Known, scope: Scope): Pr
   }
 }
 
+/** The same of a job that must be there. */
+export async function resolveJobScope(
+  asker: Asker,
+  known: Known,
+  scope: Scope & { job: string },
+): Promise<Target & { job: KnownJob }> {
+  const { job, ...target } = await resolveScope(asker, known, scope)
+  if (job === undefined) throw notFound(`job ${scope.job} is not known.`)
+  return { ...target, job }
+}
+
 /** `a,b` -> nodes; a FQDN or another alias finds its node. */
 async function resolveNodes(asker: Asker, known: Known, cluster: string, asked: string): Promise<string[]> {
   const names = asked.split(',').filter(name => name !== '')
@@ -87,12 +98,9 @@ function nodeNamed(nodes: Map<string, string>, name: string): string {
 }
 
 /** A job that the kernel's evidence names but no scheduler told of still has samples. */
-export async function resolveJob(asker: Asker, known: Known, cluster: string, id: string): Promise<KnownJob> {
-  const job = await findJob(asker, cluster, id)
-  if (job) {
-    const [nodes = job.nodes] = await placeJobs(asker, known, cluster, [{ ...job, startMs: job.record.startMs }])
-    return { ...job, nodes }
-  }
+async function resolveJob(asker: Asker, known: Known, cluster: string, id: string): Promise<KnownJob> {
+  const job = await known.job(asker, cluster, id)
+  if (job) return job
   // Whose it is only a scheduler says.
   const [sampled] = asker.reach.only
     ? []

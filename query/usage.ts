@@ -21,12 +21,7 @@ const NO_USAGE: Usage = { coreSeconds: null, sampledSeconds: 0, memoryPeakBytes:
 const OVERHANG_SECONDS = 60
 
 /** In the order of the jobs. */
-export async function readUsage(
-  asker: Asker,
-  bodies: Bodies,
-  cluster: string,
-  jobs: readonly KnownJob[],
-): Promise<Usage[]> {
+async function readUsage(asker: Asker, bodies: Bodies, cluster: string, jobs: readonly KnownJob[]): Promise<Usage[]> {
   const usage = jobs.map(() => NO_USAGE)
   // The jobs were found for the reader, and each is asked for in its own span.
   const all = asker.unlimited()

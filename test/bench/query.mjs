@@ -27,6 +27,7 @@ const { values: given } = parseArgs({
     keep: { type: 'string' },
     'as-it-is': { type: 'boolean', default: false },
     only: { type: 'string', default: '' },
+    'functions-of': { type: 'string' },
     dist: { type: 'string', default: resolve(import.meta.dirname, '../../dist') },
   },
 })
@@ -42,6 +43,7 @@ const { query } = await load('query/index.js')
 const nodes = Number(given.nodes)
 const hours = Number(given.hours)
 const runs = Number(given.runs)
+const functionsOf = Math.min(nodes, Number(given['functions-of'] ?? nodes))
 const path = given.keep ?? mkdtempSync(join(tmpdir(), 'jobsight-bench-'))
 const log = pino({ level: 'warn' })
 const made = existsSync(join(path, 'clickhouse'))
@@ -71,10 +73,10 @@ function simulatedValue(metric, i) {
 }
 
 /** A store that is kept goes on where its making was cut: a chunk is there when its last row is. */
-async function inChunks(what, count, size, insert) {
+async function inChunks(what, count, size, insert, begins = 0) {
   const started = process.hrtime.bigint()
   const time = what === 'function_minutes' ? 'minute' : 'time'
-  for (let first = 0; first < count; first += size) {
+  for (let first = begins; first < count; first += size) {
     const some = Math.min(size, count - first)
     const there = await ask(
       `SELECT 1 FROM ${what} WHERE cluster = 'bench' AND node = '${nodeName(first + some - 1)}' AND ${time} >= ${end} LIMIT 1`,
@@ -136,14 +138,22 @@ async function makeStacks() {
         3000000000000 + (n % 10) * 1000 + toUInt64(1000 * pow((cityHash64(number) % 10000) / 10000, 3)), 52631578 * (1 + cityHash64(number, 1) % 40), 1 + cityHash64(number, 1) % 40
       FROM (SELECT number, intDiv(number, ${rows}) + ${first} AS n FROM numbers(${some * rows}))`),
   )
+}
+
+/** Of the last nodes, which the large job has; of each job and node a quarter of its time waits, as a quarter of the stacks are mpi. */
+async function makeFunctions() {
   const minutes = hours * 60 * 240
-  await inChunks('function_minutes', nodes, 25, (first, some) =>
-    store.command(`INSERT INTO function_minutes (cluster, job, event, node, pid, start_ms, minute, function_id, self, total, self_count, total_count)
+  const fill = async (first, some) => {
+    await store.command(`INSERT INTO function_minutes (cluster, job, event, node, pid, start_ms, minute, function_id, self, total, self_count, total_count)
       SELECT 'bench', ${JOB}, 'cpu', ${NODE}, 1000 + intDiv(number % 240, 30), 1000 * (${begin} + 14400 * intDiv(toUInt32(time) - ${begin} - 1, 14400)),
         toDateTime(${begin} + 60 * (1 + intDiv(number % ${minutes}, 240))) AS time, 2000000000000 + (n % 10) * 2000 + cityHash64(number % 30, intDiv(number, 7) % 50) % 2000,
         cityHash64(number) % 1000000000, 3000000000 - cityHash64(number) % 1000000000, 19, 57
-      FROM (SELECT number, intDiv(number, ${minutes}) + ${first} AS n FROM numbers(${some * minutes}))`),
-  )
+      FROM (SELECT number, intDiv(number, ${minutes}) + ${first} AS n FROM numbers(${some * minutes}))`)
+    await store.command(`INSERT INTO job_usage (cluster, job, minute, node, waiting_ns)
+      SELECT cluster, toString(job) AS job, minute, node, intDiv(sum(self), 4) FROM function_minutes
+      WHERE node >= '${nodeName(first)}' AND node <= '${nodeName(first + some - 1)}' GROUP BY cluster, job, minute, node`)
+  }
+  await inChunks('function_minutes', nodes, 25, fill, nodes - functionsOf)
 }
 
 async function makeJobs() {
@@ -206,6 +216,7 @@ if (!given['as-it-is']) {
   await makePoints()
   await makeProcesses()
   await makeStacks()
+  await makeFunctions()
 }
 const tables = await ask(
   'SELECT table, sum(rows) AS rows, sum(bytes_on_disk) AS bytes FROM system.parts WHERE active AND database = currentDatabase() GROUP BY table HAVING rows > 1000 ORDER BY bytes DESC',
