@@ -1,5 +1,10 @@
 import { beforeAll, expect, it } from 'vitest'
+import { LatestValues } from '../../ingest/latest.ts'
 import type { JobDetail } from '../../query/api.ts'
+import { openAsker } from '../../query/asker.ts'
+import { readNodeTotals, readWaits } from '../../query/jobuse.ts'
+import { openKnown } from '../../query/known.ts'
+import { resolveJobScope } from '../../query/scope.ts'
 import { MINUTE, openPlace, type Place, T0 } from './place.ts'
 
 /**
@@ -53,6 +58,33 @@ beforeAll(async () => {
       gpu_utilization: share,
     }))
   await place.write('processes', [...process(10, '1', 0.5), ...process(11, '2', 0)])
+  // Of eve's job it was added up what waited, of dan's not in one of its minutes.
+  const minute = (i: number, job: string, node: string, waiting: number | null) => ({
+    ...{ cluster: 'alpha', job, node, minute: TICKS[i], sampled_ns: 4e9 },
+    ...(waiting === null ? {} : { waiting_ns: waiting }),
+  })
+  await place.write('job_usage', [
+    ...[minute(0, '3', 'n2', 2e9), minute(1, '3', 'n2', 0)],
+    ...[minute(0, '4', 'n3', 4e9), minute(1, '4', 'n3', null)],
+  ])
+  const sample = {
+    cluster: 'alpha',
+    job: '4',
+    event: 'cpu',
+    node: 'n3',
+    pid: 1,
+    time: TICKS[0],
+    window_ms: MINUTE,
+    count: 1,
+  }
+  await place.write('samples', [
+    { ...sample, stack_id: 1, value: 3e9 },
+    { ...sample, stack_id: 2, value: 1e9 },
+  ])
+  await place.write('stacks', [
+    { stack_id: 1, category: 'mpi', frames: [], seen: '2026-01-05' },
+    { stack_id: 2, category: 'compute', frames: [], seen: '2026-01-05' },
+  ])
 }, 60_000)
 
 it.each([
@@ -64,4 +96,32 @@ it.each([
   const { gpuUtilization } = await place.ask<JobDetail>(`/jobs/${id}`)
   if (expected === null) expect(gpuUtilization).toBeNull()
   else expect(gpuUtilization).toBeCloseTo(expected, 3)
+})
+
+it.each([
+  ['as it was added up', '3', new Map([['n2', 0.25]])],
+  ['of its stacks where it was not', '4', new Map([['n3', 0.75]])],
+])('what waited on each node of a job: %s', async (_, job, expected) => {
+  const asker = openAsker(place.store, T0 + 10 * MINUTE, undefined)
+  const target = await resolveJobScope(asker, openKnown(new LatestValues()), { cluster: 'alpha', job })
+  const totals = await readNodeTotals(asker, target, target.job)
+  expect(await readWaits(asker, target, totals)).toEqual(expected)
+})
+
+it('the panels of a page that ask for one job at the same time share one look, and later ones look again', async () => {
+  const asked: string[] = []
+  const query: typeof place.store.query = (question, options) => {
+    asked.push(options.name)
+    return place.store.query(question, options)
+  }
+  const known = openKnown(new LatestValues())
+  const resolve = () => {
+    const asker = openAsker({ ...place.store, query }, T0, new AbortController().signal)
+    return resolveJobScope(asker, known, { cluster: 'alpha', job: '1' })
+  }
+  const looks = () => asked.filter(name => name === 'job by id').length
+  const [first, second] = await Promise.all([resolve(), resolve(), resolve()])
+  expect([first.job.record.user, second.job.record.user, looks()]).toEqual(['ann', 'ann', 1])
+  await resolve()
+  expect(looks()).toBe(2)
 })
