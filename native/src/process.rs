@@ -247,6 +247,10 @@ impl Processes {
         }
     }
 
+    pub fn has(&self, pid: u32) -> bool {
+        self.by_pid.contains_key(&pid)
+    }
+
     pub fn len(&self) -> usize {
         self.by_pid.len()
     }

@@ -37,6 +37,9 @@ impl Sampler {
     fn send(&self, command: Command) {
         // The thread ends only by Quit, or with nobody to hear.
         let _ = self.commands.send(command);
+        if let Some(thread) = &self.thread {
+            thread.thread().unpark();
+        }
     }
 
     /// Starts a session, or says why not.

@@ -111,6 +111,15 @@ pub fn parse_time(bytes: &[u8]) -> u64 {
     bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
+/// Enough of a record for `parse_sampled_pid`.
+pub const HEAD_BYTES: usize = 24;
+
+/// Whom a record is a sample of; None for any other. The head of a shorter record holds what follows it.
+pub fn parse_sampled_pid(head: &[u8; HEAD_BYTES]) -> Option<u32> {
+    let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
+    (word(0) == SAMPLE).then(|| word(16))
+}
+
 /// None for a record that does not hold what its kind promises.
 pub fn parse_record<'a>(bytes: &'a [u8], attr: &Attr) -> Option<Record<'a>> {
     let kind = u32::from_le_bytes(*bytes.first_chunk()?);

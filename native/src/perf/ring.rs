@@ -6,6 +6,7 @@
 //! ```
 //!
 //! The kernel moves `data_head`, we move `data_tail`. A record may wrap, and is then put together in `scratch`.
+use super::record::HEAD_BYTES;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -22,6 +23,8 @@ pub struct Ring {
     capacity: usize,
     head: u64,
     tail: u64,
+    /// Up to here `look` has seen what was written.
+    looked: u64,
     scratch: Vec<u8>,
     /// Times the ring held something that cannot be a record; its content was dropped.
     pub corrupt: u64,
@@ -47,7 +50,7 @@ impl Ring {
         if base == libc::MAP_FAILED {
             return Err(io::Error::last_os_error());
         }
-        Ok(Ring { fd, base: base.cast(), page, capacity, head: 0, tail: 0, scratch: Vec::new(), corrupt: 0 })
+        Ok(Ring { fd, base: base.cast(), page, capacity, head: 0, tail: 0, looked: 0, scratch: Vec::new(), corrupt: 0 })
     }
 
     pub fn fd(&self) -> i32 {
@@ -62,6 +65,34 @@ impl Ring {
     /// Takes notice of what the kernel wrote until now.
     pub fn refresh(&mut self) {
         self.head = self.position(HEAD_OFFSET).load(Ordering::Acquire);
+    }
+
+    /// Whether a record that was written since the last look begins as wanted. Takes none.
+    pub fn look(&mut self, wanted: impl Fn(&[u8; HEAD_BYTES]) -> bool) -> bool {
+        self.refresh();
+        self.looked = self.looked.max(self.tail);
+        let mut found = false;
+        while self.head - self.looked >= HEADER_BYTES as u64 {
+            let head = self.head_at(self.looked);
+            let size = u64::from(u16::from_le_bytes([head[6], head[7]]));
+            if size < HEADER_BYTES as u64 || size > self.head - self.looked {
+                // No record: whoever takes it drops and counts it.
+                return true;
+            }
+            found |= wanted(&head);
+            self.looked += size;
+        }
+        found
+    }
+
+    fn head_at(&self, position: u64) -> [u8; HEAD_BYTES] {
+        let mut head = [0; HEAD_BYTES];
+        for (word, bytes) in head.chunks_exact_mut(8).enumerate() {
+            let at = (position as usize + 8 * word) & (self.capacity - 1);
+            // SAFETY: records are eight byte aligned, so no word of one wraps; behind the last one stands what was there before.
+            bytes.copy_from_slice(unsafe { std::slice::from_raw_parts(self.base.add(self.page + at), 8) });
+        }
+        head
     }
 
     /// The oldest record, whole, without taking it.
@@ -108,5 +139,61 @@ impl Drop for Ring {
     fn drop(&mut self) {
         // SAFETY: mapped in `map`, nothing borrows it any more.
         unsafe { libc::munmap(self.base.cast(), self.page + self.capacity) };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::perf::record::parse_sampled_pid;
+    use std::os::fd::FromRawFd;
+
+    /// A ring of one page that a test writes in the place of the kernel.
+    fn ring() -> Ring {
+        // SAFETY: a file of our own in memory.
+        let fd = unsafe { OwnedFd::from_raw_fd(libc::memfd_create(c"ring".as_ptr(), libc::MFD_CLOEXEC)) };
+        // SAFETY: the same file.
+        assert_eq!(unsafe { libc::ftruncate(fd.as_raw_fd(), 2 * page_bytes() as libc::off_t) }, 0);
+        Ring::map(fd, page_bytes()).unwrap()
+    }
+
+    fn write(ring: &Ring, kind: u32, size: u16, pid: u32) {
+        let head = ring.position(HEAD_OFFSET).load(Ordering::Relaxed);
+        let mut record = vec![0u8; usize::from(size).max(HEADER_BYTES)];
+        record[..4].copy_from_slice(&kind.to_le_bytes());
+        record[6..8].copy_from_slice(&size.to_le_bytes());
+        record.get_mut(16..20).into_iter().for_each(|bytes| bytes.copy_from_slice(&pid.to_le_bytes()));
+        for (index, &byte) in record.iter().enumerate() {
+            // SAFETY: inside the data area of the mapping.
+            unsafe { *ring.base.add(ring.page + (head as usize + index) % ring.capacity) = byte };
+        }
+        ring.position(HEAD_OFFSET).store(head + record.len() as u64, Ordering::Release);
+    }
+
+    #[test]
+    fn a_look_sees_what_came_since_the_last_and_takes_nothing() {
+        const SAMPLE: u32 = 9;
+        let (mut ring, page) = (ring(), page_bytes() as u16);
+        let is = |pid| move |head: &[u8; HEAD_BYTES]| parse_sampled_pid(head) == Some(pid);
+        write(&ring, SAMPLE, 64, 7);
+        write(&ring, 3, 8, 0);
+        assert!(ring.look(is(7)));
+        assert!(!ring.look(is(7)), "it was seen");
+        assert_eq!(ring.peek().map(<[u8]>::len), Some(64), "and is still there");
+        ring.advance(64);
+        ring.advance(8);
+        write(&ring, SAMPLE, page - 72 - 16, 8);
+        ring.refresh();
+        ring.advance(usize::from(page) - 72 - 16);
+        // Its head wraps.
+        write(&ring, SAMPLE, 64, 9);
+        write(&ring, 3, 64, 10);
+        assert!(ring.look(is(9)));
+        write(&ring, SAMPLE, 64, 10);
+        assert!(ring.look(is(10)));
+        write(&ring, SAMPLE, 64, 11);
+        assert!(!ring.look(is(10)));
+        write(&ring, SAMPLE, 0, 0);
+        assert!(ring.look(is(10)), "no record: it must be drained");
     }
 }

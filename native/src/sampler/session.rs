@@ -2,8 +2,10 @@
 use crate::fold::{Fold, RawWindow};
 use crate::perf::expected::Rhythm;
 use crate::perf::open::{Events, Wanted};
+use crate::perf::record::parse_sampled_pid;
 use crate::perf::refusal::OpenError;
 use crate::start::clock_ns;
+use rustc_hash::FxHashSet;
 
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
@@ -22,6 +24,8 @@ pub struct Session {
     pub options: SessionOptions,
     pub events: Events,
     pub rhythm: Rhythm,
+    /// Processes whose stacks must be read while they stand.
+    pub awaited: FxHashSet<u32>,
     pub fold: Fold,
     pub window_end_ns: u64,
     pub ends_ns: Option<u64>,
@@ -39,7 +43,8 @@ impl Session {
             together: events.ticks_together(),
             close: !options.burst.is_empty(),
         };
-        Ok(Session { id, options, events, rhythm, fold: Fold::new(now), window_end_ns, ends_ns })
+        let (awaited, fold) = (FxHashSet::default(), Fold::new(now));
+        Ok(Session { id, options, events, rhythm, awaited, fold, window_end_ns, ends_ns })
     }
 
     /// When the session needs its thread at the latest.
@@ -50,6 +55,20 @@ impl Session {
     /// When samples are expected whose stacks must be read while they stand.
     pub fn expected_ns(&self) -> impl Iterator<Item = u64> {
         self.events.per_cpu.iter().filter_map(|event| event.expected.at_ns())
+    }
+
+    /// Whether one of the samples expected until `now_ns` is of a process that is awaited. Whatever else came stays in the rings.
+    pub fn awaited_came(&mut self, now_ns: u64) -> bool {
+        if !self.expected_ns().any(|at_ns| at_ns <= now_ns) {
+            return false;
+        }
+        let Session { events, awaited, .. } = self;
+        let mut came = false;
+        for event in &mut events.per_cpu {
+            came |= event.ring.look(|head| parse_sampled_pid(head).is_some_and(|pid| awaited.contains(&pid)));
+            event.expected.passed(now_ns);
+        }
+        came
     }
 
     /// Ends the window at `end_ns` and starts the next.

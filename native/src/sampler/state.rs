@@ -43,7 +43,7 @@ impl State {
     /// Takes the oldest record of one ring.
     pub fn take_record(&mut self, session: &mut Session, event: usize, time_ns: u64) {
         let rhythm = session.rhythm;
-        let Session { id, options, events: Events { attr, per_cpu, .. }, fold, .. } = session;
+        let Session { id, options, events: Events { attr, per_cpu, .. }, fold, awaited, .. } = session;
         let CpuEvent { cpu, ring, cycles, .. } = &mut per_cpu[event];
         let mut expects = None;
         let Some(bytes) = ring.peek() else { return };
@@ -57,7 +57,7 @@ impl State {
                 let (pid, tid) = self.processes.task(sample.pid, sample.tid, sample.cpu);
                 let is_wanted = (pid != 0 || options.wanted.include_idle) && self.processes.families.has(*id, pid);
                 if is_wanted && self.sample(fold, &sample, pid, tid, period_ns) {
-                    expects = Some(sample.time_ns);
+                    expects = Some((pid, sample.time_ns));
                 }
             }
             Some(Record::Lost(count)) => fold.counters().lost += count,
@@ -66,7 +66,8 @@ impl State {
             None => fold.counters().lost += 1,
         }
         ring.advance(size);
-        if let Some(time_ns) = expects {
+        if let Some((pid, time_ns)) = expects {
+            awaited.insert(pid);
             // Where all tick together, the first speaks for all.
             per_cpu[if rhythm.together { 0 } else { event }].expected.after(time_ns, rhythm);
         }
