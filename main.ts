@@ -11,7 +11,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { Server as TlsServer } from 'node:tls'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
-import { setFlagsFromString } from 'node:v8'
 import { type Logger, pino } from 'pino'
 import { type Static, Type } from 'typebox'
 import { CollectorConfig } from './collector/config.ts'
@@ -362,10 +361,8 @@ async function serve(config: Config, log: Logger): Promise<Stop> {
 }
 
 async function collect(config: Config, log: Logger): Promise<Stop> {
-  // What a tick makes is garbage at its end: a young generation that grows with it only holds more of it.
-  setFlagsFromString('--semi-space-growth-factor=1')
-  const { keepTrimmed } = await import('./collector/trim.ts')
-  keepTrimmed()
+  const { keepSmall } = await import('./collector/small.ts')
+  keepSmall({ isProfiling: config.collector.stacks.mode !== 'off' })
   const { httpSend } = await import('./collector/outbox.ts')
   const { webSocketWire } = await import('./collector/line.ts')
   const { startCollector } = await import('./collector/index.ts')

@@ -15,11 +15,12 @@ import type { Logger } from 'pino'
 import type { Evidence } from '../ingest/records.ts'
 import { parseCgroup, parseJobGroup } from './attribution/cgroup.ts'
 import type { Claim } from './attribution/claim.ts'
-import { arrayId, claimOf, rankOf } from './attribution/environment.ts'
+import { claimOf, rankOf } from './attribution/environment.ts'
 import { ActiveJobs } from './attribution/gridengine.ts'
+import { LearnedIds } from './attribution/learned.ts'
 import { MomJobs } from './attribution/pbsmom.ts'
 import { ProcessFiles } from './attribution/process.ts'
-import { leaderOf, shepherdOf } from './attribution/shepherd.ts'
+import { shepherdOf } from './attribution/shepherd.ts'
 import { SlurmSteps } from './attribution/slurmsteps.ts'
 import type { Charge } from './profiles.ts'
 import type { JobHint } from './schedulers/ledger.ts'
@@ -75,7 +76,6 @@ const NONE: Charge = { job: '', step: '', evidence: 'none' }
 const SLACK_MS = 2000
 const MAX_DEPTH = 32
 const MAX_WAIT_MS = 300_000
-const MAX_LEARNED = 10_000
 
 export function openAttribution(options: AttributionOptions): Attribution {
   return new ProcAttribution(options)
@@ -93,8 +93,7 @@ class ProcAttribution implements Attribution {
   readonly #active: ActiveJobs
   readonly #mom: MomJobs
   readonly #known = new Map<number, Known>()
-  /** Raw id -> the id of an array task, as its own processes were told by Slurm. */
-  readonly #learned = new Map<string, string>()
+  readonly #learned = new LearnedIds()
   readonly #counts = new Map<Evidence, number>()
   #looks = 0
   #evicted = 0
@@ -199,7 +198,7 @@ class ProcAttribution implements Attribution {
     for (const evidence of this.#order) {
       const claim = this.#search(evidence, files, startMs, told, depth)
       if (claim === undefined) continue
-      if (evidence === 'cgroup' || evidence === 'listpids') this.#learn(claim, files)
+      if (evidence === 'cgroup' || evidence === 'listpids') this.#learned.learn(claim, files, pid => this.#files(pid))
       const rank = claim.rank ?? rankOf(files.variables(), claim)
       return { claim: rank === undefined ? claim : { ...claim, rank }, evidence }
     }
@@ -284,23 +283,9 @@ class ProcAttribution implements Attribution {
 
   /** Control groups name an array task by a number of its own: the scheduler's list, else its processes, know what users call it. */
   #idOf(claim: Claim): string {
-    const told = this.#hint(claim.job)?.id ?? claim.id ?? this.#learned.get(claim.job)
+    const told = this.#hint(claim.job)?.id ?? claim.id ?? this.#learned.idOf(claim)
     if (told !== undefined || claim.scheduler !== 'gridengine') return told ?? claim.job
     return this.#active.find(claim.job)?.claim.id ?? claim.job
-  }
-
-  /**
-   * What slurmstepd wrote into the environment of the process it started. Other processes of the job could have been given
-   * any environment, so they teach nothing.
-   */
-  #learn(claim: Claim, files: ProcessFiles): void {
-    if (claim.scheduler !== 'slurm' || this.#learned.has(claim.job)) return
-    const variables = leaderOf(files, pid => this.#files(pid))?.variables() ?? {}
-    const job = variables.SLURM_JOB_ID ?? variables.SLURM_JOBID
-    if (job === undefined || (job !== claim.job && variables.SLURM_JOB_SLUID !== claim.job)) return
-    this.#learned.set(claim.job, arrayId(variables) ?? job)
-    const oldest = this.#learned.keys().next()
-    if (this.#learned.size > MAX_LEARNED && !oldest.done) this.#learned.delete(oldest.value)
   }
 }
 

@@ -242,8 +242,7 @@ class NodeCollector implements Collector {
       const tick = this.tickAt(timeMs)
       const { readings, processes } = this.read(tick)
       this.readings = readings.length
-      const startMs = spanStart(before, tick)
-      const body = this.meter?.encode({ startMs, timeMs }, readings, processes)
+      const body = this.meter?.encode({ startMs: spanStart(before, tick), timeMs }, readings, processes)
       if (body) this.outbox.put('metrics', body)
       this.ticked++
       this.noticeScheduler()

@@ -19,7 +19,7 @@ export interface StatFiles {
    * counts. Throws where /proc cannot be read.
    */
   meet(forked: number): StatRows
-  /** Those known that are not as they were, and those that are gone, which are known no more. `anyway`: whose memory must be right. */
+  /** Those known that are not as they were, and those that are gone, which are known no more. `anyway`: whose memory and state must be right. */
   look(anyway: Int32Array): StatRows
   /** These as they are now, changed or not. */
   readAgain(pids: Int32Array): StatRows

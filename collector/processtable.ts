@@ -83,7 +83,7 @@ export class ProcessTable {
     this.ended.push(process)
   }
 
-  /** Begins a tick. Ticks that all have grown by. `shown`: whose memory must be right. */
+  /** Begins a tick. Ticks that all have grown by. `shown`: whose memory and state must be right. */
   look(shown: readonly Known[]): number {
     for (const process of this.stirring) setGrowth(process, 0, 0)
     this.stirring = new Set()

@@ -2,11 +2,12 @@
 //!
 //! A line of /proc/PID/stat costs the kernel 8 us, and most of a thousand processes sleep. Each has a clock of its CPU time, the
 //! sum over its threads that the line's ticks are made from, and to ask it costs 1.2 us (990 processes, ten seconds apart). Where
-//! it stands as it stood, no thread has run: neither ticks, children's ticks, threads, state nor name can be others.
+//! it stands as it stood, no thread has run: neither ticks, children's ticks, threads nor name can be others.
 //! https://man7.org/linux/man-pages/man3/clock_getcpuclockid.3.html
 //!
-//! Two things change of one that does not run. Its parent, when that ends: one whose parent is not known is read. Its memory,
-//! when the kernel takes some: those asked for are read in any case, and the rest each five minutes.
+//! Three things change of one that does not run. Its parent, when that ends: one whose parent is not known is read. Its memory,
+//! when the kernel takes some, and its state, while it waits for a CPU: those asked for are read in any case, the rest each five
+//! minutes.
 //!
 //! New ones are found in the same way: the kernel gives out pids in order, so they lie between the newest of two ticks ago and now.
 //! To ask each of these whether it is a process costs less than a list of all; that is made each minute all the same.
@@ -19,8 +20,12 @@
 //! ```
 #[cfg(feature = "addon")]
 mod addon;
+mod pids;
+mod rows;
 
-use crate::processstat::{FIELDS, PARENT, PID, Row, START, STATE, parse};
+use self::pids::{is_own_namespace, list, read_clock, read_newest};
+use self::rows::Rows;
+use crate::processstat::{PARENT, Row, START, parse};
 use rustc_hash::FxHashMap;
 use std::fs::File;
 use std::io;
@@ -32,27 +37,6 @@ const READ_AGAIN: Duration = Duration::from_secs(300);
 const LIST_AGAIN: Duration = Duration::from_secs(60);
 /// A line of it is some 350 bytes.
 const LINE: usize = 1024;
-
-/// Rows of `FIELDS`, and the name of each that is new or has another than before.
-#[derive(Default)]
-pub struct Rows {
-    pub numbers: Vec<f64>,
-    pub names: Vec<Option<String>>,
-}
-
-impl Rows {
-    fn push(&mut self, row: &Row, name: Option<&[u8]>) {
-        self.numbers.extend_from_slice(row);
-        self.names.push(name.map(|name| String::from_utf8_lossy(name).into_owned()));
-    }
-
-    fn push_gone(&mut self, pid: i32) {
-        let mut row = [0.0; FIELDS];
-        row[PID] = f64::from(pid);
-        row[STATE] = f64::NAN;
-        self.push(&row, None);
-    }
-}
 
 struct Known {
     row: Row,
@@ -121,7 +105,7 @@ impl Table {
         list(&self.proc)
     }
 
-    /// Those that are not as they were, and those that are gone. `anyway`: whose memory must be right.
+    /// Those that are not as they were, and those that are gone. `anyway`: whose memory and state must be right.
     pub fn look(&mut self, anyway: &[i32]) -> Rows {
         let now = Instant::now();
         let mut rows = Rows::default();
@@ -213,40 +197,10 @@ impl Known {
     }
 }
 
-fn list(proc: &Path) -> io::Result<Vec<i32>> {
-    let pid_of = |entry: io::Result<std::fs::DirEntry>| match entry {
-        Ok(entry) => entry.file_name().to_str()?.parse().ok().map(Ok),
-        Err(error) => Some(Err(error)),
-    };
-    std::fs::read_dir(proc)?.filter_map(pid_of).collect()
-}
-
-/// The pid that was given out last, to a process or a thread: the last word of loadavg, which proc_loadavg(5) has.
-fn read_newest(proc: &Path) -> Option<i32> {
-    std::fs::read_to_string(proc.join("loadavg")).ok()?.split_ascii_whitespace().next_back()?.parse().ok()
-}
-
-/// Nanoseconds of all threads of a process. None where it is gone, and for a thread but the one that asks.
-fn read_clock(pid: i32) -> Option<u64> {
-    // CPUCLOCK_SCHED of a process, as clock_getcpuclockid(3) makes it; that asks the kernel once more whether there is one
-    let clock = (!pid << 3) | 2;
-    let mut time = libc::timespec { tv_sec: 0, tv_nsec: 0 };
-    // SAFETY: writes that one struct.
-    let failed = unsafe { libc::clock_gettime(clock, &raw mut time) } != 0;
-    (!failed).then(|| time.tv_sec as u64 * 1_000_000_000 + time.tv_nsec as u64)
-}
-
-/// Whether the pids of that /proc are those that we would use: in a container, those of the host's are others.
-fn is_own_namespace(proc: &Path) -> bool {
-    let status = std::fs::read_to_string(proc.join("self/status")).unwrap_or_default();
-    let pids = status.lines().find_map(|line| line.strip_prefix("NSpid:")).unwrap_or_default();
-    pids.split_ascii_whitespace().eq([std::process::id().to_string().as_str()])
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::processstat::RESIDENT;
+    use crate::processstat::{FIELDS, PID, RESIDENT, STATE};
     use std::process::{Child, Command, Stdio};
 
     struct Program(Child);
@@ -336,20 +290,6 @@ mod tests {
         // more were forked than pids were given out in order
         assert!(row_of(&table.meet(1 << 30).unwrap(), program.pid()).is_none());
         assert!(table.listed > listed);
-    }
-
-    #[test]
-    fn a_thread_is_no_process() {
-        let (tell, told) = std::sync::mpsc::channel();
-        let (end, ended) = std::sync::mpsc::channel::<()>();
-        let thread = std::thread::spawn(move || {
-            // SAFETY: always is one.
-            tell.send(unsafe { libc::gettid() }).unwrap();
-            let _ = ended.recv();
-        });
-        assert_eq!(read_clock(told.recv().unwrap()), None);
-        drop(end);
-        thread.join().unwrap();
     }
 
     #[test]

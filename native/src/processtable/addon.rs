@@ -1,5 +1,6 @@
 //! The process table as JavaScript sees it: conversions only. collector/processstat.ts has the order of a row.
-use super::{Rows, Table};
+use super::Table;
+use super::rows::Rows;
 use napi::bindgen_prelude::{Float64Array, Int32Array};
 use napi::{Error, Result};
 use napi_derive::napi;
