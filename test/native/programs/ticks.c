@@ -1,5 +1,6 @@
-// Samples of all CPUs as the sampler asks for them (kernel stack, registers, 16 KiB of the user stack), into rings that nobody reads
-// and that overwrite themselves: what they cost is the kernel's part alone. Argument: Hz. Runs until it is killed.
+// Samples of all CPUs as the sampler asks for them (kernel stack, registers, a part of the user stack), into rings that nobody reads
+// and that overwrite themselves: what they cost is the kernel's part alone. Arguments: Hz, bytes of the user stack (16384; 0 for none).
+// Runs until it is killed.
 #include <linux/perf_event.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -22,9 +23,10 @@ int main(int argc, char **argv) {
   attr.freq = 1;
   attr.sample_freq = argc > 1 ? atoi(argv[1]) : 99;
   attr.sample_type = PERF_SAMPLE_IP | PERF_SAMPLE_TID | PERF_SAMPLE_TIME | PERF_SAMPLE_CALLCHAIN | PERF_SAMPLE_CPU |
-                     PERF_SAMPLE_PERIOD | PERF_SAMPLE_REGS_USER | PERF_SAMPLE_STACK_USER;
+                     PERF_SAMPLE_PERIOD | PERF_SAMPLE_REGS_USER;
   attr.sample_regs_user = REGISTERS;
-  attr.sample_stack_user = 16384;
+  attr.sample_stack_user = argc > 2 ? atoi(argv[2]) : 16384;
+  if (attr.sample_stack_user > 0) attr.sample_type |= PERF_SAMPLE_STACK_USER;
   attr.exclude_callchain_user = attr.exclude_idle = attr.exclude_hv = attr.write_backward = 1;
   long cpus = sysconf(_SC_NPROCESSORS_ONLN), bytes = (1 + RING_PAGES) * sysconf(_SC_PAGESIZE);
   for (int cpu = 0; cpu < cpus; cpu++) {
