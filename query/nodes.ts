@@ -10,7 +10,7 @@ import { isUp, type Newest, readNewest, readOwnNow } from './newest.ts'
 import { ENTITY_NAMES, metricNamed, tableOf } from './points.ts'
 import { seesInstance, seesNode } from './reach.ts'
 import { pointsOf, resolveCluster, resolveScope, type Target } from './scope.ts'
-import { sql } from './sql.ts'
+import { join, sql } from './sql.ts'
 
 interface Known {
   newest: Map<string, Newest>
@@ -121,21 +121,18 @@ async function readInstances(desk: Desk, target: Target): Promise<Record<string,
   const entities = ENTITY_NAMES.filter(entity => entity !== 'node')
   const hour = 3_600_000
   const hours = { from: Math.floor(target.from / hour) * hour, to: Math.ceil(target.to / hour) * hour }
-  const found = await Promise.all(
-    entities.map(entity =>
-      desk.asker.rows<{ instance: string }>(
-        `instances of ${entity}`,
-        sql`SELECT DISTINCT toString(instance) AS instance FROM ${tableOf(entity, '1h')}
-            WHERE ${pointsOf(target, hours, entity)}`,
-      ),
-    ),
+  const each = entities.map(
+    (entity, i) =>
+      sql`SELECT DISTINCT ${i} AS entity, toString(instance) AS instance FROM ${tableOf(entity, '1h')}
+          WHERE ${pointsOf(target, hours, entity)}`,
   )
+  const found = await desk.asker.rows<{ entity: number; instance: string }>('instances', join(each, sql` UNION ALL `))
   const own = await readOwnNow(desk, target.cluster)
   return Object.fromEntries(
     entities.map((entity, i) => {
       const points = desk.latest.instances(target.cluster, target.nodes?.[0] ?? '', entity)
       const now = points.filter(point => seesInstance(own, point)).map(point => point.instance)
-      const then = (found[i] ?? []).map(row => row.instance)
+      const then = found.flatMap(row => (Number(row.entity) === i ? [row.instance] : []))
       return [entity, [...new Set([...then, ...now])].sort(natural)]
     }),
   )

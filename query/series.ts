@@ -1,5 +1,6 @@
 /** GET /series: many metrics on one time axis, a series a node and instance, or the band of all. */
 import type { Entity, Metric } from '../ingest/metrics.ts'
+import { ROLLUP_SECONDS } from '../ingest/tables/points.ts'
 import type { Series } from './api.ts'
 import { numbers, numbersOrNull, strings } from './asker.ts'
 import type { SeriesAsk } from './asks.ts'
@@ -7,11 +8,21 @@ import type { Desk } from './desk.ts'
 import { badRequest } from './errors.ts'
 import { readInterval } from './interval.ts'
 import { natural } from './natural.ts'
-import { bucketOf, bucketValue, fullMetric, metricNamed, nameOf, rowsOf, usualInstances } from './points.ts'
+import {
+  bucketOf,
+  bucketValue,
+  cutOf,
+  fullMetric,
+  metricNamed,
+  nameOf,
+  rowsOf,
+  tableOf,
+  usualInstances,
+} from './points.ts'
 import { pointsOf, resolveScope, type Target } from './scope.ts'
 import { column, list, type Sql, sql } from './sql.ts'
-import { addUp, FEW_ROWS, selectTicks } from './ticks.ts'
-import { type Grid, layGrid } from './window.ts'
+import { addUp, FEW_ROWS, oneAfterOther, rollupIn, selectRollup, selectTicks, ticksIn } from './ticks.ts'
+import { type Grid, layGrid, type Window } from './window.ts'
 
 type Line = Series['series'][number]
 
@@ -30,7 +41,8 @@ export async function readSeries(desk: Desk, ask: SeriesAsk): Promise<Series> {
   const rowsPerTick = (await nodesIn(desk, target)) * Math.max(...metrics.map(metric => usualInstances(metric.entity)))
   const grid = layGrid(target, { buckets: ask.buckets ?? 300, intervalMs, rowsPerTick, nowMs: desk.asker.nowMs })
   const entities = [...new Set(metrics.map(metric => metric.entity))]
-  const few = grid.rollup === '' && ((grid.to - grid.from) / intervalMs) * rowsPerTick <= FEW_ROWS
+  const everyMs = grid.rollup === '' ? intervalMs : ROLLUP_SECONDS[grid.rollup] * 1000
+  const few = ((grid.to - grid.from) / everyMs) * rowsPerTick <= FEW_ROWS
   const read = ask.band ? readBand : few ? readFew : readLines
   const found = await Promise.all(
     entities.map(entity =>
@@ -98,11 +110,9 @@ async function readLines(desk: Desk, target: Target, grid: Grid, entity: Entity,
 
 /** The same from rows as they are, unless there are more than was thought. */
 async function readFew(desk: Desk, target: Target, grid: Grid, entity: Entity, metrics: Metric[]): Promise<Line[]> {
-  const instance = entity === 'node' ? sql`''` : sql`instance`
-  const rows = rowsFor(desk, target, grid, metrics)
-  const answer = await desk.asker.columns('series', selectTicks(metrics, instance, rows, 4 * FEW_ROWS))
-  if ((answer[0]?.length ?? 0) >= 4 * FEW_ROWS) return readLines(desk, target, grid, entity, metrics)
-  return addUp(metrics, grid, answer).flatMap(({ node, instance: of, values, full }) =>
+  const rows = await readRows(desk, target, grid, entity, metrics)
+  if (rows === undefined) return readLines(desk, target, grid, entity, metrics)
+  return addUp(metrics, grid, rows).flatMap(({ node, instance: of, values, full }) =>
     metrics.flatMap((metric, m) => {
       const line = { ...emptyLine(metric, grid), node, instance: of, full: metric.full === 1 ? 1 : (full[m] ?? null) }
       values[m]?.forEach((value, bucket) => {
@@ -111,6 +121,29 @@ async function readFew(desk: Desk, target: Target, grid: Grid, entity: Entity, m
       return line.values.some(value => value !== null) ? [line] : []
     }),
   )
+}
+
+/** Of a rollup, and for its end of the ticks; undefined: they are not few. */
+async function readRows(desk: Desk, target: Target, grid: Grid, entity: Entity, metrics: Metric[]) {
+  const instance = entity === 'node' ? sql`''` : sql`instance`
+  const most = 4 * FEW_ROWS
+  const cut = grid.rollup === '' ? grid.from : cutOf(grid.rollup, grid, desk.asker.nowMs)
+  const rowsIn = (rollup: Grid['rollup'], window: Window) =>
+    sql`${tableOf(entity, rollup)} AS p WHERE ${pointsOf(target, window, entity)}`
+  const [added, ticks] = await Promise.all([
+    cut > grid.from
+      ? desk.asker.columns(
+          'series',
+          selectRollup(metrics, instance, rowsIn(grid.rollup, { from: grid.from, to: cut }), most),
+        )
+      : undefined,
+    cut < grid.to
+      ? desk.asker.columns('series', selectTicks(metrics, instance, rowsIn('', { from: cut, to: grid.to }), most))
+      : undefined,
+  ])
+  if (Math.max(added?.[0]?.length ?? 0, ticks?.[0]?.length ?? 0) >= most) return undefined
+  const [first, then] = [rollupIn(metrics, added ?? []), ticksIn(metrics, ticks ?? [])]
+  return added === undefined ? then : oneAfterOther(first, then)
 }
 
 /** An instance that is '' for all would cost as much as one that is not. */

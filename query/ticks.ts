@@ -1,5 +1,5 @@
 /**
- * Few rows of ticks -> values of buckets, added up here. To plan a grouped question costs the store more than to read an hour
+ * Few rows of ticks, or of a rollup, -> values of buckets, added up here. To plan a grouped question costs the store more than to read an hour
  * of a node: six metrics of it took 28 ms of CPU grouped there, and take 16 as rows.
  *
  *   rows       12:00:10  12:00:20  12:00:30 …        a row an instance and tick
@@ -30,23 +30,91 @@ const columnsOf = (metrics: readonly Metric[]): Metric[] => [
 export const selectTicks = (metrics: readonly Metric[], instance: Sql, rows: Sql, most: number): Sql =>
   sql`SELECT node, ${instance} AS instance, toUnixTimestamp(time), interval_ms, ${list(columnsOf(metrics).map(column))} FROM ${rows} LIMIT ${most}`
 
-export function addUp(metrics: readonly Metric[], grid: Grid, answer: readonly unknown[][]): Line[] {
-  const [nodes, instances] = [strings(answer[0]), strings(answer[1])]
-  const [ends, intervals] = [numbers(answer[2]), numbers(answer[3])]
-  const columns = columnsOf(metrics)
-  const values = columns.map((_, i) => numbersOrNull(answer[4 + i]))
+/** The same of a rollup: of each metric what it adds up over time, and of how many ticks it is. */
+export const selectRollup = (metrics: readonly Metric[], instance: Sql, rows: Sql, most: number): Sql =>
+  sql`SELECT node, ${instance} AS instance, toUnixTimestamp(time), 0, ${list(columnsOf(metrics).flatMap(addedOf))} FROM ${rows} LIMIT ${most}`
+
+function addedOf(metric: Metric): Sql[] {
+  const of = (what: string) => column({ column: `${metric.column}_${what}` })
+  const count = of('count')
+  const added = { avg: of('sum'), max: of('max'), last: sql`if(${count} = 0, NULL, ${of('sum')} / ${count})` }
+  return [added[metric.overTime], count]
+}
+
+/** Rows as parallel lists, with a list of values a column. */
+interface Rows {
+  nodes: string[]
+  instances: string[]
+  /** Seconds. */
+  ends: number[]
+  intervals: number[]
+  columns: Values[]
+}
+
+interface Values {
+  values: (number | null)[]
+  /** Ticks behind each; undefined: one. */
+  counts?: number[]
+}
+
+export const ticksIn = (metrics: readonly Metric[], answer: readonly unknown[][]): Rows =>
+  rowsIn(
+    answer,
+    columnsOf(metrics).map((_, i) => ({ values: numbersOrNull(answer[4 + i]) })),
+  )
+
+export const rollupIn = (metrics: readonly Metric[], answer: readonly unknown[][]): Rows =>
+  rowsIn(
+    answer,
+    columnsOf(metrics).map((_, i) => {
+      const counts = numbers(answer[5 + 2 * i])
+      return {
+        values: numbersOrNull(answer[4 + 2 * i]).map((value, row) => (counts[row] === 0 ? null : value)),
+        counts,
+      }
+    }),
+  )
+
+const rowsIn = (answer: readonly unknown[][], columns: Values[]): Rows => ({
+  nodes: strings(answer[0]),
+  instances: strings(answer[1]),
+  ends: numbers(answer[2]),
+  intervals: numbers(answer[3]),
+  columns,
+})
+
+/** Of a rollup, and of the ticks after it. */
+export const oneAfterOther = (a: Rows, b: Rows): Rows => ({
+  nodes: [...a.nodes, ...b.nodes],
+  instances: [...a.instances, ...b.instances],
+  ends: [...a.ends, ...b.ends],
+  intervals: [...a.intervals, ...b.intervals],
+  columns: a.columns.map((column, i) => ({
+    values: [...column.values, ...(b.columns[i]?.values ?? [])],
+    counts: [...countsOf(column), ...countsOf(b.columns[i])],
+  })),
+})
+
+const countsOf = (column: Values | undefined): number[] => column?.counts ?? column?.values.map(() => 1) ?? []
+
+export function addUp(
+  metrics: readonly Metric[],
+  grid: Grid,
+  { nodes, instances, ends, intervals, columns }: Rows,
+): Line[] {
+  const places = columnsOf(metrics)
   return linesOf(nodes, instances, ends).map(rows => {
     const covered = rows.map(row => ({ row, ...coveredBy((ends[row] ?? 0) * 1000, intervals[row] ?? 0, grid) }))
     const first = rows[0] ?? 0
-    const scaled = (metric: Metric) => ({ metric, of: values[columns.indexOf(metric)] ?? [] })
+    const columnOf = (metric: Metric) => columns[places.indexOf(metric)] ?? { values: [] }
     return {
       node: nodes[first] ?? '',
       instance: instances[first] ?? '',
-      values: metrics.map(metric => bucketsOf(scaled(metric), covered, grid.count)),
+      values: metrics.map(metric => bucketsOf(metric, columnOf(metric), covered, grid.count)),
       full: metrics.map(metric => {
         const full = fullMetric(metric)
-        const last = full && rows.findLast(row => scaled(full).of[row] !== null)
-        return full === undefined || last === undefined ? null : (scaled(full).of[last] ?? 0) / full.scale
+        const last = full && rows.findLast(row => columnOf(full).values[row] !== null)
+        return full === undefined || last === undefined ? null : (columnOf(full).values[last] ?? 0) / full.scale
       }),
     }
   })
@@ -81,18 +149,19 @@ function coveredBy(endMs: number, intervalMs: number, { from, bucketMs, count }:
 
 /** Rows by time, so that the last one stays. */
 function bucketsOf(
-  { metric, of }: { metric: Metric; of: readonly (number | null)[] },
+  metric: Metric,
+  { values, counts: behind }: Values,
   rows: readonly Covered[],
   count: number,
 ): (number | null)[] {
   const sums = new Array<number | null>(count).fill(null)
   const counts = new Array<number>(count).fill(0)
   for (const { row, first, last } of rows) {
-    const value = of[row] ?? null
+    const value = values[row] ?? null
     if (value === null) continue
     for (let bucket = first; bucket <= last; bucket++) {
       const before = sums[bucket] ?? null
-      counts[bucket] = (counts[bucket] ?? 0) + 1
+      counts[bucket] = (counts[bucket] ?? 0) + (behind?.[row] ?? 1)
       sums[bucket] = before === null ? value : joined[metric.overTime](before, value)
     }
   }

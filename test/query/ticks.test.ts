@@ -1,6 +1,7 @@
 /** Few rows are added up here, many in the store: both give the same lines. */
 import { beforeAll, describe, expect, it } from 'vitest'
-import type { Series } from '../../query/api.ts'
+import { rollupColumns, rollupKey, rollupSelect } from '../../ingest/tables/points.ts'
+import type { Heatmap, Series } from '../../query/api.ts'
 import { FEW_ROWS } from '../../query/ticks.ts'
 import { openPlace, type Place, T0 } from './place.ts'
 
@@ -71,6 +72,12 @@ beforeAll(async () => {
     await instances('disk_points', ['vda', 'vdb'], ['read_bytes'])
     await instances('filesystem_points', ['/'], ['stuck'])
   }
+  for (const entity of ['node', 'gpu', 'disk', 'filesystem'] as const) {
+    const columns = rollupColumns(entity).map(c => c.name)
+    await place.store.command(
+      `INSERT INTO ${entity}_points_5m (${columns.join(', ')}) ${rollupSelect(entity, '5m')} GROUP BY ${rollupKey(entity)}`,
+    )
+  }
 })
 
 describe.each([25, 60, 150, 300])('%i buckets', buckets => {
@@ -82,6 +89,31 @@ describe.each([25, 60, 150, 300])('%i buckets', buckets => {
       expect(one.bucketMs).toBe(all.bucketMs)
       expect(one.series.length).toBeGreaterThanOrEqual(10)
       expect(one.series).toEqual(all.series.filter(line => line.node === node))
+    }
+  })
+})
+
+describe.each([3, 6, 10])('%i buckets of a rollup, and of the ticks after it', buckets => {
+  it('are the same as the store adds up for a heat map', async () => {
+    const names = [nodeName(0), nodeName(7), nodeName(29)]
+    const asked = { ...window, buckets, node: names.join(',') }
+    const { series, bucketMs } = await place.ask<Series>('/series', { ...asked, metrics: METRICS })
+    for (const metric of METRICS.split(',')) {
+      const map = await place.ask<Heatmap>('/heatmap', { ...asked, metric })
+      expect(map.bucketMs).toBe(bucketMs)
+      const lines = series.filter(line => line.metric === metric)
+      expect(lines.map(line => (line.instance === '' ? line.node : `${line.node}/${line.instance}`)).sort()).toEqual(
+        [...map.nodes].sort(),
+      )
+      for (const { node, instance, values } of lines) {
+        const row = map.rows[map.nodes.indexOf(instance === '' ? node : `${node}/${instance}`)] ?? []
+        expect(values.filter(value => value !== null).length).toBeGreaterThan(2)
+        // A heat map has seven digits.
+        expect(values.map(value => value !== null)).toEqual(row.map(value => value !== null))
+        values.forEach((value, i) => {
+          if (value) expect((row[i] ?? 0) / value).toBeCloseTo(1, 5)
+        })
+      }
     }
   })
 })
