@@ -12,8 +12,9 @@ const FLAGS = [
   '--no-parallel-scavenge',
   '--no-concurrent-array-buffer-sweeping',
 ]
-/** A tick's few milliseconds never earn back what TurboFan takes to compile them, and it is 6 MiB of code that stays away. */
+/** Six ticks a minute hardly earn back what TurboFan takes to compile them, and 6 MiB stay free without it; sixty ticks do. */
 const UNOPTIMIZED = '--no-opt'
+const SELDOM_MS = 10_000
 
 interface Addon {
   trimMemory(): void
@@ -23,8 +24,9 @@ const parseAddon = (loaded: object): Addon | undefined =>
   'trimMemory' in loaded && typeof loaded.trimMemory === 'function' ? (loaded as Addon) : undefined
 
 /** For as long as this process runs. `isProfiling`: it encodes thousands of samples at once, which must be compiled well. */
-export function keepSmall({ isProfiling }: { isProfiling: boolean }): void {
-  for (const flag of isProfiling ? FLAGS : [...FLAGS, UNOPTIMIZED]) setFlagsFromString(flag)
+export function keepSmall({ intervalMs, isProfiling }: { intervalMs: number; isProfiling: boolean }): void {
+  const isSeldom = intervalMs >= SELDOM_MS && !isProfiling
+  for (const flag of isSeldom ? [...FLAGS, UNOPTIMIZED] : FLAGS) setFlagsFromString(flag)
   // memory that malloc keeps free goes back to the system now and then
   const addon = readAddon(parseAddon)
   if (!('absent' in addon)) setInterval(() => addon.trimMemory(), TRIM_EVERY_MS).unref()
