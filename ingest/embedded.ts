@@ -28,6 +28,7 @@ import { type Lane, openLane } from './lane.ts'
 import { openPace } from './pace.ts'
 import { parameterSettings, quoted } from './parameters.ts'
 import { type Engine, QUERY_SETTINGS } from './store.ts'
+import { takeBackTokens } from './tokens.ts'
 
 type EmbeddedConfig = StoreConfig & { path: string }
 
@@ -45,6 +46,12 @@ export async function openEmbedded(config: EmbeddedConfig, database: string, log
   try {
     rmSync(join(path, 'insert'), { recursive: true, force: true })
     mkdirSync(join(path, 'insert'), { mode: 0o700 })
+    const lost = takeBackTokens(join(path, 'clickhouse'))
+    if (lost > 0)
+      log.info(
+        { blocks: lost },
+        'store: a kill came before some blocks were stored; their senders or the journal have them',
+      )
     const memoryBytes = config.memoryBytes ?? defaultMemoryBytes()
     const session = openSession(join(path, 'clickhouse'), memoryBytes)
     sessions.push(session)
