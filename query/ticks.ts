@@ -1,6 +1,6 @@
 /**
- * Few rows of ticks, or of a rollup, -> values of buckets, added up here. To plan a grouped question costs the store more than to read an hour
- * of a node: six metrics of it took 28 ms of CPU grouped there, and take 16 as rows.
+ * Few rows of ticks, or of a rollup, -> values of buckets, added up here. To plan a grouped question costs the store more than
+ * to read an hour of a node: six metrics of it took 28 ms of CPU grouped there, and take 16 as rows.
  *
  *   rows       12:00:10  12:00:20  12:00:30 …        a row an instance and tick
  *   buckets   (12:00:00        12:00:30]             mean, highest or last, as the metric says

@@ -92,9 +92,10 @@ function samplesOf(metric: Metric, rollup: Grid['rollup'], window: Windowed, con
       ? sql`SELECT ${key}, time, assumeNotNull(${column(metric)}) / ${metric.scale} AS v FROM ${rows} AND isNotNull(${column(metric)})`
       : sql`SELECT ${key}, time, ${bucketValue(metric, rollup)} AS v FROM ${rows} GROUP BY ${key}, time HAVING v IS NOT NULL`
   const late = sql`t > ${Math.floor((window.newestBefore ?? 0) / 1000) - startOf(window)}`
+  const allOf = (value: Sql, newest: Sql) =>
+    sql`if(max(NOT (${late})), arrayPushFront(groupArrayIf(${value}, ${late}), ${newest}), groupArrayIf(${value}, ${late}))`
   return sql`SELECT cluster, node, ${instance} AS i,
-      if(max(NOT (${late})), arrayPushFront(groupArrayIf(t, ${late}), maxIf(t, NOT (${late}))), groupArrayIf(t, ${late})),
-      if(max(NOT (${late})), arrayPushFront(groupArrayIf(v, ${late}), argMaxIf(v, t, NOT (${late}))), groupArrayIf(v, ${late}))
+      ${allOf(sql`t`, sql`maxIf(t, NOT (${late}))`)}, ${allOf(sql`v`, sql`argMaxIf(v, t, NOT (${late}))`)}
     FROM (SELECT ${key}, toInt32(toUnixTimestamp(time) - ${startOf(window)}) AS t, v FROM (${samples}) LIMIT ${MOST_SAMPLES + 1}) GROUP BY ${key}`
 }
 

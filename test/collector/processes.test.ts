@@ -13,6 +13,9 @@ import { openUsers } from '../../collector/users.ts'
 import { makeMachine } from './machine.ts'
 import { kernel, NOBODY, open, statOf } from './processtree.ts'
 
+/** That a comm may be: it ends at the last parenthesis. */
+const ODD_NAMES = ['a b', '((', 'x) R 1 (y', ')', '', 'späße']
+
 describe('/proc/PID/stat', () => {
   const parse = (text: string) => {
     const bytes = Buffer.from(text)
@@ -47,23 +50,17 @@ describe('/proc/PID/stat', () => {
     })
   })
 
-  it.each([
-    'a b',
-    '((',
-    'x) R 1 (y',
-    ')',
-    '',
-    'späße',
-    'a\nb',
-    'kworker/u513:27-events_freezable_power_efficient_wq_name64',
-  ])('takes the name %j as it is', name => {
-    expect(parse(statOf({ pid: 1, name, user: 5, pages: 9 }))).toMatchObject({
-      ok: true,
-      name,
-      userTicks: 5,
-      residentPages: 9,
-    })
-  })
+  it.each([...ODD_NAMES, 'a\nb', 'kworker/u513:27-events_freezable_power_efficient_wq_name64'])(
+    'takes the name %j as it is',
+    name => {
+      expect(parse(statOf({ pid: 1, name, user: 5, pages: 9 }))).toMatchObject({
+        ok: true,
+        name,
+        userTicks: 5,
+        residentPages: 9,
+      })
+    },
+  )
 
   it('reads a real one like the kernel wrote it', () => {
     const text = readFileSync('/proc/self/stat', 'utf8')
@@ -353,16 +350,7 @@ describe('the addon reads what the files say', () => {
   }
 
   it('where processes come, change, become others and go', () => {
-    const captures = [
-      'a b',
-      '((',
-      'x) R 1 (y',
-      ')',
-      '',
-      'späße',
-      'sp\u00e4'.repeat(5),
-      'kworker/u513:27-events_freezable_power_efficient_wq_na',
-    ]
+    const captures = [...ODD_NAMES, 'sp\u00e4'.repeat(5), 'kworker/u513:27-events_freezable_power_efficient_wq_na']
     const machine = makeMachine(
       Object.fromEntries(
         captures.map((name, i) => [`proc/${i + 1}/stat`, statOf({ pid: i + 1, name, user: i, pages: 9 })]),
@@ -392,9 +380,7 @@ describe('the addon reads what the files say', () => {
     const crowd = spawn(
       'sh',
       ['-c', 'while :; do :; done & sleep 300 & for i in 1 2 3; do sleep 0.1; done; exec sleep 300'],
-      {
-        ...{ stdio: 'ignore', detached: true },
-      },
+      { stdio: 'ignore', detached: true },
     )
     onTestFinished(() => {
       native.close()
