@@ -27,7 +27,7 @@ import { openHolder } from './holder.ts'
 import { type Lane, openLane } from './lane.ts'
 import { openPace } from './pace.ts'
 import { parameterSettings, quoted } from './parameters.ts'
-import { type Engine, QUERY_SETTINGS } from './store.ts'
+import { type Engine, ONCE_SETTINGS, QUERY_SETTINGS } from './store.ts'
 import { takeBackTokens } from './tokens.ts'
 
 type EmbeddedConfig = StoreConfig & { path: string }
@@ -170,7 +170,9 @@ class Embedded implements Engine {
     try {
       await writeFile(file, rowBinary)
       const once =
-        token === undefined ? '' : `SETTINGS insert_deduplicate = 1, insert_deduplication_token = ${quoted(token)}`
+        token === undefined
+          ? ''
+          : `SETTINGS ${settingsText(ONCE_SETTINGS)}, insert_deduplication_token = ${quoted(token)}`
       await this.command(
         `INSERT INTO ${table} (${columns.join(', ')}) ${once} SELECT * FROM file('${file}', 'RowBinary', ${quoted(structure)})`,
       )

@@ -4,7 +4,7 @@ import { Readable } from 'node:stream'
 import { ClickHouseLogLevel, createClient } from '@clickhouse/client'
 import type { StoreConfig } from './config.ts'
 import { databaseError, StoreError } from './errors.ts'
-import { type Engine, QUERY_SETTINGS, type Question } from './store.ts'
+import { type Engine, ONCE_SETTINGS, QUERY_SETTINGS, type Question } from './store.ts'
 
 /** A block is acknowledged when all its shards have it; a question inside of a question sees all of its table. */
 const CLUSTER_SETTINGS = {
@@ -82,9 +82,7 @@ async function insert(client: Client, [table, columns, rowBinary, token]: Parame
       max_partitions_per_insert_block: '0',
       async_insert: 0,
       wait_end_of_query: 1,
-      ...(token === undefined
-        ? { insert_deduplicate: 0 }
-        : { insert_deduplicate: 1, insert_deduplication_token: token }),
+      ...(token === undefined ? { insert_deduplicate: 0 } : { ...ONCE_SETTINGS, insert_deduplication_token: token }),
     },
   })
   for await (const _ of stream) void _

@@ -64,6 +64,9 @@ export interface Engine {
   close(): Promise<void>
 }
 
+/** Settings of an insert with a token: tables that views fill look at the token as well, which older servers have to be told. */
+export const ONCE_SETTINGS = { insert_deduplicate: 1, deduplicate_blocks_in_dependent_materialized_views: 1 } as const
+
 /** Settings of every question: 64-bit integers keep their digits, one question cannot take all memory. */
 export const QUERY_SETTINGS = {
   output_format_json_quote_64bit_integers: 1,

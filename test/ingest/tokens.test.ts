@@ -63,3 +63,40 @@ it('a block whose token was noted and whose part is not there is stored by its s
   expect(await nodes(last)).toEqual(['n1', 'n2'])
   await last.close()
 })
+
+it('a kill between a block and what the store adds up of it: the second insert of the block fills that in, and the third adds nothing', async () => {
+  const store = await openStore({ path: freshPath() }, { log: quiet })
+  const view = 'function_hours_of_minutes'
+  const [made] = await rows<{ sql: string }>(
+    store,
+    `SELECT create_table_query AS sql FROM system.tables WHERE database = currentDatabase() AND name = '${view}'`,
+  )
+  const insertFunctions = async (): Promise<void> => {
+    const writer = new RowWriter()
+    for (const functionId of [1n, 2n]) {
+      writer.string('c')
+      writer.string('7')
+      writer.string('cpu')
+      writer.dateTime(T)
+      writer.u64(functionId)
+      writer.i64(7)
+      writer.endRow()
+    }
+    const columns = ['cluster', 'job', 'event', 'minute', 'function_id', 'self']
+    await store.insert('function_minutes', columns, writer.bytes, writer.rows, 'segment-1')
+  }
+  const sums = async (): Promise<number[]> => {
+    const tables = ['function_minutes', 'functions_5m', 'function_hours']
+    const found = await Promise.all(tables.map(table => rows(store, `SELECT sum(self) AS self FROM ${table}`)))
+    return found.map(([row]) => Number(row?.self))
+  }
+  await store.command(`DROP VIEW ${view}`)
+  await insertFunctions()
+  expect(await sums()).toEqual([14, 14, 0])
+  await store.command(made?.sql ?? '')
+  await insertFunctions()
+  expect(await sums()).toEqual([14, 14, 14])
+  await insertFunctions()
+  expect(await sums()).toEqual([14, 14, 14])
+  await store.close()
+})
