@@ -168,7 +168,9 @@ class Embedded implements Engine {
     const structure = columns.map(c => `${c} ${types.get(c) ?? missing(table, c)}`).join(', ')
     const file = join(this.#path, 'insert', `${table}-${++this.#blocks}.bin`)
     try {
-      await writeFile(file, rowBinary)
+      await writeFile(file, rowBinary).catch((error: unknown) => {
+        throw new StoreError('database', `no block can be written in ${this.#path}: ${error}`, { cause: error })
+      })
       const once =
         token === undefined
           ? ''

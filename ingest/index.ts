@@ -91,7 +91,7 @@ export interface IngestDeps {
 
 export async function openIngest(deps: IngestDeps): Promise<Ingest> {
   const parts = await openParts({ ...deps, now: deps.now ?? Date.now, senders: deps.senders ?? ANY_SENDER })
-  const { writer, metrics, rollups, arrivals, latest, control, sending, senders, now } = parts
+  const { writer, inserter, metrics, rollups, arrivals, latest, control, sending, senders, now, log } = parts
   const stopKeeping = startKeeping(parts)
   const first = (door: Door): string => (door === 'jobs' ? 'application/json' : 'application/x-protobuf')
   return {
@@ -111,10 +111,17 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
     flush: () => writer.flush(),
     async close() {
       stopKeeping()
-      const settled = metrics.settle(Number.POSITIVE_INFINITY)
-      await writer.flush()
-      await settled
-      await Promise.all([rollups.write(now(), true), writer.close()])
+      inserter.close()
+      const settled = metrics.settle(Number.POSITIVE_INFINITY).catch(error => {
+        log.error({ err: error }, 'ingest: totals of nodes not stored')
+      })
+      await Promise.all([writer.flush(), settled])
+      const written = rollups.write(now(), true).catch(error => {
+        log.error({ err: error }, 'ingest: rollups not stored, mended at the next start')
+      })
+      // Hours follow when the others are safe.
+      await Promise.all([writer.flush(), written])
+      await writer.close()
     },
   }
 }

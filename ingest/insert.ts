@@ -23,16 +23,20 @@ const LAST_RETRY_MS = 30_000
 
 export class Inserter {
   readonly counters: WriterCounters = { inserts: 0, insertedRows: 0, insertedBytes: 0, retries: 0, failedRows: 0 }
-  /** What fails from now on is not tried again. */
-  closing = false
   readonly #store: Pick<Store, 'insert'>
   readonly #tries: Required<Tries>
+  readonly #closing = new AbortController()
   readonly #log: Logger
 
   constructor(store: Pick<Store, 'insert'>, tries: Tries, log: Logger) {
     this.#store = store
     this.#tries = { tries: tries.tries ?? 5, firstRetryMs: tries.firstRetryMs ?? 100 }
     this.#log = log
+  }
+
+  /** What fails from now on is not tried again: a journal keeps it, or its senders do. */
+  close(): void {
+    this.#closing.abort()
   }
 
   /** Rows whose senders wait: the error after some tries, undefined when the database has them. */
@@ -42,6 +46,9 @@ export class Inserter {
 
   /** What the last process acknowledged and did not store. */
   async left(journal: Journal): Promise<void> {
+    const segments = journal.left.length
+    if (segments > 0)
+      this.#log.info({ segments }, 'ingest: what the last run acknowledged and did not store goes in first')
     for (const name of journal.left) await this.segment(journal, name, journal.read(name))
   }
 
@@ -81,16 +88,27 @@ export class Inserter {
         const error =
           thrown instanceof StoreError ? thrown : new StoreError('database', String(thrown), { cause: thrown })
         const lost = tries >= (isMisfit(error) ? this.#tries.tries : most)
-        if (lost || this.closing) return this.#failed(error, block, token === undefined)
+        if (lost || this.#closing.signal.aborted) return this.#failed(error, block, token === undefined)
         this.counters.retries++
-        this.#log.warn({ err: error, table, rows, tries }, 'ingest: insert failed, trying again')
-        await new Promise(resolve => setTimeout(resolve, this.#delayMs(tries)))
+        this.#log.warn({ reason: error.message, table, rows, tries }, 'ingest: insert failed, trying again')
+        await this.#pause(tries)
       }
     }
   }
 
-  #delayMs(tries: number): number {
-    return Math.min(LAST_RETRY_MS, this.#tries.firstRetryMs * 2 ** (tries - 1))
+  /** Over at once when this is closed. */
+  async #pause(tries: number): Promise<void> {
+    const ms = Math.min(LAST_RETRY_MS, this.#tries.firstRetryMs * 2 ** (tries - 1))
+    const { signal } = this.#closing
+    await new Promise<void>(resolve => {
+      const end = (): void => {
+        clearTimeout(timer)
+        signal.removeEventListener('abort', end)
+        resolve()
+      }
+      const timer = setTimeout(end, ms)
+      signal.addEventListener('abort', end)
+    })
   }
 
   #failed(error: StoreError, { table, rows }: Block, told: boolean): StoreError {

@@ -41,7 +41,7 @@ function keep({ log, now, budget, metrics, rollups }: KeepingDeps): void {
   metrics.settle(now() - SETTLED_MS).catch(error => log.error({ err: error }, 'ingest: totals of nodes not stored'))
   metrics.forget(now() - HEARD_MS)
   rollups.write(now()).catch(error => {
-    log.error({ err: error }, 'ingest: rollups not stored, mended at the next start')
+    log.error({ err: error }, 'ingest: rollups not stored, tried again in ten seconds')
   })
 }
 

@@ -89,6 +89,7 @@ export class MetricsDoor {
   async add(decode: (gather: Gather, nowMs: number) => void): Promise<Receipt> {
     const limits = timeLimits(this.#deps, 'points')
     const gather = new Gather(this.#deps.places, this.#rates, limits, this.#ticks, this.#arenas.take())
+    const counted = this.#rates.begin()
     try {
       decode(gather, limits.nowMs)
       const gathered = gather.finish()
@@ -97,6 +98,9 @@ export class MetricsDoor {
       await this.#store(gathered, limits.nowMs)
       this.#written(gathered)
       return accepted(gathered.rejected, gathered.reasons)
+    } catch (error) {
+      this.#rates.takeBack(counted)
+      throw error
     } finally {
       this.#arenas.giveBack(gather.arena)
     }

@@ -12,6 +12,11 @@ interface Last {
   timeMs: number
 }
 
+/** What a counter was before a request told of it. */
+export interface Change extends Last {
+  last: Last
+}
+
 export interface RateCounters {
   resets: number
   late: number
@@ -23,11 +28,25 @@ export class Rates {
   readonly #half: number
   #young = new Map<string, Last>()
   #old = new Map<string, Last>()
+  #changes: Change[] = []
   /** Of the difference that rate() gave last. */
   intervalMs = 0
 
   constructor(most: number) {
     this.#half = Math.max(1, Math.floor(most / 2))
+  }
+
+  /** What changes until the next request begins. */
+  begin(): readonly Change[] {
+    this.#changes = []
+    return this.#changes
+  }
+
+  /** Of a request that was not stored: it comes again, and after it those that followed it. */
+  takeBack(changes: readonly Change[]): void {
+    for (const { last, value, timeMs } of changes) {
+      if (timeMs < last.timeMs) Object.assign(last, { value, timeMs })
+    }
   }
 
   /** Per second; NaN where there is nothing to compare with. startMs is 0 where the sender does not tell it. */
@@ -47,6 +66,7 @@ export class Rates {
     const grown = anew ? value : value - last.value
     if (anew) this.counters.resets++
     const known = !anew || startMs >= last.timeMs
+    this.#changes.push({ last, value: last.value, timeMs: last.timeMs })
     last.value = value
     last.timeMs = timeMs
     this.intervalMs = timeMs - fromMs

@@ -7,7 +7,8 @@
  *
  * A bucket is written when its time and a grace for stragglers have passed and nothing was added to it for a while (what was
  * held up by an outage comes all at once); what comes later is written as another part, which merges with it in the table, so
- * nothing is ever taken back. What a killed process had added up but not written, mendRollups() makes from the points.
+ * nothing is ever taken back. What the store does not take waits; what a killed process had added up, mendRollups() makes
+ * from the points.
  */
 import type { Row } from './gather.ts'
 import { COLUMNS, type Entity } from './metrics.ts'
@@ -68,7 +69,7 @@ export class Rollups {
     let part = place.bucket
     if (part === undefined || part.timeMs !== bucketMs || part.closed) {
       if (this.#short[place.entity].size >= MOST_OPEN) this.#writeEarly()
-      part = this.#part(this.#short, place.entity, '5m', place, row.timeMs)
+      part = this.#part(this.#short[place.entity], place.entity, '5m', place, row.timeMs)
       place.bucket = part
     }
     part.rows++
@@ -81,71 +82,69 @@ export class Rollups {
     }
   }
 
-  /** Much of the past arrives at once: as parts, so that memory stays bounded. What fails is mended at the next start. */
+  /** Much of the past arrives at once: as parts, so that memory stays bounded. What fails waits for the next time. */
   #writeEarly(): void {
     this.write(0, true).catch(() => {})
   }
 
-  /** Writes the buckets that are over; all with `all`. */
+  /** Writes the buckets that are over; all with `all`. Those that the store does not take are written the next time. */
   async write(nowMs: number, all = false): Promise<void> {
     const untilMs = all ? Number.POSITIVE_INFINITY : nowMs - GRACE_MS
     const hours = all || nowMs - this.#hoursWrittenMs >= HOUR_PARTS_MS
     if (hours) this.#hoursWrittenMs = nowMs
     await Promise.all(
-      ENTITY_NAMES.flatMap(entity => [
-        this.#writeShort(entity, untilMs, all),
+      ENTITY_NAMES.map(async entity => {
+        await this.#writeShort(entity, untilMs, all)
         // Its last short one was over when it was.
-        hours ? this.#writeHours(entity, untilMs - HOUR_GRACE_MS) : undefined,
-      ]),
+        if (hours) await this.#writeHours(entity, untilMs - HOUR_GRACE_MS)
+      }),
     )
   }
 
-  #writeHours(entity: Entity, untilMs: number): Promise<void> | undefined {
+  async #writeHours(entity: Entity, untilMs: number): Promise<void> {
     const parts = this.#hours[entity]
     const over = [...parts].flatMap(([key, part]) => (part.timeMs <= untilMs ? [key] : []))
-    return this.#writeParts(entity, '1h', parts, over)
+    await this.#writeParts(entity, '1h', parts, over)
   }
 
-  /** They are added to their hour as they are written. */
-  #writeShort(entity: Entity, untilMs: number, all: boolean): Promise<void> | undefined {
+  /** They are added to their hour once they are written. */
+  async #writeShort(entity: Entity, untilMs: number, all: boolean): Promise<void> {
     const over: string[] = []
     for (const [key, part] of this.#short[entity]) {
-      const isOver = part.timeMs <= untilMs && (all || !part.touched)
+      if (part.timeMs <= untilMs && (all || !part.touched)) over.push(key)
       part.touched = false
-      if (!isOver) continue
-      over.push(key)
-      const hour = this.#part(this.#hours, entity, '1h', part, part.timeMs)
-      hour.rows += part.rows
-      const { sums } = part
-      for (let i = 0; i < sums.length; i += 3) {
-        const count = sums[i + 1] ?? 0
-        if (count > 0) addTo(hour.sums, i / 3, sums[i] ?? 0, count, sums[i + 2] ?? 0)
-      }
     }
-    return this.#writeParts(entity, '5m', this.#short[entity], over)
+    for (const part of await this.#writeParts(entity, '5m', this.#short[entity], over)) {
+      addAll(this.#part(this.#hours[entity], entity, '1h', part, part.timeMs), part)
+    }
   }
 
-  #writeParts(
+  async #writeParts(
     entity: Entity,
     rollup: Rollup,
     parts: Map<string, Part>,
     keys: readonly string[],
-  ): Promise<void> | undefined {
-    if (keys.length === 0) return undefined
+  ): Promise<readonly Part[]> {
+    if (keys.length === 0) return []
     const { indices } = this.#used.of(entity)
-    return this.#writer.append(rollupTable(entity, rollup), columnNames(entity, indices), to => {
-      for (const key of keys) {
-        const part = parts.get(key)
-        if (part === undefined) continue
-        part.closed = true
-        writePart(to, entity, part, indices)
-        parts.delete(key)
-      }
-    })
+    const over = keys.flatMap(key => parts.get(key) ?? [])
+    for (const key of keys) parts.delete(key)
+    try {
+      await this.#writer.append(rollupTable(entity, rollup), columnNames(entity, indices), to => {
+        for (const part of over) {
+          part.closed = true
+          writePart(to, entity, part, indices)
+        }
+      })
+      return over
+    } catch (error) {
+      for (const part of over) addAll(this.#part(parts, entity, rollup, part, part.timeMs), part)
+      throw error
+    }
   }
 
   #part(
-    of: Readonly<Record<Entity, Map<string, Part>>>,
+    parts: Map<string, Part>,
     entity: Entity,
     rollup: Rollup,
     where: Pick<Part, 'cluster' | 'node' | 'instance'>,
@@ -155,12 +154,20 @@ export class Rollups {
     const { cluster, node, instance } = where
     const timeMs = Math.ceil(atMs / bucketMs) * bucketMs
     const key = `${timeMs}\0${cluster}\0${node}\0${instance}`
-    const known = of[entity].get(key)
+    const known = parts.get(key)
     if (known !== undefined) return known
     const sums = new Array<number>(3 * COLUMNS[entity].length).fill(0)
     const part = { cluster, node, instance, timeMs, rows: 0, sums, closed: false, touched: true }
-    of[entity].set(key, part)
+    parts.set(key, part)
     return part
+  }
+}
+
+function addAll(to: Part, { rows, sums }: Part): void {
+  to.rows += rows
+  for (let i = 0; i < sums.length; i += 3) {
+    const count = sums[i + 1] ?? 0
+    if (count > 0) addTo(to.sums, i / 3, sums[i] ?? 0, count, sums[i + 2] ?? 0)
   }
 }
 

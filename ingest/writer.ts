@@ -122,7 +122,7 @@ class SegmentWriter implements Writer {
 
   async close(): Promise<void> {
     this.#closing = true
-    this.#inserter.closing = true
+    this.#inserter.close()
     await this.flush()
     this.#journal?.close()
   }

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
 import type { EntityPoint } from '../../ingest/latest.ts'
 import { COLUMNS, ENTITIES, METRICS } from '../../ingest/metrics.ts'
+import type { Store } from '../../ingest/store.ts'
 import { pointsTable } from '../../ingest/tables/points.ts'
 import { type Attrs, type Metric, metricsJson, metricsProtobuf, type Point, type Resource } from './otlp.ts'
 import { freshIngest, freshStore, rows } from './place.ts'
@@ -114,6 +115,30 @@ for (const [encoding, encode, contentType] of ENCODINGS) {
       ])
       expect(await rows(store, 'SELECT DISTINCT memory_used AS m FROM node_points')).toEqual([{ m: '77' }])
       expect(ingest.counters()).toMatchObject({ counterResets: 1, latePoints: 0 })
+    })
+
+    it('of counters are those of all ticks, though the store did not take one and it was sent again', async () => {
+      const store = await freshStore()
+      let isFull = false
+      const full: Store = {
+        ...store,
+        insert: (...block) => (isFull ? Promise.reject(new Error('no room')) : store.insert(...block)),
+      }
+      const { ingest } = await freshIngest({ store: full })
+      const direction = { 'network.interface.name': 'eth0', 'network.io.direction': 'receive' }
+      const send = async (tick: number): Promise<number> => {
+        const point = { startMs: 1000, timeMs: T + tick * TICK, asInt: 10_000 * tick * tick, attributes: direction }
+        const body = encode([host('n1', [sum('system.network.io', [point], CUMULATIVE)])])
+        return (await ingest.receive('metrics', body, contentType)).status
+      }
+      expect(await send(0)).toBe(200)
+      isFull = true
+      expect(await Promise.all([send(1), send(2)])).toEqual([503, 503])
+      isFull = false
+      for (const tick of [1, 2, 3]) expect(await send(tick)).toBe(200)
+      const found = await rows<{ b: string }>(store, 'SELECT receive_bytes AS b FROM interface_points ORDER BY time')
+      expect(found.map(row => row.b)).toEqual(['1000', '3000', '5000'])
+      expect(ingest.counters().latePoints).toBe(0)
     })
 
     it('of a tick that comes after some that were missed speak for all of their time', async () => {

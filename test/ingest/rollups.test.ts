@@ -1,4 +1,4 @@
-import { describe, expect, it } from 'vitest'
+import { describe, expect, it, onTestFinished, vi } from 'vitest'
 import { openIngest } from '../../ingest/index.ts'
 import { mendRollups } from '../../ingest/mend.ts'
 import { COLUMNS, type Entity } from '../../ingest/metrics.ts'
@@ -91,6 +91,43 @@ describe('rollups', () => {
     expect(have).toHaveLength(6)
     await expectEqual(store)
     expect(await mendRollups(store, nowMs, quiet)).toBe(0)
+  })
+
+  it('wait where the store does not take them, and are whole once it does', async () => {
+    vi.useFakeTimers({ toFake: ['setInterval', 'clearInterval'] })
+    onTestFinished(() => void vi.useRealTimers())
+    const store = await freshStore()
+    let isFull = true
+    const full: Store = {
+      ...store,
+      insert: (table, ...block) =>
+        isFull && /_(?:5m|1h)$/.test(table) ? Promise.reject(new Error('no room')) : store.insert(table, ...block),
+    }
+    let nowMs = START
+    const ingest = await openIngest({
+      store: full,
+      log: quiet,
+      defaultCluster: 'c',
+      now: () => nowMs,
+      config: { flushMs: 0 },
+    })
+    const send = async (from: number, to: number): Promise<void> => {
+      for (let k = from; k <= to; k++) {
+        nowMs = START + k * 10_000
+        await ingest.receive('metrics', tick(nowMs, k))
+      }
+    }
+    await send(1, 30)
+    nowMs += 60_000
+    // Once to see that nothing was added since, and once to write.
+    vi.advanceTimersByTime(20_000)
+    await expect.poll(() => ingest.counters().failedRows, { timeout: 20_000 }).toBe(9)
+    // A straggler of the buckets that were not taken.
+    await ingest.receive('metrics', tick(START + 295_000, 7))
+    await send(31, 40)
+    isFull = false
+    await ingest.close()
+    await expectEqual(store)
   })
 
   it('are mended at the next start after a process died with what it had added up', async () => {
