@@ -55,7 +55,7 @@ async function ofProcess(desk: Desk, target: Target): Promise<Aim> {
     'process of a burst',
     sql`SELECT toString(job) AS job, toFloat64(start_ms) AS start FROM processes
         WHERE cluster = ${target.cluster} AND node = ${node} AND pid = ${pid}
-          ${start === undefined ? sql`` : sql`AND start_ms = ${start}`} AND ${lately(target)} AND ${ownProcesses(target.own) ?? sql`true`}
+          ${start === undefined ? sql`` : sql`AND start_ms = ${start}`} AND ${lately(target)} AND ${ownProcesses(target.own, sql`time`) ?? sql`true`}
         ORDER BY time DESC LIMIT 1`,
   )
   if (target.own && !seen) throw notFound(`process ${pid} of yours was not seen on ${node} in the last ten minutes`)
@@ -88,7 +88,7 @@ async function nodesOfRank(desk: Desk, target: Target, job: KnownJob, rank: numb
     'ranks of a job',
     sql`SELECT toString(node) AS node, assumeNotNull(rank) AS rank FROM processes
         WHERE cluster = ${target.cluster} AND job IN ${job.ids} AND rank IS NOT NULL
-          ${target.nodes === undefined ? sql`` : sql`AND node IN ${target.nodes}`} AND ${lately(target)} AND ${ownProcesses(target.own) ?? sql`true`}
+          ${target.nodes === undefined ? sql`` : sql`AND node IN ${target.nodes}`} AND ${lately(target)} AND ${ownProcesses(target.own, sql`time`) ?? sql`true`}
         GROUP BY node, rank ORDER BY rank, node LIMIT 100000`,
   )
   const nodes = rows.filter(row => row.rank === rank).map(row => row.node)

@@ -74,7 +74,8 @@ async function bySums(desk: Desk, target: Target, ask: FunctionsAsk): Promise<Fu
 }
 
 async function readNamed({ asker, bodies, known }: Desk, target: Target): Promise<Row[]> {
-  const { ids, self, total, samples } = await readSums(asker, target, await known.fivesSince(asker, target.cluster))
+  const since = await known.fivesSince(asker, target.cluster)
+  const { ids, self, total, samples } = await readSums(asker, target, since.functions)
   const names = await bodies().functions(asker, ids)
   return ids.map((id, i) => ({
     ...(names.get(id) ?? { function: NOT_STORED, module: '', kind: 'other' }),

@@ -10,7 +10,7 @@
 import { type Asker, numbers, strings } from './asker.ts'
 import { spanOf, type Target, whoOf } from './scope.ts'
 import { and, join, type Sql, sql } from './sql.ts'
-import type { Window } from './window.ts'
+import { down, FIVE, up, type Window } from './window.ts'
 
 /** Parallel lists; ns. */
 export interface FunctionSums {
@@ -22,7 +22,6 @@ export interface FunctionSums {
 }
 
 const MINUTE = 60_000
-const FIVE = 5 * MINUTE
 const HOUR = 60 * MINUTE
 
 /**
@@ -40,9 +39,6 @@ export function roundOut(target: Target, nowMs: number): Target {
     rowsTo: up(last(target.rowsTo), MINUTE),
   }
 }
-
-const down = (ms: number, step: number): number => Math.floor(ms / step) * step
-const up = (ms: number, step: number): number => Math.ceil(ms / step) * step
 
 /**
  * Idle stacks are in none of these tables, and neither are bursts; all name a time by its end. Minutes have the reader's limits;

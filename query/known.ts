@@ -5,7 +5,7 @@ import type { Asker } from './asker.ts'
 import { openCache } from './cache.ts'
 import { readNodeRecords } from './inventory.ts'
 import { placeJobs, readOwnNodes } from './jobplace.ts'
-import { readFirst, readFivesSince, readLastSeen } from './measured.ts'
+import { type FivesSince, readFirst, readFivesSince, readLastSeen } from './measured.ts'
 import { ownJobs, readOwnJobs, seesBurst } from './reach.ts'
 import { and, type Sql, sql } from './sql.ts'
 
@@ -24,8 +24,8 @@ export interface Known {
   burst(asker: Asker, cluster: string, id: string): Promise<Burst | undefined>
   /** First moment that the cluster was measured; null before. */
   first(asker: Asker, cluster: string): Promise<number | null>
-  /** Since when functions of five minutes are all there; 0: always. */
-  fivesSince(asker: Asker, cluster: string): Promise<number>
+  /** Since when five minutes of functions and of processes are all there. */
+  fivesSince(asker: Asker, cluster: string): Promise<FivesSince>
 }
 
 /** Every question needs names, and they change rarely: what the store says of them is kept so long. */

@@ -28,19 +28,33 @@ export async function readLastSeen(asker: Asker, cluster: string): Promise<Map<s
   return new Map(rows.map(row => [row.node, Math.min(row.ms, asker.nowMs)]))
 }
 
-/** The migration that made functions_5m took a day of what an older store had. */
-const MADE_FIVES = 60
+/** The migrations that made functions_5m, of a day of what an older store had, and that made processes_5m tell all of them. */
+const MADE_FUNCTIONS = 60
+const MADE_PROCESSES = 76
 const TAKEN_SECONDS = 86_400
 /** A new store is brought to all versions at one start. */
 const ONE_START_SECONDS = 600
+/** By so much a collector's clock may be ahead. */
+const AHEAD_SECONDS = 60
 
-/** ms since which functions_5m has all that function_minutes has; 0: always. */
-export async function readFivesSince(asker: Asker): Promise<number> {
-  const [row] = await asker.rows<{ first: number; made: number }>(
+/** ms since which a table of five minutes has all that the one it is made of has; 0: always. */
+export interface FivesSince {
+  functions: number
+  processes: number
+}
+
+export async function readFivesSince(asker: Asker): Promise<FivesSince> {
+  const [row] = await asker.rows<{ first: number; functions: number; processes: number }>(
     'versions of the store',
-    sql`SELECT toFloat64(toUnixTimestamp(min(applied))) AS first, toFloat64(toUnixTimestamp(maxIf(applied, version = ${MADE_FIVES}))) AS made
+    sql`SELECT toFloat64(toUnixTimestamp(min(applied))) AS first,
+          toFloat64(toUnixTimestamp(maxIf(applied, version = ${MADE_FUNCTIONS}))) AS functions,
+          toFloat64(toUnixTimestamp(maxIf(applied, version = ${MADE_PROCESSES}))) AS processes
         FROM schema_version`,
   )
-  if (row === undefined || row.made - row.first < ONE_START_SECONDS) return 0
-  return (row.made - TAKEN_SECONDS) * 1000
+  const since = (made: number, moved: number) =>
+    row === undefined || made - row.first < ONE_START_SECONDS ? 0 : (made + moved) * 1000
+  return {
+    functions: since(row?.functions ?? 0, -TAKEN_SECONDS),
+    processes: since(row?.processes ?? 0, AHEAD_SECONDS),
+  }
 }

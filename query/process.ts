@@ -36,7 +36,7 @@ export async function readProcess(desk: Desk, ask: ProcessAsk): Promise<ProcessD
 }
 
 async function readWho(desk: Desk, target: Target): Promise<ProcessRow | undefined> {
-  const [row] = (await readRows(desk, target, 'newest', 1)).rows
+  const [row] = await readRows(desk, target, 'newest', 1)
   return row ? { ...row, sampled: false } : readUnseen(desk, target)
 }
 
@@ -87,7 +87,7 @@ async function notThere(desk: Desk, target: Target): Promise<QueryError> {
       `process ${target.pid} started ${Math.ceil(age / 1000)} s ago on ${target.nodes?.join(', ')} and was not measured yet: its first figures come with the node's next tick, ask again then`,
     )
   }
-  const { rows } = await readRows(desk, { ...target, pid: undefined, start: undefined }, 'cpu', 5)
+  const rows = await readRows(desk, { ...target, pid: undefined, start: undefined }, 'cpu', 5)
   const names = rows.map(row => `${row.pid} (${row.name})`).join(', ')
   const start = target.start === undefined ? '' : ` started at ${target.start}`
   const busiest = names === '' ? 'No process is known there then' : `Busiest there then: ${names}`

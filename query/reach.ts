@@ -172,9 +172,9 @@ function inSpans(spans: readonly Span[], name: Sql, time: Sql): Sql {
 export const ownSamples = (own: OwnJobs | undefined, time: Sql): Sql | undefined =>
   own && limit(inSpans(own.jobs, sql`job`, time))
 
-export const ownProcesses = (own: OwnJobs | undefined): Sql | undefined => {
+export const ownProcesses = (own: OwnJobs | undefined, time: Sql): Sql | undefined => {
   if (own === undefined) return undefined
-  const inJobs = inSpans(own.jobs, sql`job`, sql`time`)
+  const inJobs = inSpans(own.jobs, sql`job`, time)
   return limit(own.user === '' ? inJobs : sql`(${inJobs}) OR (job = '' AND user = ${own.user})`)
 }
 

@@ -9,7 +9,7 @@ import { badRequest, hint, notFound, offer } from './errors.ts'
 import { placeJobs, readOwn } from './jobplace.ts'
 import { jobsLike, type Known, type KnownJob } from './known.ts'
 import { type Own, ownJobs, ownNodes, ownPoints, ownProcesses, ownSamples } from './reach.ts'
-import { and, type Sql, sql } from './sql.ts'
+import { and, oneOf, type Sql, sql } from './sql.ts'
 import { checkWindow, type Window } from './window.ts'
 
 export interface Target extends Window {
@@ -169,13 +169,13 @@ const seconds = (ms: number): number => Math.floor(ms / 1000)
 export const within = (window: { from: number; to: number }): Sql =>
   sql`time > toDateTime(${seconds(window.from)}, 'UTC') AND time <= toDateTime(${seconds(window.to)}, 'UTC')`
 
-const nodesAre = (nodes: readonly string[] | undefined): Sql | undefined => nodes && sql`node IN ${nodes}`
+const nodesAre = (nodes: readonly string[] | undefined): Sql | undefined => nodes && oneOf(sql`node`, nodes)
 
 /** Whose samples; of function_minutes too, which has the same key but for its time. */
 export const whoOf = (target: Target, time: Sql): Sql =>
   and([
     sql`cluster = ${target.cluster}`,
-    target.job && sql`job IN ${target.job.ids}`,
+    target.job && oneOf(sql`job`, target.job.ids),
     sql`event = 'cpu'`,
     nodesAre(target.namedNodes),
     target.pid === undefined ? undefined : sql`pid = ${target.pid}`,
@@ -200,18 +200,20 @@ const ofUser = (target: Target, user: { name: string; jobs: string[] }): Sql =>
     : sql`(job IN ${user.jobs} OR (job = '' AND (node, pid, start_ms) IN (
         SELECT node, pid, start_ms FROM processes WHERE cluster = ${target.cluster} AND user = ${user.name} AND job = '' AND ${within(target)})))`
 
-/** Conditions on processes. A job's nodes are named too, since the table is ordered by node. */
-export function processesOf(target: Target): Sql {
+/** Conditions on ticks of processes. */
+export const processesOf = (target: Target): Sql =>
+  and([whichProcesses(target), within({ from: target.from, to: target.rowsTo }), ownProcesses(target.own, sql`time`)])
+
+/** Whose rows, of any time. A job's nodes are named too, since the tables are ordered by node. */
+export function whichProcesses(target: Target): Sql {
   return and([
     sql`cluster = ${target.cluster}`,
     nodesAre(target.user && !target.namedNodes && !target.job ? undefined : target.nodes),
-    target.job && sql`job IN ${target.job.ids}`,
+    target.job && oneOf(sql`job`, target.job.ids),
     target.pid === undefined ? undefined : sql`pid = ${target.pid}`,
     target.start === undefined ? undefined : sql`start_ms = ${target.start}`,
     target.user && sql`user = ${target.user.name}`,
     target.rank === undefined ? undefined : sql`rank = ${target.rank}`,
-    within({ from: target.from, to: target.rowsTo }),
-    ownProcesses(target.own),
   ])
 }
 

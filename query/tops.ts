@@ -23,7 +23,7 @@ async function readTopProcesses(
   if (nodes.length === 0) return new Map()
   const where = and([
     sql`cluster = ${cluster} AND node IN ${nodes} AND time > toDateTime(${since(asker, PROCESS_SECONDS)}, 'UTC')`,
-    ownProcesses(own),
+    ownProcesses(own, sql`time`),
   ])
   const rows = await asker.rows<TopProcess & { node: string }>(
     'top processes now',

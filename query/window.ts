@@ -24,7 +24,8 @@ export interface Grid extends Window {
 
 const SECOND = 1000
 const MINUTE = 60 * SECOND
-const SHORT = 5 * MINUTE
+/** What the store adds up for the first time. */
+export const FIVE = 5 * MINUTE
 const HOUR = 60 * MINUTE
 const DAY = 24 * HOUR
 
@@ -39,6 +40,10 @@ const ROUND = [1, 2, 5, 10, 15, 20, 30]
     [1, 2, 5, 10, 15, 20, 30].map(m => m * MINUTE),
     [1, 2, 3, 4, 6, 12, 24, 48, 96, 192].map(h => h * HOUR),
   )
+
+/** A moment as a multiple of a step, at or before it; at or after it. */
+export const down = (ms: number, step: number): number => Math.floor(ms / step) * step
+export const up = (ms: number, step: number): number => Math.ceil(ms / step) * step
 
 export function checkWindow(from: number, to: number): Window {
   if (to <= from) throw badRequest(`to (${to}) must be later than from (${from}); both are ms since the epoch`)
@@ -68,11 +73,11 @@ export function layGrid(window: Window, options: GridOptions): Grid {
   let bucketMs = roundUp(wanted)
   const rows = (everyMs: number) => (span / everyMs) * options.rowsPerTick
   const old = window.from < options.nowMs - TICKS_KEPT
-  if (bucketMs < SHORT && (old || rows(options.intervalMs) > MAX_ROWS)) bucketMs = SHORT
-  if (bucketMs < HOUR && rows(Math.max(SHORT, options.intervalMs)) > MAX_ROWS) bucketMs = HOUR
+  if (bucketMs < FIVE && (old || rows(options.intervalMs) > MAX_ROWS)) bucketMs = FIVE
+  if (bucketMs < HOUR && rows(Math.max(FIVE, options.intervalMs)) > MAX_ROWS) bucketMs = HOUR
   const from = Math.floor(window.from / bucketMs) * bucketMs
   const count = Math.ceil((window.to - from) / bucketMs)
-  const rollup = bucketMs >= HOUR ? '1h' : bucketMs >= SHORT ? '5m' : ''
+  const rollup = bucketMs >= HOUR ? '1h' : bucketMs >= FIVE ? '5m' : ''
   return { from, to: from + count * bucketMs, bucketMs, count, rollup }
 }
 

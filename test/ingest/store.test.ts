@@ -125,7 +125,7 @@ describe('the store', () => {
     for (const view of ['processes_5m_of_processes', 'functions_5m_of_minutes'])
       await older.command(`DROP VIEW ${view}`)
     for (const table of ['processes_5m', 'functions_5m']) await older.command(`DROP TABLE ${table}`)
-    await older.command('DELETE FROM schema_version WHERE version = 60')
+    await older.command('DELETE FROM schema_version WHERE version IN (60, 76)')
     const at = Math.floor(Date.now() / 300_000) * 300 - 600
     await older.command(`INSERT INTO processes (cluster, node, time, interval_ms, pid, start_ms, name, user, job, cpu_user, read_bytes, memory_bytes)
       SELECT 'c', 'n1', ${at} + 10 * number, 10000, 7, 1000, 'app', 'ann', '4', 0.5, 100, 1000 + number FROM numbers(31)`)
@@ -146,6 +146,8 @@ describe('the store', () => {
     await store.command(`INSERT INTO processes (cluster, node, time, interval_ms, pid, start_ms, name, user, job, cpu_user)
       SELECT 'c', 'n1', ${at} + 300, 10000, 7, 1000, 'app', 'ann', '4', 0.5`)
     expect((await rows<{ seen: number }>(store, cells))[1]?.seen).toBe(31)
+    const whole = `SELECT toInt32(toUnixTimestamp(max(last)) - ${at}) AS last, toFloat64(sum(user_ms)) AS told, toFloat64(sum(read_ms)) AS unread FROM processes_5m`
+    expect(await rows(store, whole)).toEqual([{ last: 300, told: 10_000, unread: 0 }])
     expect(
       await rows(
         store,
