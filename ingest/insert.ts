@@ -1,4 +1,8 @@
-/** Blocks into the store, tried again where they fail; and the segments of a journal, each once. */
+/**
+ * Blocks into the store, tried again where they fail; and the segments of a journal. Each has a token of its own, by which the
+ * database stores it once though the answer to its first insert was lost.
+ */
+import { randomUUID } from 'node:crypto'
 import type { Logger } from 'pino'
 import { isMisfit, StoreError } from './errors.ts'
 import { type Block, blockKey, type Journal } from './journal.ts'
@@ -18,6 +22,8 @@ export interface Tries {
   tries?: number
   firstRetryMs?: number
 }
+
+type Keeper = 'their senders' | 'the journal'
 
 const LAST_RETRY_MS = 30_000
 
@@ -41,7 +47,7 @@ export class Inserter {
 
   /** Rows whose senders wait: the error after some tries, undefined when the database has them. */
   insert(block: Block): Promise<StoreError | undefined> {
-    return this.#insert(block, undefined, this.#tries.tries)
+    return this.#insert(block, randomUUID(), 'their senders')
   }
 
   /** What the last process acknowledged and did not store. */
@@ -55,9 +61,7 @@ export class Inserter {
   /** Rows that were acknowledged: tried until the database takes them, unless they do not fit it or this process ends. */
   async segment(journal: Journal, name: string, blocks: readonly Block[]): Promise<void> {
     const errors = await Promise.all(
-      blocks.map(block =>
-        this.#insert(block, `${name} ${blockKey(block.table, block.columns)}`, Number.POSITIVE_INFINITY),
-      ),
+      blocks.map(block => this.#insert(block, `${name} ${blockKey(block.table, block.columns)}`, 'the journal')),
     )
     const rows = blocks.reduce((sum, block, i) => sum + (errors[i] === undefined ? 0 : block.rows), 0)
     try {
@@ -75,7 +79,8 @@ export class Inserter {
     }
   }
 
-  async #insert(block: Block, token: string | undefined, most: number): Promise<StoreError | undefined> {
+  /** `keeper`: who has the rows until the database does. */
+  async #insert(block: Block, token: string, keeper: Keeper): Promise<StoreError | undefined> {
     const { table, columns, bytes, rows } = block
     for (let tries = 1; ; tries++) {
       try {
@@ -87,8 +92,9 @@ export class Inserter {
       } catch (thrown) {
         const error =
           thrown instanceof StoreError ? thrown : new StoreError('database', String(thrown), { cause: thrown })
-        const lost = tries >= (isMisfit(error) ? this.#tries.tries : most)
-        if (lost || this.#closing.signal.aborted) return this.#failed(error, block, token === undefined)
+        const ends = keeper === 'their senders' || isMisfit(error)
+        if ((ends && tries >= this.#tries.tries) || this.#closing.signal.aborted)
+          return this.#failed(error, block, keeper)
         this.counters.retries++
         this.#log.warn({ reason: error.message, table, rows, tries }, 'ingest: insert failed, trying again')
         await this.#pause(tries)
@@ -111,9 +117,9 @@ export class Inserter {
     })
   }
 
-  #failed(error: StoreError, { table, rows }: Block, told: boolean): StoreError {
-    if (told) this.counters.failedRows += rows
-    const then = told ? 'their senders are told so' : 'the journal keeps them'
+  #failed(error: StoreError, { table, rows }: Block, keeper: Keeper): StoreError {
+    if (keeper === 'their senders') this.counters.failedRows += rows
+    const then = keeper === 'their senders' ? 'their senders are told so' : 'the journal keeps them'
     this.#log.error({ err: error, table, rows }, `ingest: rows not stored, ${then}`)
     return error
   }

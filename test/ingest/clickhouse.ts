@@ -16,6 +16,8 @@ export interface FakeServer {
   path: string
   /** Statements and bodies as they came. */
   requests: { sql: string; body: Buffer; settings: Record<string, string>; user: string }[]
+  /** The answers to so many next inserts into this table are lost on their way; the rows are stored. */
+  lost: { table: string; answers: number }
   close(): Promise<void>
 }
 
@@ -24,15 +26,19 @@ export async function openClickHouse(password: string, cluster?: string): Promis
   const path = mkdtempSync(join(tmpdir(), 'jobsight-clickhouse-'))
   const session = cluster === undefined ? new Session(path) : openOfCluster(path, cluster)
   const requests: FakeServer['requests'] = []
+  const lost = { table: '', answers: 0 }
   let lane: Promise<unknown> = Promise.resolve()
   const server = createServer((request, response) => {
-    lane = lane.then(() => answer(session, path, request, response, password, requests)).catch(() => response.destroy())
+    lane = lane
+      .then(() => answer(session, path, request, response, password, { requests, lost }))
+      .catch(() => response.destroy())
   })
   await new Promise<void>(done => server.listen(0, '127.0.0.1', done))
   return {
     path,
     url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`,
     requests,
+    lost,
     async close() {
       await stop(server)
       session.close()
@@ -77,7 +83,7 @@ async function answer(
   request: IncomingMessage,
   response: ServerResponse,
   password: string,
-  requests: FakeServer['requests'],
+  { requests, lost }: Pick<FakeServer, 'requests' | 'lost'>,
 ): Promise<void> {
   const chunks: Buffer[] = []
   for await (const chunk of request) chunks.push(chunk as Buffer)
@@ -97,7 +103,10 @@ async function answer(
     const result = await session.queryAsync(
       await statement(session, path, await withoutKeeper(session, sql), body, inUrl !== null, url.searchParams),
     )
-    response.end(result.bytes())
+    if (lost.answers > 0 && sql.startsWith(`INSERT INTO ${lost.table} `)) {
+      lost.answers--
+      response.destroy()
+    } else response.end(result.bytes())
   } catch (error) {
     response.statusCode = 500
     response.end(error instanceof Error ? error.message : String(error))
@@ -113,6 +122,9 @@ async function statement(
   hasBody: boolean,
   parameters: URLSearchParams,
 ): Promise<string> {
+  const quoted = (text: string): string => `'${text.replace(/[\\']/g, char => `\\${char}`)}'`
+  const assigned = (taken: RegExp): string =>
+    [...parameters].flatMap(([name, value]) => (taken.test(name) ? [`${name} = ${quoted(value)}`] : [])).join(', ')
   const insert = /^INSERT INTO (\w+) \(([^)]*)\) FORMAT RowBinary$/.exec(sql.trim())
   if (insert !== null && hasBody) {
     const [, table = '', columns = ''] = insert
@@ -131,11 +143,9 @@ async function statement(
       .join(', ')
     const file = join(path, 'block.bin')
     writeFileSync(file, body)
-    return `INSERT INTO ${table} (${columns}) SELECT * FROM file('${file}', 'RowBinary', '${structure.replaceAll("'", "\\'")}')`
+    const once = assigned(/dedup/)
+    return `INSERT INTO ${table} (${columns}) SETTINGS ${once} SELECT * FROM file('${file}', 'RowBinary', ${quoted(structure)})`
   }
-  const taken = /^(param_|output_format_|max_execution_time$)/
-  const bound = [...parameters].filter(([name]) => taken.test(name))
-  const quoted = (text: string): string => `'${text.replace(/[\\']/g, char => `\\${char}`)}'`
-  const set = bound.map(([name, value]) => `${name} = ${quoted(value)}`)
-  return set.length === 0 ? sql : `SET ${set.join(', ')}; ${sql}`
+  const set = assigned(/^(param_|output_format_|max_execution_time$)/)
+  return set === '' ? sql : `SET ${set}; ${sql}`
 }

@@ -3,6 +3,7 @@ import { openIngest } from '../../ingest/index.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
 import { type FakeServer, openClickHouse } from './clickhouse.ts'
 import { metricsProtobuf } from './otlp.ts'
+import { profilesProtobuf } from './otlpprofiles.ts'
 import { quiet, rows } from './place.ts'
 
 const T = Math.floor(Date.now() / 1000) * 1000 - 60_000
@@ -40,6 +41,25 @@ describe('a ClickHouse server as the store', () => {
     expect(await rows(store, "SELECT attributes['text'] AS t FROM series")).toEqual([{ t: text }])
     expect(server.requests.filter(r => r.sql.includes('DROP TABLE jobs'))).toEqual([])
     expect(new Set(server.requests.map(r => r.user))).toEqual(new Set(['jobsight']))
+  })
+
+  it('stores a block once whose answer was lost, in the tables that views fill as well', async () => {
+    const { server, store } = await open()
+    const ingest = await openIngest({ store, log: quiet, defaultCluster: 'c', config: { flushMs: 0 } })
+    onTestFinished(() => ingest.close())
+    const profile = {
+      resource: { 'host.name': 'n1', 'process.pid': 1 },
+      sampleType: ['cpu', 'nanoseconds'] as [string, string],
+      timeMs: T,
+      durationMs: 1000,
+      samples: [{ stack: 'main;leaf', values: [7] }],
+    }
+    Object.assign(server.lost, { table: 'function_minutes', answers: 2 })
+    expect(await ingest.receive('profiles', profilesProtobuf([profile]))).toMatchObject({ status: 200 })
+    expect(server.lost.answers).toBe(0)
+    for (const table of ['function_minutes', 'functions_5m', 'function_hours']) {
+      expect([table, await rows(store, `SELECT sum(self) AS self FROM ${table}`)]).toEqual([table, [{ self: '7' }]])
+    }
   })
 
   it('answers questions with their parameters, names and limits', async () => {
