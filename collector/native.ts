@@ -4,7 +4,8 @@
  */
 import { BURST_LIMITS } from '../ingest/records.ts'
 import { readAddon, reasonOf } from './addon.ts'
-import type { Burst, BurstOptions, BurstTarget, Sampler, SamplerOptions, StackWindow, StartSampler } from './sampler.ts'
+import { type NativeEncoder, type NativeWindow, type NewEncoder, openEncoder, windowOf } from './nativewindow.ts'
+import type { Burst, BurstOptions, BurstTarget, Sampler, SamplerOptions, StartSampler } from './sampler.ts'
 
 interface NativeOptions {
   hz: number
@@ -25,13 +26,14 @@ interface NativeSampler {
   /** Throws with the advice to show when the kernel refuses. */
   openSession(options: NativeOptions): { id: number; clock: string; hz: number }
   closeSession(id: number): void
-  drain(): StackWindow[]
+  drain(): NativeWindow[]
   isAlive(): boolean
   close(): void
 }
 
 interface Addon {
   NativeSampler: new () => NativeSampler
+  NativeEncoder: NewEncoder
 }
 
 /** The first window is shorter, so that a page that was just opened fills soon. */
@@ -49,14 +51,14 @@ export const startNative: StartSampler = async options => {
       sideBand: true,
       burst: '',
     })
-    return samplerOf(native, { ...options, hz: session.hz }, session.clock)
+    return samplerOf(native, openEncoder(addon.NativeEncoder), { ...options, hz: session.hz }, session.clock)
   } catch (error) {
     native.close()
     return { absent: reasonOf(error) }
   }
 }
 
-function samplerOf(native: NativeSampler, options: SamplerOptions, clock: string): Sampler {
+function samplerOf(native: NativeSampler, encoder: NativeEncoder, options: SamplerOptions, clock: string): Sampler {
   let stopped = false
   return {
     status: { kind: 'addon', hz: options.hz, clock },
@@ -64,7 +66,7 @@ function samplerOf(native: NativeSampler, options: SamplerOptions, clock: string
       if (stopped) return []
       if (!native.isAlive())
         throw new Error("the stack sampler's thread ended; restart the collector and report its log")
-      return native.drain()
+      return native.drain().map(window => windowOf(window, encoder))
     },
     startBurst: burst => startBurst(native, options, burst),
     stop: async () => {
@@ -117,5 +119,6 @@ function parseTarget(target: BurstTarget): Pick<NativeOptions, 'pids' | 'cgroup'
 }
 
 function parseAddon(loaded: object): Addon | undefined {
-  return 'NativeSampler' in loaded && typeof loaded.NativeSampler === 'function' ? (loaded as Addon) : undefined
+  const has = 'NativeSampler' in loaded && 'NativeEncoder' in loaded
+  return has && typeof loaded.NativeSampler === 'function' ? (loaded as Addon) : undefined
 }

@@ -49,12 +49,24 @@ const FRAME_TYPES: Record<FrameKind, string> = {
 
 export const MAX_REQUEST_BYTES = 1 << 20
 
-/** One body after the other, each at most about `maxBytes`. Processes without a charge are left out. */
-export function* encodeProfiles(
+/** One body after the other, each at most about `maxBytes`. Processes without a charge are left out. A window is encoded once. */
+export function encodeProfiles(
   window: StackWindow,
   sender: ProfileSender,
   charge: (process: SampledProcess) => Charge | undefined,
   maxBytes: number = MAX_REQUEST_BYTES,
+): Iterable<Uint8Array> {
+  return (
+    window.encode?.(sender, window.processes.map(charge), maxBytes) ?? encodeColumns(window, sender, charge, maxBytes)
+  )
+}
+
+/** The same of a window that cannot encode itself. */
+export function* encodeColumns(
+  window: StackWindow,
+  sender: ProfileSender,
+  charge: (process: SampledProcess) => Charge | undefined,
+  maxBytes: number,
 ): Generator<Uint8Array> {
   const categories = classifyStacks(window)
   let request = new Request(window, sender)

@@ -9,6 +9,8 @@
  *              periodNs  [..]                        leaf first                      kind     [ 0, 0, 1, 0]
  */
 
+import type { Charge, ProfileSender } from './profiles.ts'
+
 /** A process as the sampler saw it. Several windows may describe the same one. */
 export interface SampledProcess {
   pid: number
@@ -56,6 +58,13 @@ export interface StackWindow {
     count: Uint32Array
   }
   counters: SamplerCounters
+  /** Samples of each process, where they are counted already. */
+  sampled?: Uint32Array
+  /**
+   * The window as OTLP, once, where whoever took it writes it cheaper than encodeProfiles of profiles.ts, and byte for byte the
+   * same. `charges`: of each process; one without a charge is left out.
+   */
+  encode?(sender: ProfileSender, charges: readonly (Charge | undefined)[], maxBytes: number): Uint8Array[]
 }
 
 /** What happened in the window beside the samples that are in it. */

@@ -104,6 +104,15 @@ async function startOne(start: StartSampler, options: SamplerOptions): Promise<S
   }
 }
 
+/** Samples of each process of a window. */
+function sampledOf(window: StackWindow): Uint32Array {
+  if (window.sampled) return window.sampled
+  const sampled = new Uint32Array(window.processes.length)
+  const { process, count } = window.samples
+  for (const [at, of] of process.entries()) sampled[of] = (sampled[of] ?? 0) + (count[at] ?? 0)
+  return sampled
+}
+
 /** Since the start; `cpu` in seconds. */
 interface Sums {
   samples: number
@@ -207,7 +216,7 @@ class RunningStacks implements Stacks {
       return
     }
     this.lastEndMs = window.endMs
-    this.sums.samples += window.samples.count.reduce((sum, count) => sum + count, 0)
+    this.sums.samples += sampledOf(window).reduce((sum, count) => sum + count, 0)
     this.sums.lost += lost
     this.sums.throttled += throttled
     for (const body of encodeProfiles(window, this.sender, chargeOf)) outbox.put('profiles', body)
@@ -223,8 +232,7 @@ class RunningStacks implements Stacks {
     const charged = new Map(window.processes.map((process, i) => [process, charges[i]]))
     for (const body of encodeProfiles(window, this.sender, process => charged.get(process)))
       this.deps.outbox.put('profiles', body)
-    const { process, count } = window.samples
-    const kept = count.reduce((sum, n, i) => sum + (charges[process[i] ?? -1] === undefined ? 0 : n), 0)
+    const kept = sampledOf(window).reduce((sum, n, process) => sum + (charges[process] === undefined ? 0 : n), 0)
     watch?.sent(kept, window.counters.lost)
   }
 

@@ -7,7 +7,7 @@
 //!                                                       v
 //!                                                    symbols          one thread, low priority
 //!                                                       |
-//!                                                windows with names -> drain()
+//!                                                windows with names -> drain() -> otlp
 //! ```
 pub mod arch;
 pub mod cgroups;
@@ -18,6 +18,7 @@ pub mod image;
 pub mod maps;
 pub mod modules;
 pub mod nvml;
+pub mod otlp;
 pub mod paged;
 pub mod perf;
 pub mod process;
@@ -34,3 +35,5 @@ pub mod unwind;
 mod addon;
 #[cfg(feature = "addon")]
 mod addon_counting;
+#[cfg(feature = "addon")]
+mod addon_windows;

@@ -129,7 +129,7 @@ export async function sampleWhile(
 }
 
 /** Until of each profile a window has come that ends after `timeMs`; names come later than samples on a busy machine. */
-async function drainUntil(sampler: Sampler, timeMs: number, bursts: string[]): Promise<StackWindow[]> {
+export async function drainUntil(sampler: Sampler, timeMs: number, bursts: string[]): Promise<StackWindow[]> {
   const windows: StackWindow[] = []
   const missing = () => bursts.some(burst => !windows.some(window => window.burst === burst && window.endMs >= timeMs))
   while (missing() && Date.now() < timeMs + 45_000) {
