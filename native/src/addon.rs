@@ -14,14 +14,10 @@ pub fn version() -> String {
     env!("CARGO_PKG_VERSION").to_string()
 }
 
-/// Gives back to the system what malloc keeps free in its arenas: V8's compiler and collector leave ten MiB there, of their threads.
+/// V8's compiler and collector leave ten MiB free in malloc's arenas, of their threads.
 #[napi]
 pub fn trim_memory() {
-    #[cfg(target_env = "gnu")]
-    // SAFETY: it touches nothing that is in use.
-    unsafe {
-        libc::malloc_trim(0);
-    }
+    crate::heap::trim();
 }
 
 #[napi(object)]

@@ -14,6 +14,7 @@ pub mod cgroups;
 pub mod elf;
 pub mod family;
 pub mod fold;
+pub mod heap;
 pub mod image;
 pub mod maps;
 pub mod modules;

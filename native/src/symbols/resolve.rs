@@ -45,9 +45,9 @@ pub struct Resolver {
 }
 
 /// Hard caps in bytes, of what the caches hold together: places, symbol tables, code made at run time.
-const PLACES_BYTES: usize = 12 << 20;
-const FILES_BYTES: usize = 16 << 20;
-const RUNTIMES_BYTES: usize = 12 << 20;
+const PLACES_BYTES: usize = 8 << 20;
+const FILES_BYTES: usize = 12 << 20;
+const RUNTIMES_BYTES: usize = 10 << 20;
 /// 2 MiB of pages of debug information.
 const PAGES: usize = 512;
 /// What an entry of a cache takes beside its strings.

@@ -2,6 +2,7 @@
 use super::resolve::{Frames, Resolver};
 use super::window::{Window, WindowBuilder, WindowProcess};
 use crate::fold::{Counters, RawWindow};
+use crate::heap;
 use crate::start::clock_ns;
 use std::collections::VecDeque;
 use std::io;
@@ -10,6 +11,7 @@ use std::rc::Rc;
 use std::sync::atomic::{AtomicU32, AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::sync::{Arc, Mutex};
+use std::time::{Duration, Instant};
 
 /// A window of addresses, to be named.
 pub struct Job {
@@ -40,6 +42,8 @@ pub struct Mailbox {
 const MOST_WITHOUT_NAMES: usize = 4;
 /// Windows nobody drained beyond these bytes are dropped, oldest first, and told as lost in the next.
 const MOST_WAITING_BYTES: usize = 16 << 20;
+/// Tables of symbols are read and forgotten again, and leave holes between what stays: as much again as is in use, after an hour.
+const TRIM_EVERY: Duration = Duration::from_secs(120);
 /// Behind everything a user runs; on a node with many more tasks than CPUs that is close to never, so that windows wait:
 /// then among all others, until none waits.
 const NICENESS: i32 = 10;
@@ -100,7 +104,7 @@ fn set_niceness(thread: u32, niceness: i32) {
 }
 
 fn run(jobs: &Receiver<Job>, waiting: &AtomicUsize, mailbox: &Mutex<Mailbox>) {
-    let mut resolver = Resolver::default();
+    let (mut resolver, mut trimmed) = (Resolver::default(), Instant::now());
     while let Ok(Job { burst, hz, epoch_ns, window }) = jobs.recv() {
         if waiting.load(Ordering::Relaxed) <= 1 {
             set_niceness(0, NICENESS);
@@ -118,6 +122,10 @@ fn run(jobs: &Receiver<Job>, waiting: &AtomicUsize, mailbox: &Mutex<Mailbox>) {
         named.counters.own_cpu_ns += clock_ns(libc::CLOCK_THREAD_CPUTIME_ID) - started;
         mailbox.lock().unwrap_or_else(|poison| poison.into_inner()).put(named);
         waiting.fetch_sub(1, Ordering::Relaxed);
+        if trimmed.elapsed() >= TRIM_EVERY {
+            trimmed = Instant::now();
+            heap::trim();
+        }
     }
 }
 
