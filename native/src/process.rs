@@ -178,6 +178,12 @@ impl Processes {
         Task { serial: process.serial, maps: process.maps.clone().unwrap_or_default(), thread }
     }
 
+    /// Serial and maps of a process that was sampled before.
+    pub fn known_maps(&self, pid: u32) -> Option<(u64, Rc<Maps>)> {
+        let process = self.by_pid.get(&pid)?;
+        Some((process.serial, process.maps.clone()?))
+    }
+
     /// Asks /proc for what the side-band did not tell of a process and a thread.
     fn look_at(&mut self, pid: u32, tid: u32, now_ns: u64) {
         let parent_maps = self.by_pid.get(&pid).filter(|process| process.maps.is_none()).map(|process| process.parent);

@@ -2,7 +2,7 @@
 //!
 //! CPython runs Python functions in one C function, `_PyEval_EvalFrameDefault`, and keeps their frames on a stack of its
 //! own, which no stack copy holds. So it is read from the process, as soon as the sample is there: the engine wakes when it
-//! expects one of Python.
+//! expects one of Python, reads its frames, and leaves the sample in its ring until it takes many.
 //!
 //! ```text
 //!   native, leaf first      interpreter, leaf first        merged
@@ -21,6 +21,7 @@ pub mod merge;
 
 use crate::maps::{Maps, Resolved};
 use crate::modules::{BinaryKind, Modules};
+use crate::perf::record::Moment;
 use crate::unwind::frame::{Ending, Place};
 use code::Codes;
 use interpreter::{Interpreter, Program};
@@ -29,6 +30,10 @@ use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
 const MOST_PROCESSES: usize = 4096;
+/// Files that look like interpreters: those of a node, and their copies in its containers.
+const MOST_PROGRAMS: usize = 64;
+/// What no sample had to do with for so many windows is forgotten.
+const ROUNDS_UNUSED: u64 = 12;
 
 #[derive(Default)]
 pub struct Python {
@@ -37,13 +42,25 @@ pub struct Python {
     processes: FxHashMap<u64, Known>,
     codes: Codes,
     memory: Memory,
+    /// What was read at the ticks of samples that are still in their rings, by thread and time.
+    early: FxHashMap<(u32, u64), Early>,
+    /// Counts windows.
+    round: u64,
+}
+
+/// Frames of a thread, leaf first, one segment for each evaluation in C, as they stood at a sample.
+type Segments = Rc<[Vec<Place>]>;
+
+struct Early {
+    /// Of which interpreter in which process: see `Known::place`.
+    place: (u64, u32, u64),
+    segments: Segments,
 }
 
 /// Whose stack it is.
 pub struct Sampled<'a> {
     pub serial: u64,
-    pub pid: u32,
-    pub tid: u32,
+    pub moment: Moment,
     pub maps: &'a Maps,
     /// The sample waited so long that its process is elsewhere by now: its stack stays native.
     pub is_old: bool,
@@ -58,21 +75,41 @@ pub struct Stack<'a> {
 struct Known {
     maps: u64,
     interpreter: Option<Interpreter>,
+    /// The round of its last sample.
+    used: u64,
 }
 
 impl Python {
     /// What was read of processes is old now.
-    pub fn start_drain(&mut self) {
+    pub fn forget_memory(&mut self) {
         self.memory.forget();
+    }
+
+    /// No sample is left whose frames were read early.
+    pub fn end_drain(&mut self) {
+        self.early.clear();
     }
 
     /// Called once a window.
     pub fn tidy(&mut self) {
+        self.round += 1;
+        self.processes.retain(|_, known| self.round - known.used <= ROUNDS_UNUSED);
         if self.processes.len() > MOST_PROCESSES {
             self.processes.clear();
         }
-        self.programs.clear();
+        if self.programs.len() > MOST_PROGRAMS {
+            self.programs.clear();
+        }
         self.codes.tidy();
+    }
+
+    /// Reads the frames of a thread whose sample waits in its ring, where it is known for its interpreter.
+    pub fn read_early(&mut self, process: &Sampled<'_>, modules: &mut Modules) {
+        let known = self.processes.get(&process.serial).is_some_and(|known| known.maps == process.maps.version());
+        if let Some(place) = self.place_of(process).filter(|_| known) {
+            let segments = self.read(process, modules);
+            self.early.insert((process.moment.tid, process.moment.time_ns), Early { place, segments });
+        }
     }
 
     /// Puts Python frames in the place of the interpreter's, in a stack that was just walked. False for a stack
@@ -81,27 +118,44 @@ impl Python {
         let known = self.processes.get(&process.serial).is_some_and(|known| known.maps == process.maps.version());
         if !known {
             let Some(interpreter) = self.find(process.maps) else { return false };
-            self.processes.insert(process.serial, Known { maps: process.maps.version(), interpreter });
+            let maps = process.maps.version();
+            self.processes.insert(process.serial, Known { maps, interpreter, used: self.round });
         }
-        let Some(Known { interpreter: Some(interpreter), .. }) = self.processes.get_mut(&process.serial) else {
+        let Some(Known { interpreter: Some(interpreter), used, .. }) = self.processes.get_mut(&process.serial) else {
             return false;
         };
+        *used = self.round;
         let (binary, program) = (interpreter.binary, interpreter.program.clone());
         let is_eval = |place: &Place| place.binary == binary && program.eval.contains(&place.address);
         if !stack.places.iter().any(is_eval) {
             return false;
         }
-        if process.is_old {
-            return true;
-        }
-        let segments = interpreter.stack(process.pid, process.tid, &mut self.memory).unwrap_or_default();
-        let mut place = |frame| self.codes.place(process, frame, &mut self.memory, modules);
-        let segments: Vec<Vec<Place>> =
-            segments.into_iter().map(|segment| segment.into_iter().filter_map(&mut place).collect()).collect();
+        let early = self.early.remove(&(process.moment.tid, process.moment.time_ns));
+        let place = self.place_of(process);
+        let segments = match early.filter(|early| Some(early.place) == place) {
+            Some(early) => early.segments,
+            None if process.is_old => return true,
+            None => self.read(process, modules),
+        };
         if !segments.is_empty() {
             merge::merge(stack, binary, is_eval, &segments);
         }
         true
+    }
+
+    /// Serial of the process, and which interpreter it has where: frames read of another mean nothing.
+    fn place_of(&self, process: &Sampled<'_>) -> Option<(u64, u32, u64)> {
+        let interpreter = self.processes.get(&process.serial)?.interpreter.as_ref()?;
+        Some((process.serial, interpreter.binary, interpreter.bias))
+    }
+
+    fn read(&mut self, process: &Sampled<'_>, modules: &mut Modules) -> Segments {
+        let Python { processes, memory, codes, .. } = self;
+        let interpreter = processes.get_mut(&process.serial).and_then(|known| known.interpreter.as_mut());
+        let Moment { pid, tid, .. } = process.moment;
+        let segments = interpreter.and_then(|interpreter| interpreter.stack(pid, tid, memory)).unwrap_or_default();
+        let mut place = |frame| codes.place(process, frame, memory, modules);
+        segments.into_iter().map(|segment| segment.into_iter().filter_map(&mut place).collect()).collect()
     }
 
     /// The interpreter in these maps, if there is one; None while its file has not been opened, since no stack went
@@ -125,5 +179,25 @@ impl Python {
             }
         }
         is_open.then_some(None)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn processes_that_are_not_sampled_any_more_are_forgotten() {
+        let mut python = Python::default();
+        for serial in [1, 2] {
+            python.processes.insert(serial, Known { maps: 7, interpreter: None, used: 0 });
+        }
+        for round in 1..=ROUNDS_UNUSED + 1 {
+            python.tidy();
+            if let Some(known) = python.processes.get_mut(&2) {
+                known.used = round;
+            }
+        }
+        assert_eq!(python.processes.keys().collect::<Vec<_>>(), [&2]);
     }
 }

@@ -28,8 +28,9 @@ impl Sampler {
         let (commands, received) = channel();
         let names = Names::start(mailbox.clone())?;
         let thread = std::thread::Builder::new().name("jobsight-stacks".into()).spawn(move || {
-            let (sessions, state, followed_cpus_ns) = (Vec::new(), State::default(), clock_ns(libc::CLOCK_MONOTONIC));
-            Engine { commands: received, names, state, sessions, followed_cpus_ns, own_cpu_ns: 0 }.run();
+            let (sessions, came, state) = (Vec::new(), Vec::new(), State::default());
+            let followed_cpus_ns = clock_ns(libc::CLOCK_MONOTONIC);
+            Engine { commands: received, names, state, sessions, followed_cpus_ns, own_cpu_ns: 0, came }.run();
         })?;
         Ok(Sampler { commands, mailbox, thread: Some(thread), next_session: 0 })
     }

@@ -111,13 +111,22 @@ pub fn parse_time(bytes: &[u8]) -> u64 {
     bytes.get(at..at + 8).and_then(|word| word.try_into().ok()).map_or(0, u64::from_le_bytes)
 }
 
-/// Enough of a record for `parse_sampled_pid`.
-pub const HEAD_BYTES: usize = 24;
+/// Enough of a record for `parse_moment`.
+pub const HEAD_BYTES: usize = 32;
+
+/// When a thread was sampled.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Moment {
+    pub pid: u32,
+    pub tid: u32,
+    pub time_ns: u64,
+}
 
 /// Whom a record is a sample of; None for any other. The head of a shorter record holds what follows it.
-pub fn parse_sampled_pid(head: &[u8; HEAD_BYTES]) -> Option<u32> {
+pub fn parse_moment(head: &[u8; HEAD_BYTES]) -> Option<Moment> {
     let word = |at: usize| u32::from_le_bytes([head[at], head[at + 1], head[at + 2], head[at + 3]]);
-    (word(0) == SAMPLE).then(|| word(16))
+    let time_ns = u64::from(word(24)) | u64::from(word(28)) << 32;
+    (word(0) == SAMPLE).then(|| Moment { pid: word(16), tid: word(20), time_ns })
 }
 
 /// None for a record that does not hold what its kind promises.

@@ -67,22 +67,20 @@ impl Ring {
         self.head = self.position(HEAD_OFFSET).load(Ordering::Acquire);
     }
 
-    /// Whether a record that was written since the last look begins as wanted. Takes none.
-    pub fn look(&mut self, wanted: impl Fn(&[u8; HEAD_BYTES]) -> bool) -> bool {
+    /// Shows the heads of the records that were written since the last look. Takes none.
+    pub fn look(&mut self, mut see: impl FnMut(&[u8; HEAD_BYTES])) {
         self.refresh();
         self.looked = self.looked.max(self.tail);
-        let mut found = false;
         while self.head - self.looked >= HEADER_BYTES as u64 {
             let head = self.head_at(self.looked);
             let size = u64::from(u16::from_le_bytes([head[6], head[7]]));
             if size < HEADER_BYTES as u64 || size > self.head - self.looked {
                 // No record: whoever takes it drops and counts it.
-                return true;
+                return;
             }
-            found |= wanted(&head);
+            see(&head);
             self.looked += size;
         }
-        found
     }
 
     fn head_at(&self, position: u64) -> [u8; HEAD_BYTES] {
@@ -145,7 +143,7 @@ impl Drop for Ring {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::perf::record::parse_sampled_pid;
+    use crate::perf::record::parse_moment;
     use std::os::fd::FromRawFd;
 
     /// A ring of one page that a test writes in the place of the kernel.
@@ -174,11 +172,15 @@ mod tests {
     fn a_look_sees_what_came_since_the_last_and_takes_nothing() {
         const SAMPLE: u32 = 9;
         let (mut ring, page) = (ring(), page_bytes() as u16);
-        let is = |pid| move |head: &[u8; HEAD_BYTES]| parse_sampled_pid(head) == Some(pid);
+        let seen = |ring: &mut Ring| {
+            let mut pids = Vec::new();
+            ring.look(|head| pids.extend(parse_moment(head).map(|moment| moment.pid)));
+            pids
+        };
         write(&ring, SAMPLE, 64, 7);
         write(&ring, 3, 8, 0);
-        assert!(ring.look(is(7)));
-        assert!(!ring.look(is(7)), "it was seen");
+        assert_eq!(seen(&mut ring), [7]);
+        assert_eq!(seen(&mut ring), [], "it was seen");
         assert_eq!(ring.peek().map(<[u8]>::len), Some(64), "and is still there");
         ring.advance(64);
         ring.advance(8);
@@ -188,12 +190,11 @@ mod tests {
         // Its head wraps.
         write(&ring, SAMPLE, 64, 9);
         write(&ring, 3, 64, 10);
-        assert!(ring.look(is(9)));
+        assert_eq!(seen(&mut ring), [9]);
         write(&ring, SAMPLE, 64, 10);
-        assert!(ring.look(is(10)));
         write(&ring, SAMPLE, 64, 11);
-        assert!(!ring.look(is(10)));
+        assert_eq!(seen(&mut ring), [10, 11]);
         write(&ring, SAMPLE, 0, 0);
-        assert!(ring.look(is(10)), "no record: it must be drained");
+        assert_eq!(seen(&mut ring), [], "no record");
     }
 }

@@ -1,8 +1,8 @@
 //! Code objects: the name, file and lines of a Python function.
-use super::Sampled;
 use super::interpreter::PythonFrame;
 use super::layout::Layout;
 use super::memory::Memory;
+use super::{ROUNDS_UNUSED, Sampled};
 use crate::elf::{u32_at, u64_at};
 use crate::modules::{Binary, BinaryKind, Modules};
 use crate::unwind::frame::Place;
@@ -27,7 +27,7 @@ pub struct Codes {
     round: u64,
 }
 
-const MOST_CODES: usize = 1 << 15;
+const MOST_CODES: usize = 1 << 14;
 const MOST_FUNCTIONS: usize = 1 << 14;
 const LONGEST_NAME: u64 = 1024;
 const LONGEST_TABLE: usize = 1 << 15;
@@ -38,6 +38,8 @@ const BYTES_HEAD: u64 = 32;
 impl Codes {
     pub fn tidy(&mut self) {
         self.round += 1;
+        // Of processes that are gone, or functions that do not run any more.
+        self.codes.retain(|_, code| self.round - code.checked <= ROUNDS_UNUSED);
         if self.codes.len() > MOST_CODES {
             self.codes.clear();
         }
@@ -54,10 +56,10 @@ impl Codes {
         memory: &mut Memory,
         modules: &mut Modules,
     ) -> Option<Place> {
-        let key = (process.serial, frame.code);
+        let (key, pid) = ((process.serial, frame.code), process.moment.pid);
         if self.codes.get(&key).is_none_or(|code| code.checked != self.round) {
             let layout = &frame.layout;
-            let head = memory.bytes(process.pid, frame.code, layout.largest_code_offset() + 8)?;
+            let head = memory.bytes(pid, frame.code, layout.largest_code_offset() + 8)?;
             if u64_at(&head, OB_TYPE)? != frame.code_type {
                 return None;
             }
@@ -65,7 +67,7 @@ impl Codes {
             match self.codes.get_mut(&key).filter(|code| code.identity == identity) {
                 Some(code) => code.checked = self.round,
                 None => {
-                    let code = self.read(process.pid, &head, identity, layout, memory, modules)?;
+                    let code = self.read(pid, &head, identity, layout, memory, modules)?;
                     self.codes.insert(key, code);
                 }
             }

@@ -32,7 +32,7 @@ pub struct PythonFrame {
 pub struct Interpreter {
     pub binary: u32,
     pub program: Rc<Program>,
-    bias: u64,
+    pub bias: u64,
     layout: Option<Option<Layout>>,
     threads: FxHashMap<u32, Thread>,
 }

@@ -3,7 +3,7 @@ use super::session::{Session, SessionOptions};
 use super::state::State;
 use crate::family::descendants;
 use crate::perf::open::Target;
-use crate::perf::record::parse_time;
+use crate::perf::record::{Moment, parse_time};
 use crate::start::clock_ns;
 use crate::symbols::thread::{Job, Names};
 use std::cmp::Reverse;
@@ -46,6 +46,8 @@ pub struct Engine {
     pub sessions: Vec<Session>,
     pub followed_cpus_ns: u64,
     pub own_cpu_ns: u64,
+    /// Samples that came and whose stacks must be read while they stand.
+    pub came: Vec<Moment>,
 }
 
 impl Engine {
@@ -54,7 +56,6 @@ impl Engine {
         loop {
             let goes_on = match self.wait() {
                 Ok(command) => self.obey(command),
-                Err(TryRecvError::Empty) if !self.must_drain() => continue,
                 Err(error) => error == TryRecvError::Empty,
             };
             if !goes_on {
@@ -75,16 +76,30 @@ impl Engine {
         }
     }
 
-    /// Until something is due, or somebody asks for something, and unparks the thread: a channel's own wait costs a third more.
-    fn wait(&self) -> Result<Command, TryRecvError> {
-        let told = self.commands.try_recv();
-        if !matches!(told, Err(TryRecvError::Empty)) {
-            return told;
+    /// Until the rings are due, or somebody asks for something and unparks the thread: a channel's own wait costs a third more.
+    ///
+    /// To take a sample means to find nothing of what is known of it in the caches, so that many taken together cost less each. What
+    /// must be read while it stands is read at its tick, and the sample stays in its ring; a tick that brought nothing of the kind
+    /// is the most frequent, and does least.
+    fn wait(&mut self) -> Result<Command, TryRecvError> {
+        let drain_ns = self.drain_ns();
+        let mut now = clock_ns(libc::CLOCK_MONOTONIC);
+        loop {
+            let told = self.commands.try_recv();
+            if now >= drain_ns || !matches!(told, Err(TryRecvError::Empty)) {
+                return told;
+            }
+            let expected_ns = self.sessions.iter().flat_map(Session::expected_ns).min().unwrap_or(u64::MAX);
+            park_timeout(Duration::from_nanos(expected_ns.min(drain_ns).saturating_sub(now)));
+            now = clock_ns(libc::CLOCK_MONOTONIC);
+            self.came.clear();
+            for session in &mut self.sessions {
+                session.look_for_awaited(now, &mut self.came);
+            }
+            if !self.came.is_empty() {
+                self.state.read_awaited(&self.came, now);
+            }
         }
-        let expected_ns = self.sessions.iter().flat_map(Session::expected_ns).min().unwrap_or(u64::MAX);
-        let wake_ns = expected_ns.min(self.drain_ns());
-        park_timeout(Duration::from_nanos(wake_ns.saturating_sub(clock_ns(libc::CLOCK_MONOTONIC))));
-        self.commands.try_recv()
     }
 
     /// When the rings are drained, whatever is in them.
@@ -98,17 +113,6 @@ impl Engine {
         let late_ns = if self.names.has_room() { 0 } else { self.state.drained_ns + LAGGING_NS };
         let window_end_ns = sessions().map(|session| session.wakes_ns().max(late_ns)).min();
         window_end_ns.map_or(flush_ns, |end_ns| end_ns.min(flush_ns))
-    }
-
-    /// After a wait that ended by itself. To take a sample means to find nothing of what is known of it in the caches, so that many
-    /// taken together cost less each: where the rings need not be drained yet, a sample of a process that is awaited is the reason.
-    fn must_drain(&mut self) -> bool {
-        let now = clock_ns(libc::CLOCK_MONOTONIC);
-        let mut came = false;
-        for session in &mut self.sessions {
-            came |= session.awaited_came(now);
-        }
-        came || self.drain_ns() <= now
     }
 
     /// False when it is time to end.
@@ -173,6 +177,7 @@ impl Engine {
             self.end_windows_before(s, until);
             self.sessions[s].events.per_cpu.iter_mut().for_each(|event| event.expected.passed(until));
         }
+        self.state.end_drain();
     }
 
     fn end_windows_before(&mut self, index: usize, time_ns: u64) {

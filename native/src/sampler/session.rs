@@ -2,7 +2,7 @@
 use crate::fold::{Fold, RawWindow};
 use crate::perf::expected::Rhythm;
 use crate::perf::open::{Events, Wanted};
-use crate::perf::record::parse_sampled_pid;
+use crate::perf::record::{Moment, parse_moment};
 use crate::perf::refusal::OpenError;
 use crate::start::clock_ns;
 use rustc_hash::FxHashSet;
@@ -57,18 +57,27 @@ impl Session {
         self.events.per_cpu.iter().filter_map(|event| event.expected.at_ns())
     }
 
-    /// Whether one of the samples expected until `now_ns` is of a process that is awaited. Whatever else came stays in the rings.
-    pub fn awaited_came(&mut self, now_ns: u64) -> bool {
+    /// Adds to `came` the samples expected until `now_ns` whose processes are awaited. They stay in the rings.
+    pub fn look_for_awaited(&mut self, now_ns: u64, came: &mut Vec<Moment>) {
         if !self.expected_ns().any(|at_ns| at_ns <= now_ns) {
-            return false;
+            return;
         }
-        let Session { events, awaited, .. } = self;
-        let mut came = false;
+        let Session { events, awaited, rhythm, .. } = self;
+        let before = came.len();
         for event in &mut events.per_cpu {
-            came |= event.ring.look(|head| parse_sampled_pid(head).is_some_and(|pid| awaited.contains(&pid)));
+            let known = came.len();
+            event.ring.look(|head| came.extend(parse_moment(head).filter(|moment| awaited.contains(&moment.pid))));
             event.expected.passed(now_ns);
+            // Where all tick together, the first speaks for all.
+            if let Some(last) = came[known..].last().filter(|_| !rhythm.together) {
+                event.expected.after(last.time_ns, *rhythm);
+            }
         }
-        came
+        if let (Some(last), Some(first)) =
+            (came[before..].last(), events.per_cpu.first_mut().filter(|_| rhythm.together))
+        {
+            first.expected.after(last.time_ns, *rhythm);
+        }
     }
 
     /// Ends the window at `end_ns` and starts the next.

@@ -5,7 +5,7 @@ use crate::fold::{Fold, SampledProcess};
 use crate::maps::Maps;
 use crate::modules::{BinaryKind, CUT, KERNEL, Modules, RUNTIME};
 use crate::perf::open::{CpuEvent, Events};
-use crate::perf::record::{Record, Sample, parse_record};
+use crate::perf::record::{Moment, Record, Sample, parse_record};
 use crate::process::{Processes, Task};
 use crate::python::{Python, Sampled, Stack};
 use crate::unwind::frame::{Ending, Place, Registers, StackCopy};
@@ -19,6 +19,10 @@ pub const CUT_LOST: u64 = 1;
 
 /// Samples that waited longer for the drain than this are not of the state their process is in now.
 const OLD_NS: u64 = 20_000_000;
+
+fn is_old(sampled_ns: u64, now_ns: u64) -> bool {
+    now_ns.saturating_sub(sampled_ns) > OLD_NS
+}
 
 /// What all sessions share.
 #[derive(Default)]
@@ -37,7 +41,21 @@ impl State {
     pub fn start_drain(&mut self, now_ns: u64) {
         self.drained_ns = now_ns;
         self.modules.live.start_drain();
-        self.python.start_drain();
+        self.python.forget_memory();
+    }
+
+    pub fn end_drain(&mut self) {
+        self.python.end_drain();
+    }
+
+    /// Reads what will have changed when the records of these samples are taken: Python's frames.
+    pub fn read_awaited(&mut self, came: &[Moment], now_ns: u64) {
+        self.python.forget_memory();
+        for &moment in came.iter().filter(|moment| !is_old(moment.time_ns, now_ns)) {
+            if let Some((serial, maps)) = self.processes.known_maps(moment.pid) {
+                self.python.read_early(&Sampled { serial, moment, maps: &maps, is_old: false }, &mut self.modules);
+            }
+        }
     }
 
     /// Takes the oldest record of one ring.
@@ -79,8 +97,8 @@ impl State {
         self.places.extend(sample.kernel.iter().map(|address| Place { binary: KERNEL, address }));
         let Task { mut maps, serial, thread } = self.processes.sampled(pid, tid, sample.time_ns);
         let mut ending = self.walk_user(sample, pid, tid, &mut maps);
-        let is_old = self.drained_ns.saturating_sub(sample.time_ns) > OLD_NS;
-        let sampled = Sampled { serial, pid, tid, maps: &maps, is_old };
+        let is_old = is_old(sample.time_ns, self.drained_ns);
+        let sampled = Sampled { serial, moment: Moment { pid, tid, time_ns: sample.time_ns }, maps: &maps, is_old };
         let stack = &mut Stack { places: &mut self.places, ending: &mut ending };
         let is_python = self.python.merge(&sampled, &mut self.modules, stack);
         if ending != Ending::Root {
