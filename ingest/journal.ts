@@ -150,7 +150,8 @@ class SegmentFiles implements Journal {
     const batches = this.#batches.get(segment) ?? []
     this.#batches.delete(segment)
     if (batches.length > 0) {
-      appendFileSync(this.#logFile, `${JSON.stringify(batches.map(b => [b.sender, b.number]))}\n`)
+      // On a line of its own: the last one may have been cut by a full disk.
+      appendFileSync(this.#logFile, `\n${JSON.stringify(batches.map(b => [b.sender, b.number]))}`)
       this.#lines++
     }
     rmSync(this.#rowsFile(segment))
@@ -273,7 +274,7 @@ function parseFrame(payload: Buffer, columns: Map<string, readonly string[]>): F
   return { batches: head.batches.map(([sender, number]) => ({ sender, number })), blocks }
 }
 
-/** A last line that is not whole is of a segment that is still there. */
+/** A line that is not whole is of a segment that is still there. */
 function readLines(file: string): [string, ...number[]][][] {
   if (!existsSync(file)) return []
   return readFileSync(file, 'utf8')

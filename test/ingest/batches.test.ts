@@ -1,4 +1,4 @@
-import { readdirSync, readFileSync, writeFileSync } from 'node:fs'
+import { appendFileSync, readdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { describe, expect, it, onTestFinished } from 'vitest'
 import { KnownBatches, parseBatch } from '../../ingest/batches.ts'
@@ -127,6 +127,21 @@ describe('the journal', () => {
       expect([t?.rows, String(Buffer.from(t?.bytes ?? [])), u?.rows]).toEqual([last ? 3 : 2, `onetwo${last}`, 1])
       expect([2, 3].map(number => again.known.has({ sender: 'sender-1', number }))).toEqual([true, last !== ''])
     }
+  })
+
+  it('knows the batches that it noted after a line which a full disk had cut', () => {
+    const path = freshPath()
+    const block = { table: 't', columns: ['a'], rows: 1, bytes: Buffer.from('x') }
+    const take = (number: number): void => {
+      const journal = openJournal(path, quiet)
+      journal.append([block], [{ sender: 'sender-1', number }])
+      journal.done(journal.turn())
+    }
+    take(1)
+    appendFileSync(join(path, 'batches.log'), '\n[["sender-')
+    take(2)
+    const { known } = openJournal(path, quiet)
+    expect([1, 2].map(number => known.has({ sender: 'sender-1', number }))).toEqual([true, true])
   })
 
   it('that takes nothing is no acknowledgement, and nothing of the request stays', async () => {
