@@ -362,8 +362,7 @@ async function serve(config: Config, log: Logger): Promise<Stop> {
 
 async function collect(config: Config, log: Logger): Promise<Stop> {
   const { keepSmall } = await import('./collector/small.ts')
-  const { intervalMs, stacks } = config.collector
-  keepSmall({ intervalMs, isProfiling: stacks.mode !== 'off' })
+  keepSmall()
   const { httpSend } = await import('./collector/outbox.ts')
   const { webSocketWire } = await import('./collector/line.ts')
   const { startCollector } = await import('./collector/index.ts')

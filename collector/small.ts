@@ -2,7 +2,10 @@
 import { setFlagsFromString } from 'node:v8'
 import { readAddon } from './addon.ts'
 
-const TRIM_EVERY_MS = 120_000
+/** When what starting took is needed no more. */
+const FIRST_TRIM_MS = 60_000
+/** It takes 8 ms, and 500 page faults of a microsecond after it. */
+const TRIM_EVERY_MS = 600_000
 
 /** https://github.com/v8/v8/blob/11.3.244/src/flags/flag-definitions.h */
 const FLAGS = [
@@ -12,9 +15,6 @@ const FLAGS = [
   '--no-parallel-scavenge',
   '--no-concurrent-array-buffer-sweeping',
 ]
-/** Six ticks a minute hardly earn back what TurboFan takes to compile them, and 6 MiB stay free without it; sixty ticks do. */
-const UNOPTIMIZED = '--no-opt'
-const SELDOM_MS = 10_000
 
 interface Addon {
   trimMemory(): void
@@ -23,11 +23,12 @@ interface Addon {
 const parseAddon = (loaded: object): Addon | undefined =>
   'trimMemory' in loaded && typeof loaded.trimMemory === 'function' ? (loaded as Addon) : undefined
 
-/** For as long as this process runs. `isProfiling`: it encodes thousands of samples at once, which must be compiled well. */
-export function keepSmall({ intervalMs, isProfiling }: { intervalMs: number; isProfiling: boolean }): void {
-  const isSeldom = intervalMs >= SELDOM_MS && !isProfiling
-  for (const flag of isSeldom ? [...FLAGS, UNOPTIMIZED] : FLAGS) setFlagsFromString(flag)
-  // memory that malloc keeps free goes back to the system now and then
+/** For as long as this process runs. */
+export function keepSmall(): void {
+  for (const flag of FLAGS) setFlagsFromString(flag)
+  // what malloc keeps free and what is as in the program's file goes back to the system now and then
   const addon = readAddon(parseAddon)
-  if (!('absent' in addon)) setInterval(() => addon.trimMemory(), TRIM_EVERY_MS).unref()
+  if ('absent' in addon) return
+  setTimeout(addon.trimMemory, FIRST_TRIM_MS).unref()
+  setInterval(addon.trimMemory, TRIM_EVERY_MS).unref()
 }

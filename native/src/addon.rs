@@ -1,7 +1,9 @@
 //! What JavaScript sees: conversions only. collector/native.ts holds the same shapes as types.
 use crate::addon_windows::NativeWindow;
 use crate::cgroups;
+use crate::heap;
 use crate::perf::open::{Target, Wanted};
+use crate::resident;
 use crate::sampler::Sampler;
 use crate::sampler::engine::Opened;
 use crate::sampler::session::SessionOptions;
@@ -14,10 +16,12 @@ pub fn version() -> String {
     env!("CARGO_PKG_VERSION").to_string()
 }
 
-/// V8's compiler and collector leave ten MiB free in malloc's arenas, of their threads.
+/// Gives back to the system what this process can do without for now: V8's compiler and collector leave ten MiB free in malloc's
+/// arenas, of their threads, and starting leaves 25 of Node's own file.
 #[napi]
 pub fn trim_memory() {
-    crate::heap::trim();
+    heap::trim();
+    resident::release_files();
 }
 
 #[napi(object)]

@@ -26,6 +26,7 @@ pub mod process;
 pub mod processstat;
 pub mod processtable;
 pub mod python;
+pub mod resident;
 pub mod sampler;
 pub mod start;
 pub mod symbols;
