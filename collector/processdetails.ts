@@ -1,7 +1,7 @@
 /**
  * What is read only of the processes that are shown: command line, user, program and container (again when the name changed,
- * which is what an exec looks like, and every ten minutes, for a daemon that changes its user), bytes read and written each
- * tick, and what it waited for, where the kernel tells it.
+ * which is what an exec looks like, and every ten minutes, for a daemon that changes its user), and, in each tick in which it
+ * ran, bytes read and written and what it waited for, where the kernel tells it.
  */
 import { closeSync, openSync, readFileSync, readlinkSync, readSync } from 'node:fs'
 import { rateOf } from './counter.ts'
@@ -16,26 +16,26 @@ export interface Described {
   container: string
 }
 
-export interface Shown extends Described {
-  /** To and from storage, not the page cache; undefined where we may not look or have not looked before. */
-  readBytes: number | undefined
-  writeBytes: number | undefined
-}
-
-/** So far, in the units of their rates. */
+/** Seconds waited so far. */
 export interface Delays {
   cpuDelay: number | undefined
   diskDelay: number | undefined
+}
+
+/** Rates of what it did and waited for. */
+export interface Shown extends Described, Delays {
+  /** To and from storage, not the page cache; undefined where we may not look or have not looked before. */
+  readBytes: number | undefined
+  writeBytes: number | undefined
 }
 
 /** One process and no other of the same pid. */
 type Who = Readonly<{ pid: number; startMs: number }>
 
 export interface Details {
-  read(process: Who, seconds: number): Shown
-  /** `delays`: seconds waited so far. */
-  readDelays(process: Who, delays: Delays, seconds: number): Delays
-  /** What was read of it before, for one that is gone. */
+  /** `delays`: undefined of one that has not run since it was last read, so nothing of it is read again. */
+  read(process: Who, delays: Delays | undefined, seconds: number): Shown
+  /** What was read of it before. */
   known(process: Who): Described | undefined
   keepOnly(shown: readonly Who[]): void
   forget(pid: number): void
@@ -107,24 +107,19 @@ class ProcDetails implements Details {
     this.now = now
   }
 
-  read(process: Who, seconds: number): Shown {
+  read(process: Who, delays: Delays | undefined, seconds: number): Shown {
     const detail = this.look(process)
-    const before = detail.io
-    detail.io = this.readIo(detail)
+    const { io, delays: waited } = detail
+    if (delays) {
+      detail.io = this.readIo(detail)
+      detail.delays = delays
+    }
     return {
       ...this.describe(detail),
-      readBytes: rateOf(before?.readBytes, detail.io?.readBytes, seconds),
-      writeBytes: rateOf(before?.writeBytes, detail.io?.writeBytes, seconds),
-    }
-  }
-
-  readDelays(process: Who, delays: Delays, seconds: number): Delays {
-    const detail = this.look(process)
-    const before = detail.delays
-    detail.delays = delays
-    return {
-      cpuDelay: rateOf(before?.cpuDelay, delays.cpuDelay, seconds),
-      diskDelay: rateOf(before?.diskDelay, delays.diskDelay, seconds),
+      readBytes: rateOf(io?.readBytes, detail.io?.readBytes, seconds),
+      writeBytes: rateOf(io?.writeBytes, detail.io?.writeBytes, seconds),
+      cpuDelay: rateOf(waited?.cpuDelay, detail.delays?.cpuDelay, seconds),
+      diskDelay: rateOf(waited?.diskDelay, detail.delays?.diskDelay, seconds),
     }
   }
 

@@ -19,7 +19,10 @@ export interface StatFiles {
    * counts. Throws where /proc cannot be read.
    */
   meet(forked: number): StatRows
-  /** Those known that are not as they were, and those that are gone, which are known no more. `anyway`: whose memory and state must be right. */
+  /**
+   * Those known that are not as they were, and those that are gone, which are known no more. `anyway`: whose memory and state
+   * must be right; told as soon as they may have run at all.
+   */
   look(anyway: Int32Array): StatRows
   /** These as they are now, changed or not. */
   readAgain(pids: Int32Array): StatRows
@@ -75,9 +78,9 @@ class TextFiles implements StatFiles {
     return rows.take()
   }
 
-  look(): StatRows {
+  look(anyway: Int32Array): StatRows {
     const rows = new Rows()
-    for (const pid of [...this.known.keys()]) this.read(pid, false, rows)
+    for (const pid of [...this.known.keys()]) this.read(pid, anyway.includes(pid), rows)
     return rows.take()
   }
 

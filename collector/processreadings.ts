@@ -53,7 +53,9 @@ export class ProcessReadings {
     const shown = top.filter(one => 'pid' in one)
     this.shown = shown.filter(process => !heirs.has(process))
     this.details.keepOnly(shown)
-    const delays = this.readDelays(this.shown, tick, seconds)
+    const stirred = table.stirred()
+    const moved = this.shown.filter(process => stirred.has(process) || !this.details.known(process))
+    const delays = this.readDelays(moved, tick)
     return top.map(one => {
       if (!('pid' in one)) return this.readingOfGroup(one, seconds)
       if (heirs.has(one)) return this.lastReadingOf(one, heirs.get(one), seconds)
@@ -64,7 +66,7 @@ export class ProcessReadings {
   /** Written out, since forty a tick put together by spreading cost as much as their reading. */
   private readingOf(process: Known, delays: Delays | undefined, seconds: number): ProcessReading {
     const { pid, startMs } = process
-    const shown = this.details.read(process, seconds)
+    const shown = this.details.read(process, delays, seconds)
     const charge = this.options.charge(pid, startMs)
     const gpu = this.options.gpuOf?.(pid)
     return {
@@ -87,8 +89,8 @@ export class ProcessReadings {
       writeBytes: shown.writeBytes,
       threads: process.threads,
       state: String.fromCharCode(process.state),
-      cpuDelay: delays?.cpuDelay,
-      diskDelay: delays?.diskDelay,
+      cpuDelay: shown.cpuDelay,
+      diskDelay: shown.diskDelay,
       numaNode: this.numaNodes.get(process.cpu),
       gpuUtilization: gpu?.gpuUtilization,
       gpuMemoryBytes: gpu?.gpuMemoryBytes,
@@ -140,8 +142,8 @@ export class ProcessReadings {
     return { job, step, rank: undefined, evidence: job === '' ? evidence : 'parent' }
   }
 
-  /** What the threads of each waited for. Of a disk only where the kernel counts that. */
-  private readDelays(processes: readonly Known[], tick: Tick, seconds: number): Map<Known, Delays> {
+  /** What the threads of each have waited for so far. For a disk only where the kernel counts that. */
+  private readDelays(processes: readonly Known[], tick: Tick): Map<Known, Delays> {
     const told = this.options.exits?.delays(Uint32Array.from(processes, ({ pid }) => pid))
     const isDiskTold = this.delays?.read(tick).trim() === '1'
     const secondsAt = (at: number) => {
@@ -149,10 +151,10 @@ export class ProcessReadings {
       return Number.isNaN(ns) ? undefined : ns / 1e9
     }
     return new Map(
-      processes.map((process, i) => {
-        const delays = { cpuDelay: secondsAt(2 * i), diskDelay: isDiskTold ? secondsAt(2 * i + 1) : undefined }
-        return [process, this.details.readDelays(process, delays, seconds)]
-      }),
+      processes.map((process, i) => [
+        process,
+        { cpuDelay: secondsAt(2 * i), diskDelay: isDiskTold ? secondsAt(2 * i + 1) : undefined },
+      ]),
     )
   }
 }

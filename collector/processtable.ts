@@ -62,7 +62,7 @@ export class ProcessTable {
     return this.list
   }
 
-  /** Those that may have grown in this tick, or whose children may have: nobody else has. */
+  /** Those that may have grown in this tick, or whose children may have: nobody else has. Of those shown: that may have run. */
   stirred(): ReadonlySet<Known> {
     return this.stirring
   }

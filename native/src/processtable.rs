@@ -22,10 +22,12 @@
 mod addon;
 mod pids;
 mod rows;
+#[cfg(test)]
+mod tests;
 
 use self::pids::{is_own_namespace, list, read_clock, read_newest};
 use self::rows::Rows;
-use crate::processstat::{PARENT, Row, START, parse};
+use crate::processstat::{PARENT, Row, START, STATE, parse};
 use rustc_hash::FxHashMap;
 use std::fs::File;
 use std::io;
@@ -46,6 +48,14 @@ struct Known {
     /// Nanoseconds, just before it was last read: what it ran meanwhile is seen at the next look.
     clock: Option<u64>,
     read: Instant,
+}
+
+/// When one that is read is told of beside a change of what is read.
+#[derive(Clone, Copy)]
+enum Told {
+    Changed,
+    HasRun,
+    Always,
 }
 
 pub struct Table {
@@ -105,24 +115,28 @@ impl Table {
         list(&self.proc)
     }
 
-    /// Those that are not as they were, and those that are gone. `anyway`: whose memory and state must be right.
+    /// Those that are not as they were, and those that are gone. `anyway`: whose memory and state must be right; told as soon as
+    /// they may have run at all.
     pub fn look(&mut self, anyway: &[i32]) -> Rows {
         let now = Instant::now();
         let mut rows = Rows::default();
-        let mut pids: Vec<i32> = self.known.keys().copied().collect();
-        pids.sort_unstable();
-        for &pid in &pids {
-            if anyway.contains(&pid) || !self.is_at_rest(pid, now) {
-                self.read(pid, now, false, &mut rows);
-            }
+        for pid in self.those(|pid, known| anyway.contains(&pid) || !self.is_at_rest(pid, known, now)) {
+            let told = if anyway.contains(&pid) { Told::HasRun } else { Told::Changed };
+            self.read(pid, now, told, &mut rows);
         }
         // now that it is known who is gone
-        for &pid in &pids {
-            if self.is_orphan(pid, now) {
-                self.read(pid, now, false, &mut rows);
-            }
+        for pid in self.those(|_, known| self.is_orphan(known, now)) {
+            self.read(pid, now, Told::Changed, &mut rows);
         }
         rows
+    }
+
+    /// In order, so that the same is told in the same way.
+    fn those(&self, wanted: impl Fn(i32, &Known) -> bool) -> Vec<i32> {
+        let mut pids: Vec<i32> =
+            self.known.iter().filter(|&(&pid, known)| wanted(pid, known)).map(|(&pid, _)| pid).collect();
+        pids.sort_unstable();
+        pids
     }
 
     /// These as they are now, changed or not.
@@ -130,25 +144,23 @@ impl Table {
         let now = Instant::now();
         let mut rows = Rows::default();
         for &pid in pids {
-            self.read(pid, now, true, &mut rows);
+            self.read(pid, now, Told::Always, &mut rows);
         }
         rows
     }
 
-    fn is_at_rest(&self, pid: i32, now: Instant) -> bool {
-        let known = self.known.get(&pid).filter(|known| known.clock.is_some() && now - known.read < READ_AGAIN);
-        known.is_some_and(|known| self.clock(pid) == known.clock)
+    fn is_at_rest(&self, pid: i32, known: &Known, now: Instant) -> bool {
+        known.clock.is_some() && now - known.read < READ_AGAIN && self.clock(pid) == known.clock
     }
 
-    /// Not read since, and its parent is none that is known.
-    fn is_orphan(&self, pid: i32, now: Instant) -> bool {
-        let parent = |known: &Known| known.row[PARENT] as i32;
-        self.known
-            .get(&pid)
-            .is_some_and(|one| one.read != now && parent(one) != 0 && !self.known.contains_key(&parent(one)))
+    /// Not read since, and its parent is none that is known to live: one that nobody has waited for yet has no children any more.
+    fn is_orphan(&self, known: &Known, now: Instant) -> bool {
+        let parent = known.row[PARENT] as i32;
+        let is_alive = |parent: &Known| parent.row[STATE] != f64::from(b'Z');
+        known.read != now && parent != 0 && !self.known.get(&parent).is_some_and(is_alive)
     }
 
-    fn read(&mut self, pid: i32, now: Instant, is_asked: bool, rows: &mut Rows) {
+    fn read(&mut self, pid: i32, now: Instant, told: Told, rows: &mut Rows) {
         let mut bytes = [0; LINE];
         let (clock, path) = (self.clock(pid), self.path(pid));
         let Some(known) = self.known.get_mut(&pid) else { return rows.push_gone(pid) };
@@ -158,7 +170,12 @@ impl Table {
             return rows.push_gone(pid);
         };
         let is_renamed = name != known.name;
-        if is_asked || is_renamed || row != known.row {
+        let is_told = match told {
+            Told::Changed => false,
+            Told::HasRun => clock.is_none() || clock != known.clock,
+            Told::Always => true,
+        };
+        if is_told || is_renamed || row != known.row {
             rows.push(&row, is_renamed.then_some(name));
         }
         if is_renamed {
@@ -194,107 +211,5 @@ impl Known {
             self.file = Some(file);
         }
         Ok(length)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::processstat::{FIELDS, PID, RESIDENT, STATE};
-    use std::process::{Child, Command, Stdio};
-
-    struct Program(Child);
-
-    impl Program {
-        fn start(script: &str) -> Program {
-            let mut command = Command::new("sh");
-            Program(command.args(["-c", script]).stdin(Stdio::piped()).stdout(Stdio::null()).spawn().unwrap())
-        }
-
-        fn pid(&self) -> i32 {
-            self.0.id() as i32
-        }
-    }
-
-    impl Drop for Program {
-        fn drop(&mut self) {
-            self.0.kill().and_then(|()| self.0.wait()).unwrap();
-        }
-    }
-
-    fn row_of(rows: &Rows, pid: i32) -> Option<&[f64]> {
-        rows.numbers.chunks_exact(FIELDS).find(|row| row[PID] == f64::from(pid))
-    }
-
-    /// Asks until the answer is there: what a program does takes its time.
-    fn until<T>(mut ask: impl FnMut() -> Option<T>) -> T {
-        for _ in 0..1000 {
-            if let Some(answer) = ask() {
-                return answer;
-            }
-            std::thread::sleep(Duration::from_millis(10));
-        }
-        panic!("it did not happen within ten seconds")
-    }
-
-    #[test]
-    fn one_that_rests_is_read_when_asked_for_alone() {
-        let program = Program::start("read go");
-        let pid = program.pid();
-        let mut table = Table::open(Path::new("/proc"), 1000);
-        assert!(table.has_clocks);
-        table.meet(0).unwrap();
-        // when it waits for its input
-        until(|| (row_of(&table.look(&[]), pid).is_none() && table.is_at_rest(pid, Instant::now())).then_some(()));
-        // what only a line can tell
-        table.known.get_mut(&pid).unwrap().row[RESIDENT] = 1.0;
-        assert!(row_of(&table.look(&[]), pid).is_none());
-        assert!(row_of(&table.look(&[pid]), pid).unwrap()[RESIDENT] > 1.0);
-        assert!(row_of(&table.look(&[pid]), pid).is_none());
-        assert!(row_of(&table.read_again(&[pid]), pid).is_some());
-    }
-
-    #[test]
-    fn a_child_has_another_parent_when_its_own_is_gone() {
-        let mut parent = Program::start("sleep 100 & read go");
-        let mut table = Table::open(Path::new("/proc"), 0);
-        let child = until(|| {
-            let rows = table.meet(0).unwrap();
-            let mut all = rows.numbers.chunks_exact(FIELDS);
-            all.find(|row| row[PARENT] == f64::from(parent.pid())).map(|row| row[PID] as i32)
-        });
-        until(|| {
-            table.look(&[]);
-            table.is_at_rest(child, Instant::now()).then_some(())
-        });
-        parent.0.kill().unwrap();
-        parent.0.wait().unwrap();
-        let rows = table.look(&[]);
-        assert!(row_of(&rows, parent.pid()).unwrap()[STATE].is_nan());
-        assert_ne!(row_of(&rows, child).unwrap()[PARENT], f64::from(parent.pid()));
-        // SAFETY: our own grandchild.
-        unsafe { libc::kill(child, libc::SIGKILL) };
-        assert!(table.meet(0).unwrap().names.iter().all(Option::is_some));
-    }
-
-    #[test]
-    fn new_ones_are_found_without_a_list() {
-        let mut table = Table::open(Path::new("/proc"), 0);
-        table.meet(0).unwrap();
-        table.meet(0).unwrap();
-        let listed = table.listed;
-        let program = Program::start("read go");
-        let met = table.meet(1).unwrap();
-        assert!(row_of(&met, program.pid()).is_some());
-        assert!(table.listed == listed || read_newest(Path::new("/proc")) < Some(program.pid()));
-        // more were forked than pids were given out in order
-        assert!(row_of(&table.meet(1 << 30).unwrap(), program.pid()).is_none());
-        assert!(table.listed > listed);
-    }
-
-    #[test]
-    fn a_table_elsewhere_has_no_clocks() {
-        assert!(!Table::open(Path::new("/nowhere"), 0).has_clocks);
-        assert!(Table::open(Path::new("/nowhere"), 0).meet(0).is_err());
     }
 }

@@ -204,6 +204,32 @@ describe('process table', () => {
     ])
   })
 
+  it('reads nothing again of one that has not run, which has done nothing', () => {
+    const machine = makeMachine({ 'proc/stat': kernel(0, 10), 'proc/8/stat': statOf({ pid: 8, pages: 1 }) })
+    const io = (bytes: number) => machine.write('proc/8/io', `read_bytes: ${bytes}\nwrite_bytes: 0\n`)
+    let hasRun = true
+    const processes = open(machine, {
+      openFiles: (...place) => {
+        const files = openTextFiles(...place)
+        const look = files.look.bind(files)
+        files.look = anyway => look(hasRun ? anyway : Int32Array.of())
+        return files
+      },
+    })
+    const next = (bytes: number, runs: boolean) => {
+      io(bytes)
+      hasRun = runs
+      return processes.read(machine.tick(1000)).processes.map(process => process.readBytes)
+    }
+    io(1000)
+    processes.read(machine.tick())
+    expect(next(1000, true)).toEqual([undefined])
+    expect(next(3000, true)).toEqual([2000])
+    // as if somebody else had written it
+    expect(next(9999, false)).toEqual([0])
+    expect(next(4000, true)).toEqual([1000])
+  })
+
   it('reads command line and user again when the name changed', () => {
     const machine = makeMachine({
       'proc/stat': kernel(0, 10),
@@ -362,7 +388,8 @@ describe('the addon reads what the files say', () => {
     const ask = both(proc, 0)
     expect(ask(files => files.meet(1))).toHaveLength(captures.length)
     expect(ask(files => files.meet(1))).toEqual([])
-    expect(ask(files => files.look(Int32Array.of(1, 2)))).toEqual([])
+    // nobody can tell of a table elsewhere who has run
+    expect(ask(files => files.look(Int32Array.of(1, 2)))?.map(row => row[0])).toEqual([1, 2])
     machine.write('proc/1/stat', statOf({ pid: 1, name: 'a b', user: 1, pages: 9 }))
     machine.write('proc/2/stat', statOf({ pid: 2, name: 'other', user: 1, pages: 9 }))
     machine.write('proc/3/stat', statOf({ pid: 3, name: 'again', start: 777 }))
