@@ -93,6 +93,8 @@ class ProcAttribution implements Attribution {
   readonly #active: ActiveJobs
   readonly #mom: MomJobs
   readonly #known = new Map<number, Known>()
+  /** Those looked at for one answer: parents and leaders of sessions are asked for again and again. */
+  readonly #open = new Map<number, ProcessFiles>()
   readonly #learned = new LearnedIds()
   readonly #counts = new Map<Evidence, number>()
   #looks = 0
@@ -117,6 +119,7 @@ class ProcAttribution implements Attribution {
   }
 
   charge(pid: number, startMs: number, cgroup = ''): Charge {
+    this.#open.clear()
     const told = cgroup === '' || !this.#order.includes('cgroup') ? undefined : parseCgroup(cgroup)
     const { claim, evidence } =
       startMs === 0
@@ -130,6 +133,7 @@ class ProcAttribution implements Attribution {
 
   groupOf(ids: readonly string[]): string | undefined {
     const groups = new Set<string | undefined>()
+    this.#open.clear()
     for (const [pid, { claim, evidence, startMs }] of this.#known) {
       if (claim === undefined || !ids.includes(this.#idOf(claim)) || this.#files(pid).stat()?.startMs !== startMs)
         continue
@@ -160,7 +164,7 @@ class ProcAttribution implements Attribution {
   #find(pid: number, startMs: number, told: Claim | undefined, depth = 0): Known {
     const known = this.#known.get(pid)
     if (known?.startMs === startMs && !this.#isStale(pid, known)) return known
-    const found = this.#look(new ProcessFiles(this.#proc, this.#boot, pid), startMs, told, depth)
+    const found = this.#look(this.#files(pid), startMs, told, depth)
     const same = known?.startMs === startMs ? known : undefined
     const waitMs = found.claim === undefined ? Math.min((same?.waitMs ?? this.#refreshMs / 2) * 2, MAX_WAIT_MS) : 0
     const nowMs = this.#now()
@@ -216,7 +220,7 @@ class ProcAttribution implements Attribution {
       case 'cgroup':
         return told ?? parseCgroup(files.cgroup())
       case 'gid':
-        return this.#active.owner(files.identity()?.groups ?? [], startMs)
+        return this.#active.owner(() => files.identity()?.groups ?? [], startMs)
       case 'listpids':
         return this.#steps.listed(files.pid, startMs)
       case 'session':
@@ -255,7 +259,9 @@ class ProcAttribution implements Attribution {
   }
 
   #files(pid: number): ProcessFiles {
-    return new ProcessFiles(this.#proc, this.#boot, pid)
+    const files = this.#open.get(pid) ?? new ProcessFiles(this.#proc, this.#boot, pid)
+    this.#open.set(pid, files)
+    return files
   }
 
   /** Whether the job runs here, and ran when the process started: environments outlive their jobs, and numbers come again. */

@@ -45,11 +45,11 @@ export class ActiveJobs {
     this.#directories = options.directories ?? []
   }
 
-  /** The job that has one of these groups. */
-  owner(groups: readonly number[], startMs: number): Claim | undefined {
+  /** The job that has one of these groups, which are asked for where there are jobs. */
+  owner(groups: () => readonly number[], startMs: number): Claim | undefined {
     this.#look()
     if (this.#owners.size === 0) return undefined
-    for (const group of groups.toReversed()) {
+    for (const group of groups().toReversed()) {
       const owned = this.#owners.get(group)
       if (owned !== undefined && startMs >= owned.sinceMs) return owned.claim
     }
