@@ -19,6 +19,7 @@ import { join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { parseArgs } from 'node:util'
 import { gunzipSync } from 'node:zlib'
+import { WebSocketServer } from 'ws'
 import { RIVALS } from './collectorrivals.mjs'
 
 const { values: given } = parseArgs({
@@ -78,7 +79,10 @@ const sumOf = (pids, of) => treeOf(pids).reduce((sum, pid) => sum + of(pid), 0)
 const readMemoryMiB = (pid, field) =>
   Number(new RegExp(`^${field}:\\s+(\\d+)`, 'm').exec(read(`/proc/${pid}/status`))?.[1]) / 1024
 
-/** Takes what a collector sends and counts it. */
+/** As our own server pings its control lines. */
+const PING_EVERY_MS = 25_000
+
+/** Takes what a collector sends and counts it; the line back to it is open. */
 async function openSink() {
   const got = { requests: 0, packed: 0, bytes: 0 }
   const server = createServer((request, response) => {
@@ -96,9 +100,19 @@ async function openSink() {
   })
   // as our own server has it: a connection outlives the 10 s to the next tick
   server.keepAliveTimeout = 72_000
+  const control = new WebSocketServer({ server, path: '/v1/control' })
+  const pings = setInterval(() => {
+    for (const line of control.clients) line.ping()
+  }, PING_EVERY_MS)
   server.listen(0, '127.0.0.1')
   await once(server, 'listening')
-  return { got, url: `http://127.0.0.1:${server.address().port}`, close: () => server.close() }
+  const close = () => {
+    clearInterval(pings)
+    for (const line of control.clients) line.terminate()
+    control.close()
+    server.close()
+  }
+  return { got, url: `http://127.0.0.1:${server.address().port}`, close }
 }
 
 async function startOurs(intervalMs, directory, table) {
