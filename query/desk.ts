@@ -7,6 +7,7 @@ import { type Asker, openAsker } from './asker.ts'
 import { type Bodies, openBodies } from './bodies.ts'
 import type { RunningBursts } from './bursts.ts'
 import { type Cache, openCache } from './cache.ts'
+import { openTotals, type ReadTotals } from './jobuse.ts'
 import { type Known, openKnown } from './known.ts'
 import { readProfile } from './profile.ts'
 import type { Target } from './scope.ts'
@@ -24,6 +25,8 @@ export interface Desk {
   readonly tops: ReadTops
   /** What jobs of a list used. */
   readonly usage: ReadUsage
+  /** What a job used on each of its nodes. */
+  readonly totals: ReadTotals
   /** Closer looks that run now. */
   readonly bursts: RunningBursts
   /** The samples of a target, read once for all its views. */
@@ -58,6 +61,7 @@ export function openRoom(store: Store, latest: Latest, bursts: RunningBursts, no
   const bodies = openBodies(BODY_BYTES)
   const tops = openTops(bodies)
   const usage = openUsage(bodies)
+  const totals = openTotals()
   return {
     desk: ({ who, signal: given, method = 'GET' }) => {
       // That of a request with a body ends when the body has been read: https://nodejs.org/api/http.html#event-close_3
@@ -65,7 +69,7 @@ export function openRoom(store: Store, latest: Latest, bursts: RunningBursts, no
       if (signal) setMaxListeners(AT_ONCE, signal)
       const asker = openAsker(store, now(), signal, reachOfWho(who))
       const profile = (target: Target) => cachedProfile(profiles, bodies, asker, target)
-      return { asker, known, latest, bodies, tops, usage, bursts, profile }
+      return { asker, known, latest, bodies, tops, usage, totals, bursts, profile }
     },
   }
 }

@@ -1,10 +1,9 @@
 /** GET /jobs/:id: what a job asked, what it used, what stands out. */
 import { advise, type Finding, type NodeEvidence } from './advice.ts'
 import type { JobDetail } from './api.ts'
-import type { Asker } from './asker.ts'
 import type { Desk } from './desk.ts'
 import { allocatedSeconds, jobRow } from './jobs.ts'
-import { type JobDevices, type NodeTotals, readDevices, readNodeMeasures, readNodeTotals, readWaits } from './jobuse.ts'
+import { type JobDevices, type NodeTotals, readDevices, readNodeMeasures, readWaits } from './jobuse.ts'
 import type { KnownJob } from './known.ts'
 import { resolveJobScope, spanOf, type Target } from './scope.ts'
 import type { Usage } from './usage.ts'
@@ -17,7 +16,7 @@ export async function readJob(desk: Desk, id: string, asked: string | undefined)
   const [[usage], first, measured] = await Promise.all([
     desk.usage(asker, cluster, [job]),
     desk.known.first(asker, cluster),
-    started ? readMeasured(asker, target, job) : undefined,
+    started ? readMeasured(desk, target, job) : undefined,
   ])
   const allocated = allocatedSeconds(job, first, asker.nowMs)
   return {
@@ -42,8 +41,9 @@ interface Measured extends JobDevices {
   nodes: NodeEvidence[]
 }
 
-async function readMeasured(asker: Asker, target: Target, job: KnownJob): Promise<Measured> {
-  const totals = readNodeTotals(asker, target, job)
+async function readMeasured(desk: Desk, target: Target, job: KnownJob): Promise<Measured> {
+  const { asker } = desk
+  const totals = desk.totals(asker, target, job)
   const [use, measures, waits, devices] = await Promise.all([
     totals,
     readNodeMeasures(asker, target),

@@ -2,10 +2,11 @@
 import { findMetric } from '../ingest/metrics.ts'
 import type { Asker } from './asker.ts'
 import type { Bodies } from './bodies.ts'
+import { openCache } from './cache.ts'
 import type { Desk } from './desk.ts'
 import type { KnownJob } from './known.ts'
 import { tableOf } from './points.ts'
-import { pointsOf, processesOf, samplesOf, spanOf, type Target, whoOf, within } from './scope.ts'
+import { OVERHANG, pointsOf, processesOf, samplesOf, spanOf, type Target, whoOf, within } from './scope.ts'
 import { and, sql } from './sql.ts'
 import type { Grid } from './window.ts'
 
@@ -27,46 +28,64 @@ const secondsOf = (target: Target): number => (target.to - target.from) / 1000
 /** Some 20 processes a node are kept each tick of 10 s. */
 const isLarge = (target: Target): boolean => (target.nodes?.length ?? 1) * secondsOf(target) * 2 > MAX_ROWS
 
-export async function readNodeUse({ asker, bodies }: Desk, target: Target): Promise<Map<string, NodeUse>> {
-  const [processes, samples] = await Promise.all([
-    readProcessSeconds(asker, target),
-    readSampledSeconds(asker, bodies(), target),
+export async function readNodeUse(desk: Desk, target: Target): Promise<Map<string, NodeUse>> {
+  const { asker, bodies } = desk
+  const [seconds, samples] = await Promise.all([
+    readCoreSeconds(desk, target),
+    readSampled(asker, bodies(), isWhole(target) ? lastOf(target) : target),
   ])
   const use = new Map<string, NodeUse>()
-  for (const row of processes) use.set(row.node, { coreSeconds: row.seconds, topFunction: null })
-  for (const row of samples) {
-    const seconds = Math.max(use.get(row.node)?.coreSeconds ?? 0, row.seconds)
-    use.set(row.node, { coreSeconds: seconds, topFunction: row.topFunction })
-  }
+  for (const [node, coreSeconds] of seconds) use.set(node, { coreSeconds, topFunction: null })
+  for (const { node, seconds, topFunction } of samples)
+    use.set(node, { coreSeconds: Math.max(use.get(node)?.coreSeconds ?? 0, seconds), topFunction })
   return use
 }
 
-/** Of an hour and more by its minutes, which hold all processes of the job: what they lack at its ends is a minute. */
-async function readProcessSeconds(asker: Asker, target: Target): Promise<{ node: string; seconds: number }[]> {
-  const { job, rank, pid, user } = target
-  const whole = job?.record.startMs !== undefined && rank === undefined && pid === undefined && user === undefined
-  if (whole && secondsOf(target) >= 3600) {
+/** An hour and more of all processes of a job, as its minutes hold it: what they lack at its ends is a minute. */
+const isWhole = ({ job, rank, pid, user, ...target }: Target): boolean =>
+  job?.record.startMs !== undefined &&
+  rank === undefined &&
+  pid === undefined &&
+  user === undefined &&
+  target.to - target.from >= 3_600_000
+
+/** Of whole jobs by their processes and samples, else by processes alone: the samples of so short a time are read anyway. */
+async function readCoreSeconds({ asker, totals }: Desk, target: Target): Promise<[string, number][]> {
+  const { job } = target
+  if (job !== undefined && isWhole(target)) {
     const span = spanOf(job, asker.nowMs)
-    const own = { ...target, from: Math.max(target.from, span.from), rowsTo: Math.min(target.rowsTo, span.to) }
-    const totals = await readNodeTotals(asker, own, job)
-    return [...totals].map(([node, { processSeconds }]) => ({ node, seconds: processSeconds }))
+    const rowsTo = target.to < span.to ? target.rowsTo : span.to + OVERHANG
+    const own = { ...target, from: Math.max(target.from, span.from), rowsTo }
+    return [...(await totals(asker, own, job))].map(([node, { coreSeconds }]) => [node, coreSeconds])
   }
   if (isLarge(target)) return []
-  return asker.rows<{ node: string; seconds: number }>(
+  const rows = await asker.rows<{ node: string; seconds: number }>(
     'CPU of a job by node',
     sql`SELECT toString(node) AS node, sum((ifNull(cpu_user, 0) + ifNull(cpu_system, 0)) * (interval_ms / 1000)) AS seconds
         FROM processes WHERE ${processesOf(target)} GROUP BY node`,
   )
+  return rows.map(({ node, seconds }) => [node, seconds])
 }
 
-async function readSampledSeconds(asker: Asker, bodies: Bodies, target: Target) {
+/** Some 240 functions a minute are kept of a node. A thousand times as many rows take half a second. */
+const MAX_FUNCTION_MINUTES = 10_000
+const MINUTE = 60_000
+
+/** Of a large job the last part: what its nodes are at now is worth more than the wait for all that they ever did. */
+function lastOf(target: Target): Target {
+  const minutes = Math.max(10, Math.floor(MAX_FUNCTION_MINUTES / (target.nodes?.length ?? 1)))
+  return { ...target, from: Math.max(target.from, target.rowsTo - minutes * MINUTE) }
+}
+
+async function readSampled(asker: Asker, bodies: Bodies, target: Target) {
   const minutes = sql`minute > toDateTime(${target.from / 1000}, 'UTC') AND minute <= toDateTime(${Math.ceil(target.rowsTo / 1000)}, 'UTC')`
+  // By the hash of a node's name, since to compare texts for each row costs a quarter more.
   const rows = await asker.rows<{ node: string; seconds: number; id: string }>(
     'samples of a job by node',
-    sql`SELECT node, toFloat64(sum(ns)) / 1e9 AS seconds, toString(argMax(function_id, ns)) AS id FROM (
-          SELECT toString(node) AS node, function_id, sum(self) AS ns FROM function_minutes
-          WHERE ${whoOf(target, sql`minute`)} AND ${minutes} GROUP BY node, function_id
-        ) GROUP BY node`,
+    sql`SELECT toString(any(name)) AS node, toFloat64(sum(ns)) / 1e9 AS seconds, toString(argMax(function_id, ns)) AS id FROM (
+          SELECT cityHash64(node) AS hash, any(node) AS name, function_id, sum(self) AS ns FROM function_minutes
+          WHERE ${whoOf(target, sql`minute`)} AND ${minutes} GROUP BY hash, function_id
+        ) GROUP BY hash`,
   )
   const names = await bodies.functions(
     asker,
@@ -83,6 +102,20 @@ export interface NodeTotals {
   kernelSeconds: number
   /** Of its samples; null: none, or not added up when they came. */
   waitShare: number | null
+}
+
+export type ReadTotals = (asker: Asker, target: Target, job: KnownJob) => Promise<Map<string, NodeTotals>>
+
+/** Panels of a page that ask at the same time share one answer. */
+export function openTotals(): ReadTotals {
+  // Without room: only what is on its way is shared.
+  const totals = openCache<Map<string, NodeTotals>>(0, () => 1)
+  return (asker, target, job) =>
+    totals.get(
+      JSON.stringify([target.cluster, job.ids, target.from, target.rowsTo]),
+      { nowMs: asker.nowMs, keepMs: MINUTE, signal: asker.signal },
+      signal => readNodeTotals(asker.until(signal), target, job),
+    )
 }
 
 /** Of the whole job, by what ingest adds up a minute: some rows a node where the ticks of its processes are thousands. */

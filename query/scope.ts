@@ -32,7 +32,7 @@ export interface Target extends Window {
 
 const HOUR = 3_600_000
 /** Stacks are folded over windows of at most a minute: the last one of a job ends after it. */
-const OVERHANG = 60_000
+export const OVERHANG = 60_000
 export const MAX_NAMES = 1000
 
 export async function resolveCluster(asker: Asker, known: Known, asked: string | undefined): Promise<string> {

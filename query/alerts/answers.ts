@@ -3,7 +3,7 @@ import type { Desk } from '../desk.ts'
 import { badRequest, notFound } from '../errors.ts'
 import type { Reach } from '../reach.ts'
 import { resolveCluster } from '../scope.ts'
-import { and, sql } from '../sql.ts'
+import { and, type Sql, sql } from '../sql.ts'
 import { type Active, alertId } from './alert.ts'
 import type {
   Alert,
@@ -130,19 +130,23 @@ export async function readHistory(desk: Desk, alerts: AlertDesk, ask: HistoryAsk
       : sql`(job = ${ask.job} OR has(splitByChar(' ', JSONExtractString(labels, 'jobs')), ${ask.job}))`,
     ask.rule === undefined ? undefined : sql`rule = ${ask.rule}`,
   ])
-  const [rows, [count]] = await Promise.all([
-    desk.asker.rows<HistoryRow>(
-      'alert history',
-      sql`SELECT rule, series, toFloat64(since_ms) AS since, toFloat64(fired_ms) AS fired, toFloat64(resolved_ms) AS resolved,
-            severity, value, worst, threshold, why, labels, message
-          FROM alerts FINAL WHERE ${where} ORDER BY fired_ms DESC, rule, series LIMIT ${ask.limit ?? 500}`,
-    ),
-    desk.asker.rows<{ alerts: number }>(
-      'alerts counted',
-      sql`SELECT toFloat64(count()) AS alerts FROM alerts FINAL WHERE ${where}`,
-    ),
-  ])
-  return { cluster, from, to, alerts: rows.map(row => pastAlert(alerts, row)), total: count?.alerts ?? 0 }
+  const limit = ask.limit ?? 500
+  const rows = await desk.asker.rows<HistoryRow>(
+    'alert history',
+    sql`SELECT rule, series, toFloat64(since_ms) AS since, toFloat64(fired_ms) AS fired, toFloat64(resolved_ms) AS resolved,
+          severity, value, worst, threshold, why, labels, message
+        FROM alerts FINAL WHERE ${where} ORDER BY fired_ms DESC, rule, series LIMIT ${limit}`,
+  )
+  const total = rows.length < limit ? rows.length : await countPast(desk, where)
+  return { cluster, from, to, alerts: rows.map(row => pastAlert(alerts, row)), total }
+}
+
+async function countPast({ asker }: Desk, where: Sql): Promise<number> {
+  const [count] = await asker.rows<{ alerts: number }>(
+    'alerts counted',
+    sql`SELECT toFloat64(count()) AS alerts FROM alerts FINAL WHERE ${where}`,
+  )
+  return count?.alerts ?? 0
 }
 
 function pastAlert({ rules }: AlertDesk, row: HistoryRow): Alert {

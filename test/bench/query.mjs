@@ -330,6 +330,7 @@ const jobPage = (id, time) => [
   `/api/v1/processes?job=${id}&limit=40&${time}`,
 ]
 await measure('job page, 8 nodes x 4 h', i => jobPage(small(i), span(i)), 300)
+await measure('job page, 1/8 of the nodes, day', i => jobPage('9000', window(i, day)))
 await measure('job, 8 nodes x 4 h', i => `/api/v1/jobs/${small(i + runs + 1)}`)
 await measure('ranks, job of 8 nodes x 4 h', i => `/api/v1/jobs/${small(i)}/ranks`)
 await measure('functions, job of 8 nodes x 4 h', i => `/api/v1/jobs/${small(i)}/functions`, 500)

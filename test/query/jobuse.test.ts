@@ -1,11 +1,11 @@
 import { beforeAll, expect, it } from 'vitest'
 import { LatestValues } from '../../ingest/latest.ts'
-import type { JobDetail } from '../../query/api.ts'
+import type { JobDetail, JobNodes } from '../../query/api.ts'
 import { openAsker } from '../../query/asker.ts'
-import { readNodeTotals, readWaits } from '../../query/jobuse.ts'
+import { openTotals, readNodeTotals, readWaits } from '../../query/jobuse.ts'
 import { openKnown } from '../../query/known.ts'
 import { resolveJobScope } from '../../query/scope.ts'
-import { MINUTE, openPlace, type Place, T0 } from './place.ts'
+import { HOUR, MINUTE, openPlace, type Place, T0 } from './place.ts'
 
 /**
  *   n1   GPU 0  1  2  3     ann's 1 holds two and runs one of them half of the time; bob's 2 holds one and leaves it idle
@@ -124,4 +124,53 @@ it('the panels of a page that ask for one job at the same time share one look, a
   expect([first.job.record.user, second.job.record.user, looks()]).toEqual(['ann', 'ann', 1])
   await resolve()
   expect(looks()).toBe(2)
+})
+
+it('what a job used on its nodes is looked up once for the panels of a page', async () => {
+  const asked: string[] = []
+  const query: typeof place.store.query = (question, options) => {
+    asked.push(options.name)
+    return place.store.query(question, options)
+  }
+  const asker = openAsker({ ...place.store, query }, T0 + HOUR, undefined)
+  const target = await resolveJobScope(asker, openKnown(new LatestValues()), { cluster: 'alpha', job: '3' })
+  const totals = openTotals()
+  const looks = () => asked.filter(name => name === 'use of a job by node').length
+  const [one, other] = await Promise.all([totals(asker, target, target.job), totals(asker, target, target.job)])
+  expect([one.get('n2')?.waitShare, other, looks()]).toEqual([0.25, one, 1])
+  await totals(asker, target, target.job)
+  expect(looks()).toBe(2)
+})
+
+it('a node of a large job has what it did in all of it, and the function of its last part', async () => {
+  const names = Array.from({ length: 1100 }, (_, i) => `w${i}`)
+  const [begin, end] = [T0 + HOUR, T0 + 4 * HOUR]
+  const run = { cluster: 'alpha', id: '9', state: 'completed', user: 'ann' }
+  await place.write('jobs', [
+    {
+      ...{ ...run, nodes: names, node_count: 1100, submit_ms: begin, start_ms: begin, end_ms: end, updated_ms: end },
+      record: JSON.stringify({ ...run, scheduler: 'slurm', startMs: begin, endMs: end, updatedMs: end }),
+    },
+  ])
+  const did = (minute: number, function_id: number, self: number) => ({
+    ...{ cluster: 'alpha', job: '9', event: 'cpu', node: 'w7', pid: 1, start_ms: begin, total: self },
+    ...{ minute: (begin + minute * MINUTE) / 1000, function_id, self, self_count: 1, total_count: 1 },
+  })
+  // The store adds up by itself what was sampled on each node.
+  await place.write('function_minutes', [did(10, 1, 60e9), did(178, 2, 6e9)])
+  await place.write(
+    'frames',
+    [1, 2].map(id => ({
+      frame_id: id,
+      function_id: id,
+      function: `f${id}`,
+      module: 'm',
+      kind: 'native',
+      seen: '2026-01-05',
+    })),
+  )
+  const { nodes } = await place.ask<JobNodes>('/jobs/9/nodes', { buckets: 10 })
+  const node = nodes.find(one => one.node === 'w7')
+  expect(node?.topFunction).toBe('f2')
+  expect(node?.jobCores).toBeCloseTo(66 / (3 * 3600), 6)
 })
