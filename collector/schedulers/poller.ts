@@ -6,9 +6,10 @@ import { mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { dirname } from 'node:path'
 import type { Logger } from 'pino'
 import type { Send } from '../outbox.ts'
+import { bodyOf, chunksOf } from './chunks.ts'
 import type { PolledJob, Scheduler } from './contract.ts'
 import type { Lease } from './lease.ts'
-import { type Due, type JobHint, Ledger } from './ledger.ts'
+import { type JobHint, Ledger } from './ledger.ts'
 import { asList, asNumber, asRecord, parseJson } from './values.ts'
 
 export interface PollerOptions {
@@ -63,8 +64,6 @@ const ACCOUNT_EVERY_MS = MINUTE
 const OVERLAP_MS = 2 * MINUTE
 const GRACE_MS = 2 * MINUTE
 const ROUNDS_HELD = 3
-const CHUNK_RECORDS = 1000
-const CHUNK_BYTES = 1 << 20
 
 /** After a poll: at most a fifth of the time goes into asking. After the nth failure in a row: 2^n intervals. */
 export function waitAfter(pollEveryMs: number, tookMs: number, failuresInARow: number): number {
@@ -270,35 +269,4 @@ function parseRuns(value: unknown): { job: PolledJob; seenMs: number }[] {
     if (typeof job?.id !== 'string' || typeof job.state !== 'string' || seenMs === undefined) return []
     return [{ job: job as unknown as PolledJob, seenMs }]
   })
-}
-
-interface Chunk {
-  jobs: Due[]
-  nodes: Due[]
-}
-
-/** Bodies that a receiver takes: at most 1000 records and about 1 MiB each. */
-function* chunksOf(jobs: readonly Due[], nodes: readonly Due[]): Generator<Chunk> {
-  let chunk: Chunk = { jobs: [], nodes: [] }
-  let bytes = 0
-  let count = 0
-  for (const [list, due] of [...jobs.map(d => ['jobs', d] as const), ...nodes.map(d => ['nodes', d] as const)]) {
-    const size = JSON.stringify(due.record).length
-    if (count > 0 && (count >= CHUNK_RECORDS || bytes + size > CHUNK_BYTES)) {
-      yield chunk
-      chunk = { jobs: [], nodes: [] }
-      bytes = 0
-      count = 0
-    }
-    chunk[list].push(due)
-    bytes += size
-    count++
-  }
-  if (count > 0) yield chunk
-}
-
-function bodyOf(chunk: Chunk): Uint8Array {
-  return Buffer.from(
-    JSON.stringify({ jobs: chunk.jobs.map(due => due.record), nodes: chunk.nodes.map(due => due.record) }),
-  )
 }
