@@ -82,6 +82,8 @@ class Sources implements Panel {
   private readonly log: Logger
   private readonly onChange: () => void
   private readonly entries = new Map<string, Entry>()
+  /** Those that tell what a process does on a GPU: asked for each process. */
+  private readonly gpus: Source[] = []
 
   constructor(log: Logger, files: KernelFiles, onChange: () => void) {
     this.log = log
@@ -94,6 +96,7 @@ class Sources implements Panel {
     const status: SourceStatus = { name, state: absent === undefined ? 'works' : 'absent', errors: 0 }
     if (absent !== undefined) status.why = absent
     this.entries.set(name, { status, source })
+    if (source?.gpuOf) this.gpus.push(source)
   }
 
   read(tick: Tick): Reading[] {
@@ -118,8 +121,8 @@ class Sources implements Panel {
   }
 
   gpuOf(pid: number): GpuUse | undefined {
-    for (const { source } of this.entries.values()) {
-      const use = source?.gpuOf?.(pid)
+    for (const source of this.gpus) {
+      const use = source.gpuOf?.(pid)
       if (use) return use
     }
     return undefined

@@ -114,8 +114,12 @@ class ProcDetails implements Details {
       detail.io = this.readIo(detail)
       detail.delays = delays
     }
+    // written out: forty a tick, and what is spread is copied name by name
     return {
-      ...this.describe(detail),
+      command: detail.command,
+      user: this.userOf(detail),
+      executable: detail.executable,
+      container: detail.container,
       readBytes: rateOf(io?.readBytes, detail.io?.readBytes, seconds),
       writeBytes: rateOf(io?.writeBytes, detail.io?.writeBytes, seconds),
       cpuDelay: rateOf(waited?.cpuDelay, detail.delays?.cpuDelay, seconds),
@@ -125,7 +129,9 @@ class ProcDetails implements Details {
 
   known({ pid, startMs }: Who): Described | undefined {
     const detail = this.details.get(pid)
-    return detail?.startMs === startMs ? this.describe(detail) : undefined
+    if (detail?.startMs !== startMs) return undefined
+    const { command, executable, container } = detail
+    return { command, user: this.userOf(detail), executable, container }
   }
 
   keepOnly(shown: readonly Who[]): void {
@@ -163,8 +169,8 @@ class ProcDetails implements Details {
     return detail
   }
 
-  private describe({ command, uid, executable, container }: Detail): Described {
-    return { command, user: uid === undefined ? '' : this.users.nameOf(uid), executable, container }
+  private userOf({ uid }: Detail): string {
+    return uid === undefined ? '' : this.users.nameOf(uid)
   }
 
   private readIo({ ioFd }: Detail): Io | undefined {

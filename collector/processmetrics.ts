@@ -71,11 +71,10 @@ function writePiece(body: Body, { bytes, places }: Piece, process: ProcessReadin
   const at = body.append(bytes)
   body.patchByte(at + (places[0] ?? 0), process.state.charCodeAt(0))
   let place = 1
-  let bit = 1
-  for (const { metric, value } of SERIES) {
-    if ((has & bit) !== 0) body.patch(at + (places[place++] ?? 0), (value(process) ?? 0) * (metric.isSum ? seconds : 1))
-    bit <<= 1
-  }
+  SERIES.forEach(({ metric, value }, i) => {
+    if ((has & (1 << i)) === 0) return
+    body.patch(at + (places[place++] ?? 0), (value(process) ?? 0) * (metric.isSum ? seconds : 1))
+  })
 }
 
 function attributesOf(process: ProcessReading): Attributes {
@@ -135,11 +134,9 @@ const SERIES: readonly Series[] = [
 
 function seriesOf(process: ProcessReading): number {
   let has = 0
-  let bit = 1
-  for (const { value } of SERIES) {
-    if (value(process) !== undefined) has |= bit
-    bit <<= 1
-  }
+  SERIES.forEach(({ value }, i) => {
+    if (value(process) !== undefined) has |= 1 << i
+  })
   return has
 }
 

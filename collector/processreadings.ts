@@ -192,17 +192,20 @@ function cpusOf(text: string): number[] {
   })
 }
 
-/** The `count` largest values above 0, largest first. One pass: it runs over all processes each tick. */
+/**
+ * The `count` largest values above 0, largest first. One pass over all processes each tick, by forEach: an iterator makes an
+ * object a step, until it is compiled.
+ */
 export function topOf<T>(all: readonly T[], count: number, measure: (one: T) => number): T[] {
   const top: { one: T; value: number }[] = []
-  for (const one of all) {
+  all.forEach(one => {
     const value = measure(one)
-    if (!(value > 0) || count === 0) continue
-    if (top.length === count && value <= (top[count - 1]?.value ?? 0)) continue
+    if (!(value > 0) || count === 0) return
+    if (top.length === count && value <= (top[count - 1]?.value ?? 0)) return
     let at = top.length
     while (at > 0 && (top[at - 1]?.value ?? 0) < value) at--
     top.splice(at, 0, { one, value })
     if (top.length > count) top.pop()
-  }
+  })
   return top.map(({ one }) => one)
 }

@@ -148,9 +148,22 @@ export class ProcessTable {
     const { boot, onChange } = this.options
     const pid = row[STAT.pid] ?? 0
     const process: Known = {
-      ...{ pid, startMs: startMsOf(boot, row[STAT.startTicks] ?? 0), name, state: 0, parentPid: 0, threads: 0 },
-      ...{ memoryBytes: 0, cpu: 0, userTicks: 0, systemTicks: 0, userGrown: Number.NaN, systemGrown: Number.NaN },
-      ...{ childUserTicks: 0, childSystemTicks: 0, settledUserTicks: 0, settledSystemTicks: 0 },
+      pid,
+      startMs: startMsOf(boot, row[STAT.startTicks] ?? 0),
+      name,
+      state: 0,
+      parentPid: 0,
+      threads: 0,
+      memoryBytes: 0,
+      cpu: 0,
+      userTicks: 0,
+      systemTicks: 0,
+      childUserTicks: 0,
+      childSystemTicks: 0,
+      settledUserTicks: 0,
+      settledSystemTicks: 0,
+      userGrown: Number.NaN,
+      systemGrown: Number.NaN,
     }
     update(process, row, boot.pageBytes)
     this.byPid.set(pid, process)

@@ -23,23 +23,18 @@ const MAX_VALUE = 1024
 /** Bytes of /proc/PID/environ: NAME=value, each ended by NUL. */
 export function parseEnvironment(bytes: Uint8Array): JobVariables {
   const found: JobVariables = {}
+  const text = Buffer.from(bytes.buffer, bytes.byteOffset, bytes.length)
   for (let from = 0; from < bytes.length; ) {
     const nul = bytes.indexOf(0, from)
     const end = nul < 0 ? bytes.length : nul
     const equals = bytes.indexOf(61, from)
     if (equals > from && equals < end && equals - from <= LONGEST && end - equals <= MAX_VALUE) {
-      const name = WANTED.get(latin1(bytes, from, equals))
-      if (name !== undefined) found[name] ??= latin1(bytes, equals + 1, end)
+      const name = WANTED.get(text.toString('latin1', from, equals))
+      if (name !== undefined) found[name] ??= text.toString('latin1', equals + 1, end)
     }
     from = end + 1
   }
   return found
-}
-
-function latin1(bytes: Uint8Array, from: number, to: number): string {
-  let text = ''
-  for (let at = from; at < to; at++) text += String.fromCharCode(bytes[at] ?? 0)
-  return text
 }
 
 export function claimOf(variables: JobVariables): Claim | undefined {
