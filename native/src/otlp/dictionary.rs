@@ -45,7 +45,7 @@ pub struct Dictionary<'a> {
 }
 
 impl<'a> Dictionary<'a> {
-    pub fn new() -> Dictionary<'a> {
+    pub(super) fn new() -> Dictionary<'a> {
         let (string_at, function_at, mapping_at, attribute_at) = Default::default();
         Dictionary {
             bytes: 256,

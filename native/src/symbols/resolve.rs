@@ -42,6 +42,8 @@ pub struct Resolver {
     runtimes: TwoGenerations<u32, RuntimeCode>,
     kernel: Option<(Kallsyms, Instant)>,
     empty: Rc<str>,
+    /// Symbols of a file or of the kernel were read, which takes more memory than they do. For the owner to reset.
+    pub read_tables: bool,
 }
 
 /// Hard caps in bytes, of what the caches hold together: places, symbol tables, code made at run time.
@@ -66,6 +68,7 @@ impl Default for Resolver {
             runtimes: TwoGenerations::new(RUNTIMES_BYTES),
             kernel: None,
             empty: "".into(),
+            read_tables: false,
         }
     }
 }
@@ -132,6 +135,7 @@ impl Resolver {
                     break;
                 }
                 self.kernel = Some((Kallsyms::read(), Instant::now()));
+                self.read_tables = true;
             }
             if let Some(name) = self.kernel.as_ref().and_then(|(kallsyms, _)| kallsyms.find(address)) {
                 return self.one(name.function, name.module.unwrap_or("[kernel.kallsyms]"), Kind::Kernel, true);
@@ -167,6 +171,7 @@ impl Resolver {
     ) -> Resolved {
         if self.files.get(&binary.id).is_none() {
             let file = self.open_file(image, elf, &binary.path);
+            self.read_tables = true;
             let lines = file.lines.as_ref().map_or(0, |lines| lines.held_bytes + LINES_BYTES);
             let bytes = file.tables.iter().map(ElfSymbols::bytes).sum::<usize>() + lines + ENTRY_BYTES;
             self.files.insert(binary.id, file, bytes);

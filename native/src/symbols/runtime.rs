@@ -40,7 +40,7 @@ struct Source {
 /// each look that found none doubles the wait for the next.
 const FIRST_WAIT: Duration = Duration::from_secs(2);
 const LONGEST_WAIT: Duration = Duration::from_secs(120);
-const MOST_NAME_BYTES: usize = 4 << 20;
+const MOST_NAME_BYTES: usize = 8 << 20;
 const MOST_CODE: usize = 1 << 17;
 /// Of one reading; the rest follows with the next window.
 const MOST_BYTES_AT_ONCE: u64 = 4 << 20;

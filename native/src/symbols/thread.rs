@@ -42,8 +42,8 @@ pub struct Mailbox {
 const MOST_WITHOUT_NAMES: usize = 4;
 /// Windows nobody drained beyond these bytes are dropped, oldest first, and told as lost in the next.
 const MOST_WAITING_BYTES: usize = 16 << 20;
-/// Tables of symbols are read and forgotten again, and leave holes between what stays: as much again as is in use, after an hour.
-const TRIM_EVERY: Duration = Duration::from_secs(120);
+/// Tables of symbols that are read and forgotten again leave holes between what stays: half of what is in use, after an hour.
+const TRIM_EVERY: Duration = Duration::from_secs(60);
 /// Behind everything a user runs; on a node with many more tasks than CPUs that is close to never, so that windows wait:
 /// then among all others, until none waits.
 const NICENESS: i32 = 10;
@@ -122,7 +122,8 @@ fn run(jobs: &Receiver<Job>, waiting: &AtomicUsize, mailbox: &Mutex<Mailbox>) {
         named.counters.own_cpu_ns += clock_ns(libc::CLOCK_THREAD_CPUTIME_ID) - started;
         mailbox.lock().unwrap_or_else(|poison| poison.into_inner()).put(named);
         waiting.fetch_sub(1, Ordering::Relaxed);
-        if trimmed.elapsed() >= TRIM_EVERY {
+        if resolver.read_tables && trimmed.elapsed() >= TRIM_EVERY {
+            resolver.read_tables = false;
             trimmed = Instant::now();
             heap::trim();
         }
