@@ -440,6 +440,7 @@ export const JobNodes = Type.Object({
   from: Type.Number(),
   to: Type.Number(),
   bucketMs: Type.Number(),
+  functionsFrom: Type.Number({ description: 'topFunction is of the samples since then: of a large job the last part' }),
   nodes: Type.Array(
     Type.Object({
       node: Type.String(),

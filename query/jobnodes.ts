@@ -30,9 +30,9 @@ export async function readJobNodes(desk: Desk, id: string, ask: JobNodesAsk): Pr
     const rows = byNode(await readRows(desk, { ...target, nodes: names }, metric, grid, window), grid)
     return { names, grid, rows }
   }
-  const [use, { names, grid, rows }] = await Promise.all([
+  const [{ use, functionsFrom }, { names, grid, rows }] = await Promise.all([
     using,
-    target.nodes ? measured(target.nodes) : using.then(use => measured([...use.keys()].sort(natural))),
+    target.nodes ? measured(target.nodes) : using.then(({ use }) => measured([...use.keys()].sort(natural))),
   ])
   return {
     cluster: target.cluster,
@@ -41,6 +41,7 @@ export async function readJobNodes(desk: Desk, id: string, ask: JobNodesAsk): Pr
     from: grid.from,
     to: grid.to,
     bucketMs: grid.bucketMs,
+    functionsFrom,
     nodes: nodeRows(target, names, rows, use, grid),
     band: bandOf(
       [...rows.values()].map(row => row.values),

@@ -28,17 +28,19 @@ const secondsOf = (target: Target): number => (target.to - target.from) / 1000
 /** Some 20 processes a node are kept each tick of 10 s. */
 const isLarge = (target: Target): boolean => (target.nodes?.length ?? 1) * secondsOf(target) * 2 > MAX_ROWS
 
-export async function readNodeUse(desk: Desk, target: Target): Promise<Map<string, NodeUse>> {
+/** `functionsFrom`: ms; top functions are of the samples since then. */
+export async function readNodeUse(
+  desk: Desk,
+  target: Target,
+): Promise<{ use: Map<string, NodeUse>; functionsFrom: number }> {
   const { asker, bodies } = desk
-  const [seconds, samples] = await Promise.all([
-    readCoreSeconds(desk, target),
-    readSampled(asker, bodies(), isWhole(target) ? lastOf(target) : target),
-  ])
+  const sampled = isWhole(target) ? lastOf(target) : target
+  const [seconds, samples] = await Promise.all([readCoreSeconds(desk, target), readSampled(asker, bodies(), sampled)])
   const use = new Map<string, NodeUse>()
   for (const [node, coreSeconds] of seconds) use.set(node, { coreSeconds, topFunction: null })
   for (const { node, seconds, topFunction } of samples)
     use.set(node, { coreSeconds: Math.max(use.get(node)?.coreSeconds ?? 0, seconds), topFunction })
-  return use
+  return { use, functionsFrom: sampled.from }
 }
 
 /** An hour and more of all processes of a job, as its minutes hold it: what they lack at its ends is a minute. */

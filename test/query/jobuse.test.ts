@@ -169,7 +169,9 @@ it('a node of a large job has what it did in all of it, and the function of its 
       seen: '2026-01-05',
     })),
   )
-  const { nodes } = await place.ask<JobNodes>('/jobs/9/nodes', { buckets: 10 })
+  const { nodes, functionsFrom } = await place.ask<JobNodes>('/jobs/9/nodes', { buckets: 10 })
+  // Its last samples were folded over a minute that ended after it.
+  expect(functionsFrom).toBe(end - 9 * MINUTE)
   const node = nodes.find(one => one.node === 'w7')
   expect(node?.topFunction).toBe('f2')
   expect(node?.jobCores).toBeCloseTo(66 / (3 * 3600), 6)

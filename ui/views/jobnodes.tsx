@@ -3,7 +3,7 @@ import { useMemo } from 'preact/hooks'
 import type { JobNodes } from '../../query/api.ts'
 import { ask, useAnswer } from '../client.ts'
 import { palette } from '../colour.ts'
-import { formatCount, formatRatio, formatValue } from '../format.ts'
+import { formatCount, formatRatio, formatTime, formatValue } from '../format.ts'
 import { highest, layoutLine, niceMax, type Values } from '../layout/series.ts'
 import { DEFAULT_METRIC, fullOf, metricName } from '../metrics.ts'
 import { useTheme } from '../prefs.ts'
@@ -209,7 +209,15 @@ function NodeTable({ page, found }: { page: Page; found: JobNodes }) {
             <th scope="col" class="num" title={t('jobNodes.coresWhy')}>
               {t('jobs.cores')}
             </th>
-            <th scope="col">{t('jobs.function')}</th>
+            <th scope="col">
+              {t('jobs.function')}
+              {found.functionsFrom > found.from + found.bucketMs && (
+                <span class="dim" title={t('jobNodes.lastPart')}>
+                  {' '}
+                  {t('jobNodes.since', { time: formatTime(found.functionsFrom, found.to - found.from) })}
+                </span>
+              )}
+            </th>
             <th scope="col">{t('jobNodes.stacks')}</th>
           </tr>
         </thead>

@@ -297,6 +297,8 @@ export const VIEWS = {
     'Distance from the median of the nodes in robust standard deviations; beyond 3.5 it stands out',
     '与节点中位数的距离（稳健标准差），超过 3.5 为离群',
   ],
+  'jobNodes.since': ['since {time}', '自 {time}'],
+  'jobNodes.lastPart': ['Of a large job the samples of its last part are read', '大型作业只读取最后一段的采样'],
   'jobNodes.coresWhy': ["Cores that the job's processes used, of those allocated", '作业进程使用的核数 / 分配的核数'],
   'jobNodes.stacks': ['Stacks', '调用栈'],
   'jobNodes.only': ['only', '仅此'],

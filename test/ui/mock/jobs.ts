@@ -137,6 +137,7 @@ export function jobNodes(asked: Asked): api.JobNodes {
     from: all.from,
     to: all.to,
     bucketMs: all.bucketMs,
+    functionsFrom: all.from,
     nodes: rows.map(r => ({
       node: r.node,
       cores: CORES,
