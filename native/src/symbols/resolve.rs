@@ -48,7 +48,8 @@ pub struct Resolver {
 
 /// Hard caps in bytes, of what the caches hold together: places, symbol tables, code made at run time.
 const PLACES_BYTES: usize = 8 << 20;
-const FILES_BYTES: usize = 12 << 20;
+/// A half of it must hold the symbols of the largest files of a node at once: those of Node and an interpreter take six.
+const FILES_BYTES: usize = 16 << 20;
 const RUNTIMES_BYTES: usize = 10 << 20;
 /// 2 MiB of pages of debug information.
 const PAGES: usize = 512;
