@@ -67,7 +67,8 @@ describe.skipIf(absent)('Python functions are in their stacks', () => {
         const leaf = own.at(-1)
         leaves[leaf?.function ?? ''] = (leaves[leaf?.function ?? ''] ?? 0) + stack.count
         expect(leaf).toMatchObject({ kind: 'python', module: 'flat.py' })
-        if (leaf?.function === 'f30') expect([11, 12, 13, 14]).toContain(leaf.line)
+        // 10: it was just entered.
+        if (leaf?.function === 'f30') expect([10, 11, 12, 13, 14]).toContain(leaf.line)
       }
       expect(chains.right, JSON.stringify(chains)).toBeGreaterThan(100)
       expect(shares(chains).right, JSON.stringify(chains)).toBeGreaterThan(95)

@@ -124,8 +124,12 @@ fn text(pid: u32, object: u64, layout: &Layout, memory: &mut Memory) -> Option<S
 }
 
 /// The line of an instruction, by the table of 3.11 and later:
-/// https://github.com/python/cpython/blob/3.12/Objects/locations.md
+/// https://github.com/python/cpython/blob/3.12/Objects/locations.md. A frame that was just entered stands before its first
+/// instruction: its line is the first, as PyCode_Addr2Line has it.
 pub fn line_of(table: &[u8], first_line: u32, instruction: u64) -> u32 {
+    if instruction.cast_signed() < 0 {
+        return first_line;
+    }
     let mut line = i64::from(first_line);
     let mut end = 0;
     let mut bytes = table.iter().copied().peekable();
@@ -171,6 +175,7 @@ mod tests {
         let table = b"\x80\x00\xd8\x08\x09\x80A\xdd\x0d\x12\x901\x89X\x8c\x58\xf0\x00\x01\x05\x0e\xf1\x00\x01\x05\x0e\x88a\xd8\x08\x09\x88Q\x89\x06\x88\x01\x88\x01\xd8\x0b\x0c\x80H";
         assert_eq!(line_of(table, 1, 0), 1);
         assert_eq!(line_of(table, 1, 2), 2);
+        assert_eq!(line_of(table, 7, 2u64.wrapping_neg()), 7);
         assert!(line_of(table, 1, 1 << 20) == 0);
         assert_eq!(line_of(&[], 1, 0), 0);
         assert_eq!(line_of(&[0xff; 9], 1, 100), 0);
