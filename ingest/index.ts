@@ -111,6 +111,7 @@ export async function openIngest(deps: IngestDeps): Promise<Ingest> {
     flush: () => writer.flush(),
     async close() {
       stopKeeping()
+      // Before the first flush: on a full disk it would wait for room.
       inserter.close()
       const settled = metrics.settle(Number.POSITIVE_INFINITY).catch(error => {
         log.error({ err: error }, 'ingest: totals of nodes not stored')

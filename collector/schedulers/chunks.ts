@@ -9,7 +9,7 @@ interface Chunk {
   nodes: Due[]
 }
 
-/** Bodies that a receiver takes: at most 1000 records and about 1 MiB each. */
+/** At most 1000 records and about 1 MiB each. */
 export function* chunksOf(jobs: readonly Due[], nodes: readonly Due[]): Generator<Chunk> {
   let chunk: Chunk = { jobs: [], nodes: [] }
   let bytes = 0
