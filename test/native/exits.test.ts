@@ -97,7 +97,10 @@ async function weather(exits: Exits | undefined, ...storm: (string | number)[]) 
   }
   rows.push(...read())
   const [children = 0, self = 0] = (await done).trim().split(' ').map(Number)
-  const ours = rows.filter(({ row }) => row.pid === pid || row.parentPid === pid || row.name === 'forks')
+  // by name too: those of the last part, when the storm itself has ended, are told as children of whom it was a child of
+  const isOurs = ({ pid: own, parentPid, name }: ProcessReading) =>
+    own === pid || parentPid === pid || name === 'forks' || name === 'tenth'
+  const ours = rows.filter(({ row }) => isOurs(row))
   const named = (name: string) => ours.filter(({ row }) => row.name === name).map(({ seconds }) => seconds)
   const sum = (all: readonly number[]) => all.reduce((total, one) => total + one, 0)
   return {
