@@ -62,8 +62,8 @@ export const PAGE = {
     '最近一次数据在 {ago}。页面显示已有的最新数据；在节点上运行 `jobsight doctor` 查看原因。',
   ],
   'silence.simulated': [
-    'The simulated data ended {ago}; the page shows its last part.',
-    '模拟数据结束于 {ago}，页面显示其最后一段。',
+    'The newest simulated value is from {ago}: the simulation has ended, or is still writing its past. The page shows the last part.',
+    '最新的模拟数据在 {ago}：模拟已结束，或仍在写入历史数据。页面显示其最后一段。',
   ],
 
   'crumb.cluster': ['Other clusters', '其他集群'],
