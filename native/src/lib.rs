@@ -26,6 +26,7 @@ pub mod process;
 pub mod processstat;
 pub mod processtable;
 pub mod python;
+pub mod receiver;
 pub mod resident;
 pub mod sampler;
 pub mod start;
@@ -37,5 +38,9 @@ pub mod unwind;
 mod addon;
 #[cfg(feature = "addon")]
 mod addon_counting;
+#[cfg(feature = "addon")]
+mod addon_poll;
+#[cfg(feature = "addon")]
+mod addon_receiver;
 #[cfg(feature = "addon")]
 mod addon_windows;

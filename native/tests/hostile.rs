@@ -10,6 +10,8 @@ use jobsight::paged::PageCache;
 use jobsight::perf::attr::{Attr, SAMPLE_CGROUP};
 use jobsight::perf::record::{parse_record, parse_time};
 use jobsight::python::code::line_of;
+use jobsight::receiver::Receiver;
+use jobsight::receiver::head::{Head, Match};
 use jobsight::symbols::debug_files::{self, DebugFile};
 use jobsight::symbols::demangle::demangle;
 use jobsight::symbols::elf_symbols::{ElfSymbols, find_symbols};
@@ -17,6 +19,9 @@ use jobsight::symbols::{dwarf, jitdump, kallsyms, runtime};
 use jobsight::unwind::frame::StackCopy;
 use jobsight::unwind::load::Loader;
 use jobsight::unwind::walk::Walk;
+use std::io::Write;
+use std::os::fd::{AsRawFd, FromRawFd, OwnedFd};
+use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -234,5 +239,66 @@ fn texts_and_tables() {
             kallsyms::parse_kallsyms(&text).find(random.next());
             text.split(' ').for_each(|name| drop(demangle(name)));
         }
+    });
+}
+
+/// A head that was let in, and a request that has it.
+fn known_request() -> (Head, Vec<u8>) {
+    let fields = ["Host", "a:1", "content-length", "3", "idempotency-key", "sender-one-1", "jobsight-sent-ms", "5"];
+    let head = Head::of("/v1/metrics", &fields.map(String::from));
+    let request = "POST /v1/metrics HTTP/1.1\r\nHost: a:1\r\ncontent-length: 4\r\nidempotency-key: sender-one-77\r\njobsight-sent-ms: 123\r\n\r\nbody";
+    (head, request.as_bytes().to_vec())
+}
+
+#[test]
+fn heads_of_requests() {
+    let (head, request) = known_request();
+    hostile(0.1, |random| {
+        let mut bytes = request.clone();
+        mutate(&mut bytes, &[(50, 80)], random);
+        let Match::Is(found) = head.find(&bytes) else { return };
+        let values = [found.batch, found.sent].map(|range| bytes[range].to_vec());
+        assert!(values.iter().flatten().all(u8::is_ascii_graphic));
+        let length = found.body_bytes.to_string();
+        let again = format!(
+            "POST /v1/metrics HTTP/1.1\r\nHost: a:1\r\ncontent-length: {length}\r\nidempotency-key: {}\r\njobsight-sent-ms: {}\r\n\r\n",
+            String::from_utf8_lossy(&values[0]),
+            String::from_utf8_lossy(&values[1])
+        );
+        // There is one way to write it.
+        assert_eq!(again, String::from_utf8_lossy(&bytes[..found.body]));
+    });
+}
+
+/// What does not reach a taker of requests is given back, to the byte.
+#[test]
+fn requests_on_a_socket() {
+    hostile(0.1, |random| {
+        let (head, mut bytes) = known_request();
+        mutate(&mut bytes, &[], random);
+        let (ours, mut theirs) = UnixStream::pair().unwrap();
+        let mut receiver = Receiver::open(100).unwrap();
+        let id = receiver.add(ours.as_raw_fd(), vec![head]).unwrap();
+        drop(ours);
+        let (mut requests, mut given) = (Vec::new(), Vec::new());
+        let cut = random.below(bytes.len() + 1);
+        for part in [&bytes[..cut], &bytes[cut..]] {
+            if given.is_empty() && theirs.write_all(part).is_err() {
+                break;
+            }
+            let batch = receiver.read();
+            for words in batch.requests.chunks(9) {
+                requests.extend_from_slice(&batch.bytes[words[2] as usize..words[4] as usize]);
+                receiver.answer(&[id], b"answer", false);
+            }
+            for words in batch.given.chunks(4) {
+                given.extend_from_slice(&batch.bytes[words[2] as usize..words[3] as usize]);
+                // SAFETY: it is ours now.
+                drop(unsafe { OwnedFd::from_raw_fd(words[1] as i32) });
+            }
+        }
+        let mut all = requests;
+        all.extend_from_slice(&given);
+        assert!(bytes.starts_with(&all), "{bytes:?} became {all:?}");
     });
 }
