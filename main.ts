@@ -18,6 +18,7 @@ import type { OpenWire } from './collector/line.ts'
 import type { Send } from './collector/outbox.ts'
 import { IngestConfig, StoreConfig } from './ingest/config.ts'
 import type { Ingest } from './ingest/index.ts'
+import type { NewReceiver } from './ingest/receiver.ts'
 import { readSettings, UsageError } from './ingest/settings.ts'
 import type { Store } from './ingest/store.ts'
 import { TlsConfig, type TlsOptions } from './ingest/tls.ts'
@@ -164,7 +165,15 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
   const { readTls, startRenewing } = await import('./ingest/tls.ts')
   const https = readTls(config.tls)
   const store = await openOwnStore(config, log)
-  const ingest = await openIngest({ store, log, defaultCluster: config.cluster, config: config.ingest, senders })
+  const receiver = await readReceiver(log)
+  const ingest = await openIngest({
+    store,
+    log,
+    defaultCluster: config.cluster,
+    config: config.ingest,
+    senders,
+    receiver,
+  })
   const telemetry = await openTelemetry(config, ingest)
   const app = await openApp(config, { store, ingest, access, log }, { https, onlyHere })
   try {
@@ -192,6 +201,16 @@ async function openServer(config: Config, log: Logger): Promise<Server> {
       `cannot listen on ${config.listen}: ${error instanceof Error ? error.message : error}; choose another with --listen 127.0.0.1:PORT`,
     )
   }
+}
+
+/** Of the addon; undefined where it is not built. */
+async function readReceiver(log: Logger): Promise<NewReceiver | undefined> {
+  const { readAddon } = await import('./collector/addon.ts')
+  const { parseReceiver } = await import('./ingest/receiver.ts')
+  const receiver = readAddon(parseReceiver)
+  if (!('absent' in receiver)) return receiver
+  log.debug(`requests are read by node:http alone: ${receiver.absent}`)
+  return undefined
 }
 
 async function openOwnStore(config: Config, log: Logger): Promise<Store> {

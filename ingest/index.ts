@@ -34,6 +34,7 @@ import { parseContentType } from './otlp/body.ts'
 import { openIntern } from './otlp/intern.ts'
 import { Places } from './place.ts'
 import { ProfilesDoor } from './profilesdoor.ts'
+import type { NewReceiver } from './receiver.ts'
 import { restoreLatest } from './restore.ts'
 import { Rollups } from './rollups.ts'
 import { addSenderGate, type Sending } from './sendergate.ts'
@@ -87,6 +88,8 @@ export interface IngestDeps {
   config?: IngestConfig
   /** Who may send; absent: anyone, for any cluster. */
   senders?: Senders
+  /** Of the addon; absent: node:http reads all requests. */
+  receiver?: NewReceiver | undefined
 }
 
 export async function openIngest(deps: IngestDeps): Promise<Ingest> {
@@ -191,7 +194,7 @@ async function addDoors(app: FastifyInstance, parts: Parts): Promise<void> {
     clocks.look(address, sent, now())
   }
   addSenderGate(app, senders, sending)
-  addShortcut(app, { take: arrivals.take, sending, senders, maxBodyBytes, onTaken })
+  addShortcut(app, { take: arrivals.take, sending, senders, maxBodyBytes, onTaken }, parts.receiver)
   await app.register(httpDoors(arrivals.take, () => writer.flush(), maxBodyBytes, clocks, now))
   await app.register(async door => addControlDoor(door, control))
   await app.register(foreignDoors(admission.admit, foreign, maxBodyBytes))

@@ -1,12 +1,12 @@
 // What ingest costs and how small the store is: 1000 collectors, a request of one tick each, over HTTP.
 //
-//   npm run build && node test/bench/ingest.mjs [--nodes 1000] [--ticks 60] [--cores 0] [--known] [--direct] [--alone] [--ranges] [--keep PATH]
+//   npm run build && node test/bench/ingest.mjs [--nodes 1000] [--ticks 60] [--cores 0] [--known] [--direct] [--node-http] [--alone] [--ranges] [--keep PATH]
 //
 // The values are node-metrics.c's (60 series a node: job phases, checkpoints, counters; always the same), sent as OTLP
 // protobuf by a second process. 58 of the 60 are in the catalogue; the others land as foreign series, --known leaves them out.
 // --cores N adds N cores with 8 modes each. CPU is that of the serving process alone, everything
 // included: HTTP, decoding, inserts, rollups, merges. --direct leaves HTTP out: the bodies go in by a call, and the CPU that
-// making them takes is not counted (merges that run meanwhile are not either). --ticks 360 is the hour that facts about other
+// making them takes is not counted (merges that run meanwhile are not either). --node-http leaves the addon's receiver out. --ticks 360 is the hour that facts about other
 // stores are told of. --keep leaves the store at PATH. The same values go into VictoriaMetrics and Prometheus after that (rivals.mjs), unless --alone.
 // --ranges asks all of them for ranges of it (ranges.mjs).
 import { spawn, spawnSync } from 'node:child_process'
@@ -281,7 +281,12 @@ async function serve() {
   const kept = process.argv.indexOf('--keep')
   const path = kept < 0 ? mkdtempSync(join(tmpdir(), 'jobsight-bench-store-')) : process.argv[kept + 1]
   const store = await openStore({ path }, { log })
-  const ingest = await openIngest({ store, log, defaultCluster: 'bench' })
+  const { readAddon } = await import(new URL('../collector/addon.js', dist))
+  const { parseReceiver } = await import(new URL('receiver.js', dist))
+  const addon = readAddon(parseReceiver)
+  if ('absent' in addon) throw new Error(addon.absent)
+  const receiver = process.argv.includes('--node-http') ? undefined : addon
+  const ingest = await openIngest({ store, log, defaultCluster: 'bench', receiver })
   const app = Fastify()
   await app.register(ingest.plugin)
   const values = NODES * TICKS * SENT

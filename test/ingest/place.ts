@@ -5,11 +5,17 @@ import { join } from 'node:path'
 import Fastify, { type FastifyInstance } from 'fastify'
 import { pino } from 'pino'
 import { afterAll, beforeAll, onTestFinished } from 'vitest'
+import { readAddon } from '../../collector/addon.ts'
 import type { IngestConfig, StoreConfig } from '../../ingest/config.ts'
 import { type Ingest, openIngest } from '../../ingest/index.ts'
+import { parseReceiver } from '../../ingest/receiver.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
 
 export const quiet = pino({ level: 'silent' })
+
+const addon = readAddon(parseReceiver)
+/** undefined where the addon is not built. */
+export const receiver = 'absent' in addon ? undefined : addon
 
 export function freshPath(): string {
   const path = mkdtempSync(join(tmpdir(), 'jobsight-ingest-'))
@@ -39,6 +45,7 @@ export async function freshIngest(
     store,
     log: quiet,
     defaultCluster: 'c1',
+    receiver,
     ...rest,
     config: { flushMs: 0, ...config },
   })
@@ -62,6 +69,7 @@ export function openDoors(config: IngestConfig = {}): Doors {
       store: doors.store,
       log: quiet,
       defaultCluster: 'c1',
+      receiver,
       config: { flushMs: 0, ...config },
     })
     doors.app = Fastify()

@@ -8,7 +8,7 @@ import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vites
 import { SenderError, type Senders } from '../../ingest/senders.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
 import { metricsProtobuf } from './otlp.ts'
-import { freshIngest, quiet, rows } from './place.ts'
+import { freshIngest, quiet, receiver, rows } from './place.ts'
 
 const T = Math.floor(Date.now() / 1000) * 1000 - 60_000
 const loadOf = (node: string, n: number, attributes: Record<string, string>): Uint8Array =>
@@ -34,12 +34,15 @@ afterAll(async () => {
 })
 let nodes = 0
 
+type Road = 'node:http' | 'addon'
+
 /** A server, and a client that has one connection to it. `short()`: how many requests went past Fastify. */
-async function open(senders?: Senders) {
+async function open(by: Road, senders?: Senders) {
   const node = `n${++nodes}`
   const { ingest } = await freshIngest({
     store,
     config: { maxBodyBytes: 2000 },
+    receiver: by === 'addon' ? receiver : undefined,
     ...(senders === undefined ? {} : { senders }),
   })
   const app = Fastify()
@@ -81,9 +84,11 @@ async function open(senders?: Senders) {
   return { app, post, port, seen, load, points, short: () => ingest.counters().shortRequests }
 }
 
-describe('the second request of a connection', () => {
+const roads: Road[] = receiver === undefined ? ['node:http'] : ['node:http', 'addon']
+
+describe.each(roads)('the second request of a connection, read by %s,', by => {
   it('goes past Fastify when its head is that of one that was taken, and lands alike', async () => {
-    const { post, seen, short, load, points } = await open()
+    const { post, seen, short, load, points } = await open(by)
     for (let n = 1; n <= 4; n++) {
       expect(await post(load(n), { ...PLAIN, 'idempotency-key': `sender-one-${n}` })).toEqual({
         status: 200,
@@ -99,7 +104,7 @@ describe('the second request of a connection', () => {
   })
 
   it('goes through Fastify with another head, path or method, or when the last was refused', async () => {
-    const { post, seen, short, load } = await open()
+    const { post, seen, short, load } = await open(by)
     await post(load(1))
     await post(load(2), { ...PLAIN, 'x-more': '1' })
     await post(load(3), { ...PLAIN, 'x-more': '2' })
@@ -112,7 +117,7 @@ describe('the second request of a connection', () => {
   })
 
   it('is told what Fastify would say: what is broken, what is too large, what is refused in part', async () => {
-    const { post, app, short, load } = await open()
+    const { post, app, short, load } = await open(by)
     const bodies = [Buffer.from('not protobuf'), Buffer.alloc(3000), load(-90_000_000)]
     for (const body of bodies) {
       await post(load(1))
@@ -135,7 +140,7 @@ describe('the second request of a connection', () => {
         throw new SenderError('unauthenticated', 'not known (any longer)')
       },
     }
-    const { post, short, load } = await open(senders)
+    const { post, short, load } = await open(by, senders)
     await post(load(1))
     expect([(await post(load(2))).status, short()]).toEqual([200, 1])
     expect(await post(load(3, { 'jobsight.cluster': 'other' }))).toMatchObject({
@@ -149,7 +154,7 @@ describe('the second request of a connection', () => {
   })
 
   it('that breaks in the middle of its body leaves nothing, and the server goes on', async () => {
-    const { post, port, short, load, points } = await open()
+    const { post, port, short, load, points } = await open(by)
     const agent = new http.Agent({ keepAlive: true, maxSockets: 1 })
     const start = (length: number, body: Uint8Array) => {
       const headers = { ...PLAIN, 'content-length': length }
