@@ -40,7 +40,8 @@ const text = async (page: Page, selector: string): Promise<string> =>
       .textContent({ timeout: 20 * SECONDS })) ?? ''
   ).trim()
 
-export async function walk(page: Page, baseUrl: string): Promise<Walked> {
+/** `pid`: the process to go to; absent: the first of the top processes. */
+export async function walk(page: Page, baseUrl: string, pid?: number): Promise<Walked> {
   const complaints = hearComplaints(page)
   await page.goto(baseUrl)
   const cluster = await text(page, '.crumbs a.here')
@@ -49,7 +50,7 @@ export async function walk(page: Page, baseUrl: string): Promise<Walked> {
     .first()
     .waitFor({ timeout: 20 * SECONDS })
   const node = await toHottestNode(page)
-  const process = await toTopProcess(page)
+  const process = await toTopProcess(page, pid)
   const { fn, share } = await toHottestFunction(page)
   await backUpTo(page, baseUrl)
   const job = await toJob(page)
@@ -69,11 +70,12 @@ async function toHottestNode(page: Page): Promise<string> {
   return node
 }
 
-/** The first of the top processes that has stacks leads to its page. */
-async function toTopProcess(page: Page): Promise<string> {
-  const link = page.locator('section:has(.table) td a[href*="/process/"]').first()
+/** One of the top processes leads to its page. */
+async function toTopProcess(page: Page, pid?: number): Promise<string> {
+  const wanted = pid === undefined ? '/process/' : `/process/${pid}?`
+  const link = page.locator(`section:has(.table) td a[href*="${wanted}"]`).first()
   await link.waitFor({ timeout: 30 * SECONDS })
-  const name = await text(page, 'td a[href*="/process/"] .main')
+  const name = await text(page, `td a[href*="${wanted}"] .main`)
   await link.click()
   await page.locator('.identity h1', { hasText: name }).waitFor({ timeout: 20 * SECONDS })
   await page.locator('.flame canvas').waitFor({ timeout: 30 * SECONDS })
