@@ -23,8 +23,8 @@ interface NativeBatch {
   more: boolean
 }
 
-const REQUEST_WORDS = 9
-const GIVEN_WORDS = 4
+export const REQUEST_WORDS = 9
+export const GIVEN_WORDS = 4
 
 interface NativeReceiver {
   add(fd: number, heads: { url: string; fields: readonly string[] }[]): number
@@ -34,7 +34,7 @@ interface NativeReceiver {
   resume(): void
   answer(ids: Uint32Array, bytes: Buffer, last: boolean): boolean
   release(id: number): number
-  sweep(idleMs: number, halfMs: number): NativeBatch
+  sweep(waitedMs: number): NativeBatch
   close(): void
 }
 
@@ -99,7 +99,7 @@ class AddonReceiver implements Receiver {
     this.#onGivenBack = onGivenBack
     this.#native = new Native(deps.maxBodyBytes, () => this.#lookSoon())
     const keptMs = server.keepAliveTimeout > 0 ? server.keepAliveTimeout : Number.POSITIVE_INFINITY
-    const sweep = () => this.#take(this.#native.sweep(keptMs, keptMs))
+    const sweep = () => this.#take(this.#native.sweep(keptMs))
     this.#sweeping = setInterval(sweep, Math.min(5000, Math.max(50, keptMs / 8))).unref()
   }
 
@@ -136,7 +136,7 @@ class AddonReceiver implements Receiver {
   async close(): Promise<void> {
     clearInterval(this.#sweeping)
     this.#state = 'closing'
-    this.#take(this.#native.sweep(0, 0))
+    this.#take(this.#native.sweep(0))
     if (this.#underWay > 0) {
       const { done, resolve } = openLatch()
       this.#answered = resolve

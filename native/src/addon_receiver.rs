@@ -90,12 +90,11 @@ impl NativeReceiver {
         Ok(self.receiver()?.release(id).unwrap_or(-1))
     }
 
-    /// Ends what nothing came from for `idle_ms`, and gives back those whose request comes for longer than `half_ms`.
+    /// Of the connections that wait for that long: ends those that say nothing, and gives back those whose request is not whole.
     #[napi]
-    pub fn sweep(&mut self, idle_ms: f64, half_ms: f64) -> Result<NativeBatch> {
-        let ms = |ms: f64| Duration::from_millis(ms as u64);
+    pub fn sweep(&mut self, waited_ms: f64) -> Result<NativeBatch> {
         let receiver = self.receiver()?;
-        let batch = receiver.sweep(ms(idle_ms), ms(half_ms));
+        let batch = receiver.sweep(Duration::from_millis(waited_ms as u64));
         Ok(native_batch(batch, receiver.has_more()))
     }
 

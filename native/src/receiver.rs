@@ -193,20 +193,19 @@ impl Receiver {
         !self.again.is_empty()
     }
 
-    /// Ends those without a word for `idle`, and gives back those whose request comes for longer than `half`.
-    pub fn sweep(&mut self, idle: Duration, half: Duration) -> Batch {
+    /// Of those that wait for that long: ends who says nothing, and gives back whose request is not whole.
+    pub fn sweep(&mut self, waited: Duration) -> Batch {
         let (mut batch, now) = (Batch::default(), Instant::now());
         for id in 0..self.connections.len() as u32 {
             let Some(connection) = self.connections[id as usize].as_mut() else { continue };
-            let since = now.duration_since(connection.since);
-            if connection.state == State::Answering {
+            if connection.state == State::Answering || now.duration_since(connection.since) < waited {
                 continue;
             }
-            if connection.has_part() && since >= half {
+            if connection.has_part() {
                 let from = batch.bytes.len();
                 connection.take_part(&mut batch.bytes);
                 self.give(id, from, &mut batch);
-            } else if !connection.has_part() && since >= idle {
+            } else {
                 self.end(id);
             }
         }

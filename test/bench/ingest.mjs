@@ -6,8 +6,8 @@
 // protobuf by a second process. 58 of the 60 are in the catalogue; the others land as foreign series, --known leaves them out.
 // --cores N adds N cores with 8 modes each. CPU is that of the serving process alone, everything
 // included: HTTP, decoding, inserts, rollups, merges. --direct leaves HTTP out: the bodies go in by a call, and the CPU that
-// making them takes is not counted (merges that run meanwhile are not either). --node-http leaves the addon's receiver out. --ticks 360 is the hour that facts about other
-// stores are told of. --keep leaves the store at PATH. The same values go into VictoriaMetrics and Prometheus after that (rivals.mjs), unless --alone.
+// making them takes is not counted (merges that run meanwhile are not either). --node-http leaves the addon's receiver out.
+// --ticks 360 is the hour that facts about other stores are told of. --keep leaves the store at PATH. The same values go into VictoriaMetrics and Prometheus after that (rivals.mjs), unless --alone.
 // --ranges asks all of them for ranges of it (ranges.mjs).
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
@@ -283,9 +283,8 @@ async function serve() {
   const store = await openStore({ path }, { log })
   const { readAddon } = await import(new URL('../collector/addon.js', dist))
   const { parseReceiver } = await import(new URL('receiver.js', dist))
-  const addon = readAddon(parseReceiver)
-  if ('absent' in addon) throw new Error(addon.absent)
-  const receiver = process.argv.includes('--node-http') ? undefined : addon
+  const receiver = process.argv.includes('--node-http') ? undefined : readAddon(parseReceiver)
+  if (receiver !== undefined && 'absent' in receiver) throw new Error(`${receiver.absent}; without it: --node-http`)
   const ingest = await openIngest({ store, log, defaultCluster: 'bench', receiver })
   const app = Fastify()
   await app.register(ingest.plugin)

@@ -4,11 +4,10 @@ import { join } from 'node:path'
 import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openLatch } from '../../ingest/latch.ts'
-import { SenderError, type Senders } from '../../ingest/senders.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
 import { metricsProtobuf } from './otlp.ts'
 import { profilesProtobuf } from './otlpprofiles.ts'
-import { receiver as Native, quiet } from './place.ts'
+import { receiver as Native, openOneSender, quiet } from './place.ts'
 import { connect, type Options, openServer, request, T } from './receiving.ts'
 
 const FUTURE = 90_000
@@ -156,15 +155,7 @@ describe.skipIf(Native === undefined)('the receiver', () => {
   })
 
   it('asks who sends each time', async () => {
-    let valid = true
-    const senders: Senders = {
-      ready: true,
-      find: () => undefined,
-      admit: () => {
-        if (valid) return { cluster: 'c1' }
-        throw new SenderError('unauthenticated', 'not known (any longer)')
-      },
-    }
+    const senders = openOneSender()
     const { port, load, points, byAddon } = await open('addon', { senders })
     const client = connect(port)
     for (const n of [1, 2]) {
@@ -179,10 +170,10 @@ describe.skipIf(Native === undefined)('the receiver', () => {
     ])
     client.write(request({ body: other }))
     expect(await client.answer()).toMatch(/403 Forbidden[\s\S]*speaks for cluster c1/)
-    valid = false
+    senders.isKnown = false
     client.write(request({ body: load(3) }))
     expect(await client.answer()).toMatch(/401 Unauthorized[\s\S]*any longer/)
-    valid = true
+    senders.isKnown = true
     client.write(request({ body: load(4) }))
     expect(await client.answer()).toContain('200 OK')
     expect(byAddon()).toBe(3)

@@ -4,7 +4,7 @@ import Fastify from 'fastify'
 import { onTestFinished } from 'vitest'
 import type { IngestConfig } from '../../ingest/config.ts'
 import { openLatch } from '../../ingest/latch.ts'
-import type { NewReceiver } from '../../ingest/receiver.ts'
+import { GIVEN_WORDS, type NewReceiver, REQUEST_WORDS } from '../../ingest/receiver.ts'
 import type { Senders } from '../../ingest/senders.ts'
 import type { Store } from '../../ingest/store.ts'
 import { metricsProtobuf } from './otlp.ts'
@@ -28,8 +28,8 @@ type Native = InstanceType<NewReceiver>
 function counting() {
   const counts = { byAddon: 0, given: 0 }
   const counted = (batch: ReturnType<Native['read']>) => {
-    counts.byAddon += batch.requests.length / 9
-    counts.given += batch.given.length / 4
+    counts.byAddon += batch.requests.length / REQUEST_WORDS
+    counts.given += batch.given.length / GIVEN_WORDS
     return batch
   }
   const Counting: NewReceiver = class {
@@ -44,7 +44,7 @@ function counting() {
     read = () => counted(this.#native.read())
     answer: Native['answer'] = (...args) => this.#native.answer(...args)
     release: Native['release'] = id => this.#native.release(id)
-    sweep: Native['sweep'] = (...args) => counted(this.#native.sweep(...args))
+    sweep: Native['sweep'] = waitedMs => counted(this.#native.sweep(waitedMs))
     close = () => this.#native.close()
   }
   return { counts, Counting }

@@ -5,10 +5,10 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import Fastify from 'fastify'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
-import { SenderError, type Senders } from '../../ingest/senders.ts'
+import type { Senders } from '../../ingest/senders.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
 import { metricsProtobuf } from './otlp.ts'
-import { freshIngest, quiet, receiver, rows } from './place.ts'
+import { freshIngest, openOneSender, quiet, receiver, rows } from './place.ts'
 
 const T = Math.floor(Date.now() / 1000) * 1000 - 60_000
 const loadOf = (node: string, n: number, attributes: Record<string, string>): Uint8Array =>
@@ -131,15 +131,7 @@ describe.each(roads)('the second request of a connection, read by %s,', by => {
   })
 
   it('is asked who sends each time: a token that was taken back ends it, and a cluster that is not its own', async () => {
-    let valid = true
-    const senders: Senders = {
-      ready: true,
-      find: () => undefined,
-      admit: () => {
-        if (valid) return { cluster: 'c1' }
-        throw new SenderError('unauthenticated', 'not known (any longer)')
-      },
-    }
+    const senders = openOneSender()
     const { post, short, load } = await open(by, senders)
     await post(load(1))
     expect([(await post(load(2))).status, short()]).toEqual([200, 1])
@@ -148,7 +140,7 @@ describe.each(roads)('the second request of a connection, read by %s,', by => {
       text: expect.stringContaining('speaks for cluster c1'),
     })
     expect(short()).toBe(2)
-    valid = false
+    senders.isKnown = false
     expect(await post(load(4))).toMatchObject({ status: 401, text: expect.stringContaining('any longer') })
     expect(short()).toBe(2)
   })
