@@ -8,6 +8,7 @@ use crate::start::clock_ns;
 use crate::symbols::thread::{Job, Names};
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
+use std::ops::Range;
 use std::sync::mpsc::{Receiver, Sender, TryRecvError};
 use std::thread::park_timeout;
 use std::time::Duration;
@@ -26,10 +27,8 @@ pub struct Opened {
     pub hz: u32,
 }
 
-/// Rings are drained at least this often, full or not: a program in Python that began since is noticed then.
-const FLUSH_NS: u64 = 250_000_000;
-/// The same during a closer look, of which a quarter of a second is much.
-const FLUSH_CLOSE_NS: u64 = 20_000_000;
+/// Without a session.
+const IDLE_NS: u64 = 500_000_000;
 /// Where rings are so small that a quarter of one is less.
 const SHORTEST_NS: u64 = 1_000_000;
 const FOLLOW_CPUS_NS: u64 = 5_000_000_000;
@@ -86,11 +85,13 @@ impl Engine {
         let mut now = clock_ns(libc::CLOCK_MONOTONIC);
         loop {
             let told = self.commands.try_recv();
-            if now >= drain_ns || !matches!(told, Err(TryRecvError::Empty)) {
+            if now >= drain_ns.start || !matches!(told, Err(TryRecvError::Empty)) {
                 return told;
             }
             let expected_ns = self.sessions.iter().flat_map(Session::expected_ns).min().unwrap_or(u64::MAX);
-            park_timeout(Duration::from_nanos(expected_ns.min(drain_ns).saturating_sub(now)));
+            // One waking for both, where a tick that must be read comes soon after the rings are due.
+            let wake_ns = if expected_ns < drain_ns.end { expected_ns } else { drain_ns.start };
+            park_timeout(Duration::from_nanos(wake_ns.saturating_sub(now)));
             now = clock_ns(libc::CLOCK_MONOTONIC);
             self.came.clear();
             for session in &mut self.sessions {
@@ -102,17 +103,17 @@ impl Engine {
         }
     }
 
-    /// When the rings are drained, whatever is in them.
-    fn drain_ns(&self) -> u64 {
+    /// From when on the rings are to be drained, whatever is in them, and until when at the latest.
+    fn drain_ns(&self) -> Range<u64> {
         let sessions = || self.sessions.iter();
-        let flush_ns = if sessions().any(|session| session.rhythm.close) { FLUSH_CLOSE_NS } else { FLUSH_NS };
         // Rings are looked at long before they are full: nothing needs to be told by the kernel, and a wait for nothing but
         // commands and time is the cheapest there is.
-        let rings_ns = sessions().map(|session| session.events.ring_ns() / 4).min().unwrap_or(flush_ns);
-        let flush_ns = self.state.drained_ns + flush_ns.min(rings_ns.max(SHORTEST_NS));
+        let ring_ns = |session: &Session| (session.events.ring_ns() / 4).max(SHORTEST_NS);
+        let flush_ns = sessions().map(|session| session.flush_ns().min(ring_ns(session))).min().unwrap_or(IDLE_NS);
         let late_ns = if self.names.has_room() { 0 } else { self.state.drained_ns + LAGGING_NS };
         let window_end_ns = sessions().map(|session| session.wakes_ns().max(late_ns)).min();
-        window_end_ns.map_or(flush_ns, |end_ns| end_ns.min(flush_ns))
+        let due_ns = window_end_ns.unwrap_or(u64::MAX).min(self.state.drained_ns + flush_ns);
+        due_ns..due_ns + flush_ns / 4
     }
 
     /// False when it is time to end.

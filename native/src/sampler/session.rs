@@ -7,6 +7,13 @@ use crate::perf::refusal::OpenError;
 use crate::start::clock_ns;
 use rustc_hash::FxHashSet;
 
+/// Samples that are taken together cost less each; but a program in Python that began since is noticed only when they are taken.
+const FLUSH_TICKS: u64 = 10;
+const SHORTEST_FLUSH_NS: u64 = 250_000_000;
+const LONGEST_FLUSH_NS: u64 = 500_000_000;
+/// During a closer look, of which a quarter of a second is much.
+const FLUSH_CLOSE_NS: u64 = 20_000_000;
+
 #[derive(Clone, Debug)]
 pub struct SessionOptions {
     pub wanted: Wanted,
@@ -45,6 +52,14 @@ impl Session {
         };
         let (awaited, fold) = (FxHashSet::default(), Fold::new(now));
         Ok(Session { id, options, events, rhythm, awaited, fold, window_end_ns, ends_ns })
+    }
+
+    /// How long its samples wait in their rings at most.
+    pub fn flush_ns(&self) -> u64 {
+        if self.rhythm.close {
+            return FLUSH_CLOSE_NS;
+        }
+        (FLUSH_TICKS * self.rhythm.period_ns).clamp(SHORTEST_FLUSH_NS, LONGEST_FLUSH_NS)
     }
 
     /// When the session needs its thread at the latest.
