@@ -34,6 +34,9 @@ pub mod symbols;
 pub mod taskstats;
 pub mod unwind;
 
+#[global_allocator]
+static HEAP: heap::Heap = heap::Heap;
+
 #[cfg(feature = "addon")]
 mod addon;
 #[cfg(feature = "addon")]

@@ -73,7 +73,7 @@ pub struct Modules {
 }
 
 /// Rows of all files together; the least recently used files are forgotten beyond.
-const MOST_ROW_BYTES: usize = 12 << 20;
+const MOST_ROW_BYTES: usize = 8 << 20;
 const MOST_MODULES: usize = 2048;
 /// Files that no process maps any more are forgotten after this many rounds of `tidy`.
 const ROUNDS_UNUSED: u64 = 30;

@@ -3,6 +3,7 @@ pub mod engine;
 pub mod session;
 pub mod state;
 
+use crate::heap;
 use crate::start::clock_ns;
 use crate::symbols::thread::{Mailbox, Names};
 use crate::symbols::window::Window;
@@ -26,6 +27,7 @@ impl Sampler {
     pub fn start() -> io::Result<Sampler> {
         let mailbox = Arc::new(Mutex::new(Mailbox::default()));
         let (commands, received) = channel();
+        heap::set_up();
         let names = Names::start(mailbox.clone())?;
         let thread = std::thread::Builder::new().name("jobsight-stacks".into()).spawn(move || {
             let (sessions, came, state) = (Vec::new(), Vec::new(), State::default());

@@ -5,6 +5,7 @@ pub mod dwarf;
 pub mod elf_symbols;
 pub mod jitdump;
 pub mod kallsyms;
+pub mod least_recent;
 pub mod resolve;
 pub mod runtime;
 pub mod thread;

@@ -133,7 +133,7 @@ fn read_everything(bytes: Vec<u8>, random: &mut Random) {
     }
     debug_files::mini(&file);
     debug_files::separate(&file, &elf, "/nowhere/a");
-    if let Some(lines) = dwarf::open(&file, &pages) {
+    if let Some(mut lines) = dwarf::open(&file, &pages) {
         addresses.iter().for_each(|&address| drop(lines.find(address)));
     }
 }

@@ -1,5 +1,6 @@
 //! Inlined functions and lines, from DWARF where a file has it uncompressed or small.
 use super::debug_files::{DebugFile, inflate};
+use crate::heap::{grown_since, held_bytes};
 use crate::image::Image;
 use crate::paged::{PageCache, Paged};
 use addr2line::Context;
@@ -10,8 +11,8 @@ use std::sync::Arc;
 
 pub struct Lines {
     context: Context<Paged>,
-    /// Decompressed sections held in memory.
-    pub held_bytes: usize,
+    /// What it keeps of the units that it was asked for.
+    pub parsed_bytes: usize,
 }
 
 #[derive(Clone, Debug, PartialEq)]
@@ -22,13 +23,18 @@ pub struct Inlined {
     pub line: u32,
 }
 
+impl Inlined {
+    fn bytes(&self) -> usize {
+        self.function.as_ref().map_or(0, String::capacity) + self.file.capacity()
+    }
+}
+
 const MOST_INLINED: usize = 32;
 const LONGEST_PATH: usize = 1024;
 
 /// None for a file without debug information.
 pub fn open(file: &DebugFile, pages: &Rc<RefCell<PageCache>>) -> Option<Lines> {
     file.section(".debug_info").filter(|section| section.bytes > 0)?;
-    let mut held_bytes = 0;
     let load = |id: SectionId| -> Result<Paged, gimli::Error> {
         let empty = || Paged::new(&file.image, pages, 0, 0);
         let Some(section) = file.section(id.name()) else { return Ok(empty()) };
@@ -36,17 +42,24 @@ pub fn open(file: &DebugFile, pages: &Rc<RefCell<PageCache>>) -> Option<Lines> {
             return Ok(Paged::new(&file.image, pages, section.offset, section.bytes));
         }
         let bytes = inflate(file, section).ok_or(gimli::Error::Io)?;
-        held_bytes += bytes.len();
         let image = Arc::new(Image::of_memory(bytes));
         Ok(Paged::new(&image, pages, 0, image.bytes))
     };
     let dwarf = Dwarf::load(load).ok()?;
-    Some(Lines { context: Context::from_dwarf(dwarf).ok()?, held_bytes })
+    Some(Lines { context: Context::from_dwarf(dwarf).ok()?, parsed_bytes: 0 })
 }
 
 impl Lines {
     /// The functions at an address, innermost first; the last is the one that has a symbol. Empty where DWARF is silent.
-    pub fn find(&self, address: u64) -> Vec<Inlined> {
+    pub fn find(&mut self, address: u64) -> Vec<Inlined> {
+        let before = held_bytes();
+        let found = self.inlined(address);
+        let answer: usize = found.iter().map(Inlined::bytes).sum::<usize>() + found.capacity() * size_of::<Inlined>();
+        self.parsed_bytes += grown_since(before).saturating_sub(answer);
+        found
+    }
+
+    fn inlined(&self, address: u64) -> Vec<Inlined> {
         let mut found = Vec::new();
         let Ok(mut frames) = self.context.find_frames(address).skip_all_loads() else { return found };
         while let Ok(Some(frame)) = frames.next() {

@@ -72,7 +72,7 @@ impl ElfSymbols {
                 _ => kept.push((symbol, rank)),
             }
         }
-        kept.into_iter().map(|(symbol, _)| symbol).collect()
+        kept.iter().map(|(symbol, _)| *symbol).collect()
     }
 
     fn plainness(&self, symbol: Symbol, rank: u8) -> (usize, u8, usize) {
@@ -96,10 +96,6 @@ impl ElfSymbols {
         let mut name = reader.read_null_terminated_slice().ok()?;
         name.truncate(name.len().min(LONGEST_NAME)).ok()?;
         Some(name.to_string_lossy().ok()?.into_owned()).filter(|name| !name.is_empty())
-    }
-
-    pub fn bytes(&self) -> usize {
-        self.symbols.capacity() * size_of::<Symbol>()
     }
 }
 

@@ -4,10 +4,12 @@ use super::demangle::demangle;
 use super::dwarf::{self, Lines};
 use super::elf_symbols::ElfSymbols;
 use super::kallsyms::Kallsyms;
+use super::least_recent::LeastRecent;
 use super::runtime::RuntimeCode;
 use super::two_generations::TwoGenerations;
 use super::window::{Kind, NamedFrame};
 use crate::elf::Elf;
+use crate::heap::{grown_since, held_bytes};
 use crate::image::Image;
 use crate::modules::{Binary, BinaryKind, CUT, KERNEL};
 use crate::paged::PageCache;
@@ -31,6 +33,8 @@ pub struct Resolved {
 struct FileSymbols {
     tables: Vec<ElfSymbols>,
     lines: Option<Lines>,
+    /// When it was opened: later `lines` grow.
+    bytes: usize,
     /// A place in one of these has no symbol: a stub of the procedure linkage table.
     plt: Vec<(u64, u64)>,
 }
@@ -38,8 +42,8 @@ struct FileSymbols {
 pub struct Resolver {
     pages: Rc<RefCell<PageCache>>,
     places: TwoGenerations<Place, Resolved>,
-    files: TwoGenerations<u32, FileSymbols>,
-    runtimes: TwoGenerations<u32, RuntimeCode>,
+    files: LeastRecent<u32, FileSymbols>,
+    runtimes: LeastRecent<u32, RuntimeCode>,
     kernel: Option<(Kallsyms, Instant)>,
     empty: Rc<str>,
     /// Symbols of a file or of the kernel were read, which takes more memory than they do. For the owner to reset.
@@ -47,16 +51,16 @@ pub struct Resolver {
 }
 
 /// Hard caps in bytes, of what the caches hold together: places, symbol tables, code made at run time.
-const PLACES_BYTES: usize = 8 << 20;
-/// A half of it must hold the symbols of the largest files of a node at once: those of Node and an interpreter take six.
-const FILES_BYTES: usize = 16 << 20;
-const RUNTIMES_BYTES: usize = 10 << 20;
+const PLACES_BYTES: usize = 6 << 20;
+/// The symbols of the largest files of a node at once: those of Node and an interpreter take six.
+const FILES_BYTES: usize = 20 << 20;
+const RUNTIMES_BYTES: usize = 8 << 20;
 /// 2 MiB of pages of debug information.
 const PAGES: usize = 512;
 /// What an entry of a cache takes beside its strings.
 const ENTRY_BYTES: usize = 160;
-/// Open debug information, beyond what it holds decompressed: headers of units, parsed functions.
-const LINES_BYTES: usize = 2 << 20;
+/// What was parsed of one file's debug information: beyond, the file is opened anew.
+const LINES_BYTES: usize = 8 << 20;
 /// Kernel modules come and go; a kernel address without a name is reason to look again, at most this often.
 const KALLSYMS_AGAIN: Duration = Duration::from_secs(300);
 
@@ -65,8 +69,8 @@ impl Default for Resolver {
         Resolver {
             pages: PageCache::new(PAGES),
             places: TwoGenerations::new(PLACES_BYTES),
-            files: TwoGenerations::new(FILES_BYTES),
-            runtimes: TwoGenerations::new(RUNTIMES_BYTES),
+            files: LeastRecent::new(FILES_BYTES),
+            runtimes: LeastRecent::new(RUNTIMES_BYTES),
             kernel: None,
             empty: "".into(),
             read_tables: false,
@@ -171,16 +175,21 @@ impl Resolver {
         address: u64,
     ) -> Resolved {
         if self.files.get(&binary.id).is_none() {
-            let file = self.open_file(image, elf, &binary.path);
+            let before = held_bytes();
+            let mut file = self.open_file(image, elf, &binary.path);
             self.read_tables = true;
-            let lines = file.lines.as_ref().map_or(0, |lines| lines.held_bytes + LINES_BYTES);
-            let bytes = file.tables.iter().map(ElfSymbols::bytes).sum::<usize>() + lines + ENTRY_BYTES;
+            file.bytes = grown_since(before) + ENTRY_BYTES;
+            let bytes = file.bytes;
             self.files.insert(binary.id, file, bytes);
         }
         let Some(file) = self.files.get(&binary.id) else { return self.unnamed(module, address, Kind::Native) };
         let symbol = file.tables.iter().find_map(|table| table.name(table.find(address)?));
-        let inlined = file.lines.as_ref().map(|lines| lines.find(address)).unwrap_or_default();
+        let inlined = file.lines.as_mut().map(|lines| lines.find(address)).unwrap_or_default();
         let in_plt = file.plt.iter().any(|(start, end)| (*start..*end).contains(&address));
+        if let Some(parsed) = file.lines.as_ref().map(|lines| lines.parsed_bytes) {
+            let bytes = file.bytes + parsed;
+            if parsed > LINES_BYTES { self.files.remove(&binary.id) } else { self.files.resize(&binary.id, bytes) }
+        }
         let module: Rc<str> = module.into();
         let outermost = inlined.len().saturating_sub(1);
         let mut frames = Vec::new();
@@ -202,7 +211,7 @@ impl Resolver {
     }
 
     fn open_file(&self, image: &Arc<Image>, elf: &Elf, path: &str) -> FileSymbols {
-        let nothing = FileSymbols { tables: Vec::new(), lines: None, plt: Vec::new() };
+        let nothing = FileSymbols { tables: Vec::new(), lines: None, bytes: 0, plt: Vec::new() };
         let Some(own) = DebugFile::of(image, elf) else { return nothing };
         let table = |file: &DebugFile, name: &str| {
             let table = file.section(name)?;
@@ -223,7 +232,7 @@ impl Resolver {
         let plain = |file: &&DebugFile| file.section(".debug_info").is_some_and(|section| !section.compressed);
         let lines = dwarf::open(&own, &self.pages)
             .or_else(|| separate.as_ref().filter(plain).and_then(|file| dwarf::open(file, &self.pages)));
-        FileSymbols { tables: tables.into_iter().flatten().collect(), lines, plt }
+        FileSymbols { tables: tables.into_iter().flatten().collect(), lines, bytes: 0, plt }
     }
 
     fn runtime_frame(&mut self, id: u32, address: u64) -> Resolved {

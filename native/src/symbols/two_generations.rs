@@ -36,14 +36,6 @@ impl<K: Hash + Eq, V> TwoGenerations<K, V> {
         self.young_bytes += bytes;
         self.young.insert(key, (value, bytes));
     }
-
-    /// The value of a key that was just asked for has grown.
-    pub fn resize(&mut self, key: &K, bytes: usize) {
-        if let Some((_, known)) = self.young.get_mut(key) {
-            self.young_bytes = self.young_bytes - *known + bytes;
-            *known = bytes;
-        }
-    }
 }
 
 #[cfg(test)]
