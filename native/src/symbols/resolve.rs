@@ -54,7 +54,7 @@ pub struct Resolver {
 const PLACES_BYTES: usize = 6 << 20;
 /// The symbols of the largest files of a node at once: those of Node and an interpreter take six.
 const FILES_BYTES: usize = 20 << 20;
-const RUNTIMES_BYTES: usize = 8 << 20;
+const RUNTIMES_BYTES: usize = 10 << 20;
 /// 2 MiB of pages of debug information.
 const PAGES: usize = 512;
 /// What an entry of a cache takes beside its strings.
