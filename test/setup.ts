@@ -32,8 +32,12 @@ const PACKAGES: Record<string, string> = {
   'prometheus-alertmanager': '/usr/bin/prometheus-alertmanager',
 }
 
+/** Another processor than most: test/native/crate.test.ts has the addon compiled for it. */
+const TARGET = 'aarch64-unknown-linux-gnu'
+
 export default function setup(): void {
   build()
+  addTarget()
   const missing = Object.keys(PACKAGES).filter(name => !existsSync(PACKAGES[name] ?? ''))
   if (missing.length === 0) return
   if (process.getuid?.() === 0 && existsSync('/usr/bin/apt-get')) install(missing)
@@ -50,6 +54,15 @@ function build(): void {
   const said = `npm run build failed, so tests that start the program would run an old one:\n${built.stdout}${built.stderr}`
   if (process.env.CI) throw new Error(said)
   console.error(said)
+}
+
+/** Where rustup can bring it; the test that needs it says so otherwise. */
+function addTarget(): void {
+  const listed = spawnSync('rustup', ['target', 'list', '--installed'], { encoding: 'utf8' })
+  if (listed.status !== 0 || listed.stdout.includes(TARGET)) return
+  console.error(`adding Rust's library for ${TARGET}`)
+  const ran = spawnSync('rustup', ['target', 'add', TARGET], { encoding: 'utf8', timeout: 120_000 })
+  if (ran.status !== 0) console.error(`rustup target add failed:\n${ran.stderr.slice(-2000)}`)
 }
 
 function install(packages: string[]): void {
