@@ -76,9 +76,9 @@ export async function expectCharged(url: string, id: string, counted: number): P
   const { processes, other, from, to } = await ask<Processes>(url, `jobs/${id}/processes?limit=100`)
   const cores = processes.reduce((sum, p) => sum + (p.cpuUser ?? 0) + (p.cpuSystem ?? 0), other.cpu)
   const byProcesses = (cores * (to - from)) / 1000
-  expect(Math.abs(byProcesses - counted), `${byProcesses} of processes, ${counted} counted`).toBeLessThan(
-    0.05 * counted + 0.1,
-  )
+  const each = processes.map(p => `${p.name} ${p.evidence} ${((p.cpuUser ?? 0) + (p.cpuSystem ?? 0)) / cores}`)
+  const said = `${byProcesses} of processes, ${counted} counted, ${other.cpu / cores} of others, of ${each.join(', ')}`
+  expect(Math.abs(byProcesses - counted), said).toBeLessThan(0.05 * counted + 0.1)
   expect(Math.abs(job.sampledSeconds - counted), `${job.sampledSeconds} sampled, ${counted} counted`).toBeLessThan(
     chance(counted) + 0.02 * counted,
   )
