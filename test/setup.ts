@@ -1,6 +1,6 @@
 /**
- * Brings what the tests need, once a run: the built program (some tests start it as users do) and, where we are root on
- * Debian, the packages of the real components. What is missing all the same is said here, and the tests that need it say
+ * Brings what the tests need, once a run: the built program (some tests start it as users do), Rust's library for another
+ * processor and, where we are root on Debian, the packages of the real components. What is missing all the same is said here, and the tests that need it say
  * that they were skipped; with CI=true nothing may be missing.
  */
 import { spawnSync } from 'node:child_process'

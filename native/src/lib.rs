@@ -1,7 +1,7 @@
 //! Stack sampling for a whole node. The modules are the sampler; `addon` only converts between it and JavaScript.
 //!
 //! ```text
-//!   kernel ring -> perf -> process (maps) -> unwind -> fold          one thread, woken once a second
+//!   kernel ring -> perf -> process (maps) -> unwind -> fold          one thread, woken each half second
 //!                                                       |
 //!                                              window of addresses
 //!                                                       v

@@ -89,9 +89,7 @@ impl Engine {
                 return told;
             }
             let expected_ns = self.sessions.iter().flat_map(Session::expected_ns).min().unwrap_or(u64::MAX);
-            // One waking for both, where a tick that must be read comes soon after the rings are due.
-            let wake_ns = if expected_ns < drain_ns.end { expected_ns } else { drain_ns.start };
-            park_timeout(Duration::from_nanos(wake_ns.saturating_sub(now)));
+            park_timeout(Duration::from_nanos(wake_ns(&drain_ns, expected_ns).saturating_sub(now)));
             now = clock_ns(libc::CLOCK_MONOTONIC);
             self.came.clear();
             for session in &mut self.sessions {
@@ -227,10 +225,26 @@ impl Engine {
     }
 }
 
+/// One waking for both, where a tick that must be read comes soon after the rings are due.
+fn wake_ns(drain_ns: &Range<u64>, expected_ns: u64) -> u64 {
+    if expected_ns < drain_ns.end { expected_ns } else { drain_ns.start }
+}
+
 /// Real-time priority, the lowest: the thread runs for microseconds at a time, but then at once. Otherwise a full node would
 /// let the rings overflow, and let Python run on to its next system call before its frames are read.
 fn run_at_once_when_woken() {
     let parameters = libc::sched_param { sched_priority: 1 };
     // SAFETY: changes only this thread. Without the right to it (CAP_SYS_NICE) the thread stays as it is.
     unsafe { libc::sched_setscheduler(0, libc::SCHED_RR | libc::SCHED_RESET_ON_FORK, &parameters) };
+}
+
+#[cfg(test)]
+mod tests {
+    use super::wake_ns;
+
+    #[test]
+    fn wakes_once_for_a_tick_that_comes_soon_after_the_rings_are_due() {
+        let drawn = [90, 100, 120, 125, u64::MAX].map(|expected_ns| wake_ns(&(100..125), expected_ns));
+        assert_eq!(drawn, [90, 100, 120, 100, 100]);
+    }
 }

@@ -54,12 +54,8 @@ impl Session {
         Ok(Session { id, options, events, rhythm, awaited, fold, window_end_ns, ends_ns })
     }
 
-    /// How long its samples wait in their rings at most.
     pub fn flush_ns(&self) -> u64 {
-        if self.rhythm.close {
-            return FLUSH_CLOSE_NS;
-        }
-        (FLUSH_TICKS * self.rhythm.period_ns).clamp(SHORTEST_FLUSH_NS, LONGEST_FLUSH_NS)
+        flush_ns(self.rhythm)
     }
 
     /// When the session needs its thread at the latest.
@@ -105,6 +101,14 @@ impl Session {
     }
 }
 
+/// How long samples wait in their rings.
+fn flush_ns(rhythm: Rhythm) -> u64 {
+    if rhythm.close {
+        return FLUSH_CLOSE_NS;
+    }
+    (FLUSH_TICKS * rhythm.period_ns).clamp(SHORTEST_FLUSH_NS, LONGEST_FLUSH_NS)
+}
+
 /// A last window that would be left with less than a quarter of its length is one with the window before.
 fn window_end(start_ns: u64, window_ns: u64, session_ends_ns: Option<u64>) -> u64 {
     let end_ns = start_ns + window_ns;
@@ -113,7 +117,15 @@ fn window_end(start_ns: u64, window_ns: u64, session_ends_ns: Option<u64>) -> u6
 
 #[cfg(test)]
 mod tests {
-    use super::window_end;
+    use super::{Rhythm, flush_ns, window_end};
+
+    #[test]
+    fn samples_wait_for_ten_ticks_within_bounds() {
+        let ms = |hz: u64, close: bool| {
+            flush_ns(Rhythm { period_ns: 1_000_000_000 / hz, regular: true, together: true, close }) / 1_000_000
+        };
+        assert_eq!([ms(19, false), ms(25, false), ms(99, false), ms(19, true)], [500, 400, 250, 20]);
+    }
 
     #[test]
     fn the_last_window_of_a_burst_takes_the_rest() {

@@ -77,3 +77,33 @@ impl Lines {
         found
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::elf::parse_elf;
+    use crate::image::open_regular;
+    use crate::maps::parse_maps;
+
+    /// Of this program, built with debug information.
+    #[test]
+    fn what_is_parsed_is_counted_once() {
+        let path = std::env::current_exe().unwrap();
+        let (file, identity) = open_regular(&path).unwrap();
+        let image = Arc::new(Image::of_file(file, identity, path));
+        let elf = parse_elf(&image).unwrap();
+        let pc = what_is_parsed_is_counted_once as fn() as usize as u64;
+        let maps = parse_maps(&std::fs::read("/proc/self/maps").unwrap());
+        let map = maps.find(pc).unwrap();
+        let address = elf.vaddr_of(pc - map.start + map.file_offset).unwrap();
+
+        let mut lines = open(&DebugFile::of(&image, &elf).unwrap(), &PageCache::new(512)).unwrap();
+        assert_eq!(lines.parsed_bytes, 0);
+        let found = lines.find(address);
+        assert!(found.last().is_some_and(|own| own.file.ends_with("dwarf.rs")), "{found:?}");
+        let parsed = lines.parsed_bytes;
+        assert!(parsed > 1000, "{parsed}");
+        assert_eq!(lines.find(address), found);
+        assert_eq!(lines.parsed_bytes, parsed);
+    }
+}

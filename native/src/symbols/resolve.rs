@@ -1,7 +1,7 @@
 //! From a place in code to the frames it stands for: one, or several where functions were inlined.
 use super::debug_files::{self, DebugFile};
 use super::demangle::demangle;
-use super::dwarf::{self, Lines};
+use super::dwarf::{self, Inlined, Lines};
 use super::elf_symbols::ElfSymbols;
 use super::kallsyms::Kallsyms;
 use super::least_recent::LeastRecent;
@@ -37,6 +37,13 @@ struct FileSymbols {
     bytes: usize,
     /// A place in one of these has no symbol: a stub of the procedure linkage table.
     plt: Vec<(u64, u64)>,
+}
+
+/// What a file says of an address.
+struct Known {
+    symbol: Option<String>,
+    inlined: Vec<Inlined>,
+    in_plt: bool,
 }
 
 pub struct Resolver {
@@ -174,22 +181,9 @@ impl Resolver {
         module: &str,
         address: u64,
     ) -> Resolved {
-        if self.files.get(&binary.id).is_none() {
-            let before = held_bytes();
-            let mut file = self.open_file(image, elf, &binary.path);
-            self.read_tables = true;
-            file.bytes = grown_since(before) + ENTRY_BYTES;
-            let bytes = file.bytes;
-            self.files.insert(binary.id, file, bytes);
-        }
-        let Some(file) = self.files.get(&binary.id) else { return self.unnamed(module, address, Kind::Native) };
-        let symbol = file.tables.iter().find_map(|table| table.name(table.find(address)?));
-        let inlined = file.lines.as_mut().map(|lines| lines.find(address)).unwrap_or_default();
-        let in_plt = file.plt.iter().any(|(start, end)| (*start..*end).contains(&address));
-        if let Some(parsed) = file.lines.as_ref().map(|lines| lines.parsed_bytes) {
-            let bytes = file.bytes + parsed;
-            if parsed > LINES_BYTES { self.files.remove(&binary.id) } else { self.files.resize(&binary.id, bytes) }
-        }
+        let Some(Known { symbol, inlined, in_plt }) = self.look_up(binary, image, elf, address) else {
+            return self.unnamed(module, address, Kind::Native);
+        };
         let module: Rc<str> = module.into();
         let outermost = inlined.len().saturating_sub(1);
         let mut frames = Vec::new();
@@ -208,6 +202,29 @@ impl Resolver {
             None if in_plt => self.one("[plt]", &module, Kind::Native, true),
             None => self.unnamed(&module, address, Kind::Native),
         }
+    }
+
+    fn look_up(&mut self, binary: &Binary, image: &Arc<Image>, elf: &Elf, address: u64) -> Option<Known> {
+        if self.files.get(&binary.id).is_none() {
+            let before = held_bytes();
+            let mut file = self.open_file(image, elf, &binary.path);
+            self.read_tables = true;
+            file.bytes = grown_since(before) + ENTRY_BYTES;
+            let bytes = file.bytes;
+            self.files.insert(binary.id, file, bytes);
+        }
+        let file = self.files.get(&binary.id)?;
+        let symbol = file.tables.iter().find_map(|table| table.name(table.find(address)?));
+        let inlined = file.lines.as_mut().map(|lines| lines.find(address)).unwrap_or_default();
+        let in_plt = file.plt.iter().any(|(start, end)| (*start..*end).contains(&address));
+        let parsed = file.lines.as_ref().map_or(0, |lines| lines.parsed_bytes);
+        let bytes = file.bytes + parsed;
+        if parsed > LINES_BYTES {
+            self.files.remove(&binary.id)
+        } else {
+            self.files.resize(&binary.id, bytes)
+        }
+        Some(Known { symbol, inlined, in_plt })
     }
 
     fn open_file(&self, image: &Arc<Image>, elf: &Elf, path: &str) -> FileSymbols {
