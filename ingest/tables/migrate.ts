@@ -17,6 +17,7 @@ import {
   createRollup,
   ENTITY_NAMES,
   LARGER_BLOCKS,
+  NO_STATISTICS,
   pointColumns,
   pointsTable,
   REMEMBER_TOKENS,
@@ -108,25 +109,33 @@ export async function migrate(
     log.info({ version: migration.version, name: migration.name }, 'store: tables brought to version')
   }
   const columns = await readColumns(db)
-  for (const entity of ENTITY_NAMES) await growPoints(db, columns, entity, retention, log)
+  const everywhere = await settingsKnown(db)
+  for (const entity of ENTITY_NAMES) await growPoints(db, columns, entity, retention, everywhere, log)
   await sortTables(db, log)
   await applyRetention(db, retention, log)
-  await addSettings(db)
+  await addSettings(db, everywhere)
 }
 
 const POINTS: ReadonlySet<unknown> = new Set(
   ENTITY_NAMES.flatMap(e => [pointsTable(e), ...ROLLUPS.map(r => rollupTable(e, r))]),
 )
 
+/** Of those that every table is to have: a server from before 25.10 gathers no statistics and does not know the setting. */
+async function settingsKnown(db: Database): Promise<string[]> {
+  const rows = await db.read("SELECT name FROM system.merge_tree_settings WHERE name = 'auto_statistics_types'")
+  return rows.length > 0 ? [NO_STATISTICS] : []
+}
+
 /** Of tables that were made before there were these settings. Replicated ones remember tokens anyway, and keep their blocks. */
-async function addSettings(db: Database): Promise<void> {
-  const rows = await db.read(
-    `SELECT name, create_table_query AS made FROM system.tables
-      WHERE database = currentDatabase() AND engine LIKE '%MergeTree' AND engine NOT LIKE 'Replicated%'`,
+async function addSettings(db: Database, everywhere: readonly string[]): Promise<void> {
+  const tables = await db.read(
+    `SELECT name, engine, create_table_query AS made FROM system.tables
+      WHERE database = currentDatabase() AND engine LIKE '%MergeTree'`,
   )
-  for (const { name, made } of rows) {
-    const wanted = POINTS.has(name) ? [REMEMBER_TOKENS, LARGER_BLOCKS] : [REMEMBER_TOKENS]
-    const missing = wanted.filter(setting => !String(made).includes(setting))
+  for (const { name, engine, made } of tables) {
+    const ofPoints = POINTS.has(name) ? [LARGER_BLOCKS] : []
+    const alone = String(engine).startsWith('Replicated') ? [] : [REMEMBER_TOKENS, ...ofPoints]
+    const missing = [...alone, ...everywhere].filter(setting => !String(made).includes(setting))
     if (missing.length > 0) await db.command(`ALTER TABLE ${String(name)} MODIFY SETTING ${missing.join(', ')}`)
   }
 }
@@ -144,11 +153,12 @@ async function growPoints(
   has: Columns,
   entity: Entity,
   retention: Retention,
+  settings: readonly string[],
   log: Logger,
 ): Promise<void> {
   const grow = async (table: string, ddl: string, wanted: readonly Column[]) => {
     const columns = has.get(table)
-    if (columns === undefined) await db.command(ddl)
+    if (columns === undefined) await db.command([ddl, ...settings].join(', '))
     else await addColumns(db, table, columns, wanted, log)
   }
   await grow(pointsTable(entity), createPoints(entity, retention.points), pointColumns(entity))

@@ -6,7 +6,14 @@ import { METRICS } from '../../ingest/metrics.ts'
 import { RowWriter } from '../../ingest/rowbinary.ts'
 import { openStore, StoreError } from '../../ingest/store.ts'
 import { DEFAULT_RETENTION, migrate, readMigrations } from '../../ingest/tables/migrate.ts'
-import { LARGER_BLOCKS, pointsTable, REMEMBER_TOKENS, ROLLUPS, rollupTable } from '../../ingest/tables/points.ts'
+import {
+  LARGER_BLOCKS,
+  NO_STATISTICS,
+  pointsTable,
+  REMEMBER_TOKENS,
+  ROLLUPS,
+  rollupTable,
+} from '../../ingest/tables/points.ts'
 import { freshPath, freshStore, quiet, rows } from './place.ts'
 
 const NASTY = [
@@ -166,7 +173,7 @@ describe('the store', () => {
           "SELECT create_table_query AS ddl FROM system.tables WHERE name = 'disk_points'",
         )
       )[0]?.ddl
-    const settings = [REMEMBER_TOKENS, LARGER_BLOCKS]
+    const settings = [REMEMBER_TOKENS, LARGER_BLOCKS, NO_STATISTICS]
     await older.command(`ALTER TABLE disk_points RESET SETTING ${settings.map(s => s.split(' ')[0]).join(', ')}`)
     for (const setting of settings) expect(await ddl(older)).not.toContain(setting)
     await older.close()
