@@ -189,7 +189,6 @@ export const FUNCTION_MINUTE_COLUMNS = [
   'self',
   'total',
   'self_count',
-  'total_count',
 ] as const
 
 export function writeFunctionMinutes(writer: RowWriter, { head, minuteMs, functions }: ProcessWindow): void {
@@ -205,7 +204,6 @@ export function writeFunctionMinutes(writer: RowWriter, { head, minuteMs, functi
     writer.i64(m.self)
     writer.i64(m.total)
     writer.u32(Math.min(0xffff_ffff, m.selfCount))
-    writer.u32(Math.min(0xffff_ffff, m.totalCount))
     writer.endRow()
   }
 }

@@ -25,7 +25,6 @@ export interface FunctionMinute {
   self: number
   total: number
   selfCount: number
-  totalCount: number
 }
 
 export interface FoldedSample {
@@ -241,11 +240,10 @@ function addFunctions(window: ProcessWindow, stack: KnownStack, { value, count }
     const number = stack.functionNumbers[i] ?? 0
     let minute = functions.get(number)
     if (minute === undefined) {
-      minute = { functionId: stack.functions[i] ?? 0n, self: 0, total: 0, selfCount: 0, totalCount: 0 }
+      minute = { functionId: stack.functions[i] ?? 0n, self: 0, total: 0, selfCount: 0 }
       functions.set(number, minute)
     }
     minute.total += value
-    minute.totalCount += count
     if (i > 0) continue
     minute.self += value
     minute.selfCount += count

@@ -112,7 +112,7 @@ TTL toDate(time) + INTERVAL {days:samples} DAY SETTINGS ttl_only_drop_parts = 1
 ;
 
 -- Functions a minute, filled at ingest: a function counts once a stack, so recursion never passes 100 %. minute is the end of
--- the minute. Without bursts (a closer look at what is counted already) and without stacks of category idle.
+-- the minute. self_count: samples behind self. Without bursts (a closer look at what is counted already) and without stacks of category idle.
 CREATE TABLE IF NOT EXISTS function_minutes (
   cluster LowCardinality(String),
   job LowCardinality(String),
@@ -124,9 +124,8 @@ CREATE TABLE IF NOT EXISTS function_minutes (
   function_id UInt64 CODEC(ZSTD(1)),
   self Int64 CODEC(T64, ZSTD(1)),
   total Int64 CODEC(T64, ZSTD(1)),
-  self_count UInt32 CODEC(T64, ZSTD(1)),
-  total_count UInt32 CODEC(T64, ZSTD(1))
-) ENGINE = SummingMergeTree((self, total, self_count, total_count)) PARTITION BY toDate(minute)
+  self_count UInt32 CODEC(T64, ZSTD(1))
+) ENGINE = SummingMergeTree((self, total, self_count)) PARTITION BY toDate(minute)
 PRIMARY KEY (cluster, job, event, toStartOfHour(minute), node, pid, start_ms)
 ORDER BY (cluster, job, event, toStartOfHour(minute), node, pid, start_ms, minute, function_id)
 TTL toDate(minute) + INTERVAL {days:rollups} DAY SETTINGS ttl_only_drop_parts = 1

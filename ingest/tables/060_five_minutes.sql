@@ -30,9 +30,8 @@ CREATE TABLE IF NOT EXISTS functions_5m (
   function_id UInt64 CODEC(ZSTD(1)),
   self Int64 CODEC(T64, ZSTD(1)),
   total Int64 CODEC(T64, ZSTD(1)),
-  self_count UInt64 CODEC(T64, ZSTD(1)),
-  total_count UInt64 CODEC(T64, ZSTD(1))
-) ENGINE = SummingMergeTree((self, total, self_count, total_count)) PARTITION BY toDate(time)
+  self_count UInt64 CODEC(T64, ZSTD(1))
+) ENGINE = SummingMergeTree((self, total, self_count)) PARTITION BY toDate(time)
 ORDER BY (cluster, job, time, function_id)
 TTL toDate(time) + INTERVAL {days:rollups} DAY SETTINGS ttl_only_drop_parts = 1
 ;
@@ -56,8 +55,8 @@ SELECT cluster, node, five, pid, start_ms, job, name, user, anyLast(rank), count
   FROM processes WHERE time > now() - INTERVAL 1 DAY
 ) GROUP BY cluster, node, five, pid, start_ms, job, name, user SETTINGS max_bytes_before_external_group_by = 500000000
 ;
-INSERT INTO functions_5m (cluster, job, time, function_id, self, total, self_count, total_count)
-SELECT cluster, job, five, function_id, sum(self), sum(total), sum(self_count), sum(total_count) FROM (
+INSERT INTO functions_5m (cluster, job, time, function_id, self, total, self_count)
+SELECT cluster, job, five, function_id, sum(self), sum(total), sum(self_count) FROM (
   SELECT *, toDateTime(intDiv(toUnixTimestamp(minute) + 299, 300) * 300, 'UTC') AS five
   FROM function_minutes WHERE event = 'cpu' AND minute > now() - INTERVAL 1 DAY
 ) GROUP BY cluster, job, five, function_id SETTINGS max_bytes_before_external_group_by = 500000000
@@ -75,10 +74,9 @@ SELECT cluster, node, five AS time, pid, start_ms, job, name, user, anyLast(rank
 ) GROUP BY cluster, node, five, pid, start_ms, job, name, user
 ;
 CREATE MATERIALIZED VIEW IF NOT EXISTS functions_5m_of_minutes TO functions_5m AS
-SELECT cluster, job, five AS time, function_id, sum(own) AS self, sum(whole) AS total, sum(own_count) AS self_count,
-  sum(whole_count) AS total_count FROM (
+SELECT cluster, job, five AS time, function_id, sum(own) AS self, sum(whole) AS total, sum(own_count) AS self_count FROM (
   SELECT cluster, toString(job) AS job, toDateTime(intDiv(toUnixTimestamp(minute) + 299, 300) * 300, 'UTC') AS five, function_id,
-    self AS own, total AS whole, self_count AS own_count, total_count AS whole_count
+    self AS own, total AS whole, self_count AS own_count
   FROM function_minutes WHERE event = 'cpu'
 ) GROUP BY cluster, job, five, function_id
 ;

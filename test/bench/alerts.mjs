@@ -93,8 +93,8 @@ async function makeDay() {
   /** Two hundred functions a job, ten of them of MPI; of one job in twenty MPI_Waitall is half of all. */
   await store.command(`INSERT INTO frames (frame_id, function_id, function, module, kind, seen)
   SELECT number, number, if(number < 10, ['MPI_Wait', 'MPI_Waitall', 'MPI_Waitany'][1 + number % 3], concat('solve_', toString(number))), 'app', 'native', today() FROM numbers(200)`)
-  await store.command(`INSERT INTO functions_5m (cluster, job, time, function_id, self, total, self_count, total_count)
-  SELECT 'bench', toString(intDiv(t - 1 - ${end - DAY}, ${RUN}) * 1000 + g), ${minuteOf}, f, toInt64(4 * 64 * 270e9 / 200), toInt64(4 * 64 * 270e9 * if(f = 1 AND g % 20 = 0, 0.6, 1 / 200)), 1, 1
+  await store.command(`INSERT INTO functions_5m (cluster, job, time, function_id, self, total, self_count)
+  SELECT 'bench', toString(intDiv(t - 1 - ${end - DAY}, ${RUN}) * 1000 + g), ${minuteOf}, f, toInt64(4 * 64 * 270e9 / 200), toInt64(4 * 64 * 270e9 * if(f = 1 AND g % 20 = 0, 0.6, 1 / 200)), 1
   FROM (SELECT number % 200 AS f, intDiv(number, 200) % ${nodes / 4} AS g, ${end - DAY} + (intDiv(number, ${50 * nodes}) + 1) * 300 AS t FROM numbers(${(50 * nodes * DAY) / 300}))
   SETTINGS max_partitions_per_insert_block = 0`)
   const fiveMinutes = `toDateTime(intDiv(toUnixTimestamp(time) + 299, 300) * 300, 'UTC')`

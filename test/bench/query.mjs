@@ -146,10 +146,10 @@ async function makeStacks() {
 async function makeFunctions() {
   const minutes = hours * 60 * 240
   const fill = async (first, some) => {
-    await store.command(`INSERT INTO function_minutes (cluster, job, event, node, pid, start_ms, minute, function_id, self, total, self_count, total_count)
+    await store.command(`INSERT INTO function_minutes (cluster, job, event, node, pid, start_ms, minute, function_id, self, total, self_count)
       SELECT 'bench', ${JOB}, 'cpu', ${NODE}, 1000 + intDiv(number % 240, 30), 1000 * (${begin} + 14400 * intDiv(toUInt32(time) - ${begin} - 1, 14400)),
         toDateTime(${begin} + 60 * (1 + intDiv(number % ${minutes}, 240))) AS time, 2000000000000 + (n % 10) * 2000 + cityHash64(number % 30, intDiv(number, 7) % 50) % 2000,
-        cityHash64(number) % 1000000000, 3000000000 - cityHash64(number) % 1000000000, 19, 57
+        cityHash64(number) % 1000000000, 3000000000 - cityHash64(number) % 1000000000, 19
       FROM (SELECT number, intDiv(number, ${minutes}) + ${first} AS n FROM numbers(${some * minutes}))`)
     await store.command(`INSERT INTO job_usage (cluster, job, minute, node, waiting_ns)
       SELECT cluster, toString(job) AS job, minute, node, intDiv(sum(self), 4) FROM function_minutes

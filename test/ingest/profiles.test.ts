@@ -56,7 +56,7 @@ async function drawn(store: Store, where = '1'): Promise<string[]> {
 const functions = (store: Store): Promise<Record<string, unknown>[]> =>
   rows(
     store,
-    `SELECT f.function AS function, toUInt32(sum(self) / 1000000) AS self, toUInt32(sum(total) / 1000000) AS total, sum(total_count) AS n
+    `SELECT f.function AS function, toUInt32(sum(self) / 1000000) AS self, toUInt32(sum(total) / 1000000) AS total, sum(self_count) AS n
      FROM function_minutes AS m INNER JOIN (SELECT DISTINCT function_id, function FROM frames) AS f USING function_id GROUP BY 1 ORDER BY 1`,
   )
 
@@ -126,7 +126,7 @@ for (const [encoding, encode, contentType] of ENCODINGS) {
       await ingest.receive('profiles', body, contentType)
       expect(await functions(store)).toEqual([
         { function: 'fib', self: 90, total: 90, n: '9' },
-        { function: 'main', self: 0, total: 100, n: '10' },
+        { function: 'main', self: 0, total: 100, n: '0' },
         { function: 'other', self: 10, total: 10, n: '1' },
       ])
       expect(await drawn(store, "burst = 'b1'")).toEqual(['main;fib 500'])
@@ -166,17 +166,17 @@ for (const [encoding, encode, contentType] of ENCODINGS) {
       expect(
         await rows(
           store,
-          `SELECT job, function, toUInt32(sum(self) / 1000000) AS self, toUInt32(sum(total) / 1000000) AS total, sum(total_count) AS n,
+          `SELECT job, function, toUInt32(sum(self) / 1000000) AS self, toUInt32(sum(total) / 1000000) AS total, sum(self_count) AS n,
             toUnixTimestamp(any(time)) AS t FROM functions_5m INNER JOIN (SELECT DISTINCT function_id, function FROM frames) AS f USING function_id
             GROUP BY job, function ORDER BY job, function`,
         ),
       ).toEqual([
         { job: '', function: 'lock', self: 20, total: 20, n: '2', t: five },
-        { job: '', function: 'main', self: 0, total: 20, n: '2', t: five },
+        { job: '', function: 'main', self: 0, total: 20, n: '0', t: five },
         { job: '7', function: 'MPI_Wait', self: 120, total: 120, n: '12', t: five },
-        { job: '7', function: 'main', self: 0, total: 200, n: '20', t: five },
+        { job: '7', function: 'main', self: 0, total: 200, n: '0', t: five },
         { job: '7', function: 'solve', self: 80, total: 80, n: '8', t: five },
-        { job: '8', function: 'main', self: 0, total: 200, n: '20', t: five },
+        { job: '8', function: 'main', self: 0, total: 200, n: '0', t: five },
         { job: '8', function: 'solve', self: 200, total: 200, n: '20', t: five },
       ])
     })
@@ -310,8 +310,8 @@ describe('stacks', () => {
     await ingest.receive('profiles', profilesProtobuf([profile([cpu(deep, 10)])]))
     expect(await rows(store, 'SELECT length(frames) AS n FROM stacks')).toEqual([{ n: '2049' }])
     expect(await functions(store)).toEqual([
-      { function: '[truncated]', self: 0, total: 10, n: '1' },
-      { function: 'fib', self: 0, total: 10, n: '1' },
+      { function: '[truncated]', self: 0, total: 10, n: '0' },
+      { function: 'fib', self: 0, total: 10, n: '0' },
       { function: 'leaf', self: 10, total: 10, n: '1' },
     ])
   })

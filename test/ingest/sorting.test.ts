@@ -51,8 +51,8 @@ async function olderStore(path: string): Promise<Map<string, unknown>> {
     SELECT 'c', 'n', ${time}, 10000, number % 7, '1', 1 FROM numbers(2000)`)
   await store.command(`INSERT INTO samples (cluster, job, event, node, pid, time, stack_id, value, count)
     SELECT 'c', '1', 'cpu', 'n', number % 7, ${time}, number, 5, 1 FROM numbers(2000)`)
-  await store.command(`INSERT INTO function_minutes (cluster, job, event, node, pid, minute, function_id, self, total, self_count, total_count)
-    SELECT 'c', ['1', ''][1 + number % 2], 'cpu', 'n', number % 7, toDateTime(${DAY} + 60 * (1 + intDiv(number, 4)), 'UTC'), number % 4, 5, 9, 1, 2
+  await store.command(`INSERT INTO function_minutes (cluster, job, event, node, pid, minute, function_id, self, total, self_count)
+    SELECT 'c', ['1', ''][1 + number % 2], 'cpu', 'n', number % 7, toDateTime(${DAY} + 60 * (1 + intDiv(number, 4)), 'UTC'), number % 4, 5, 9, 1
     FROM numbers(8000)`)
   const before = new Map<string, unknown>()
   for (const table of [...Object.keys(OLDER), 'job_usage']) before.set(table, await held(store, table))
@@ -65,15 +65,15 @@ async function expectFed(store: Store, pid: number): Promise<void> {
   const sums = (table: string, time: string) =>
     rows(
       store,
-      `SELECT job, ${time} AS end, function_id, sum(self) AS a, sum(total) AS b, sum(self_count) AS c, sum(total_count) AS d
+      `SELECT job, ${time} AS end, function_id, sum(self) AS a, sum(total) AS b, sum(self_count) AS c
         FROM ${table} GROUP BY job, end, function_id ORDER BY job, end, function_id`,
     )
   const ofMinutes = () => sums('function_minutes', 'toDateTime(intDiv(toUnixTimestamp(minute) + 3599, 3600) * 3600)')
   expect((await ofMinutes()).length).toBeGreaterThan(100)
   expect(await sums('function_hours', 'toDateTime(hour)')).toEqual(await ofMinutes())
   const [{ seen } = { seen: '' }] = await rows<{ seen: string }>(store, 'SELECT sum(seen) AS seen FROM job_usage')
-  await store.command(`INSERT INTO function_minutes (cluster, job, event, node, pid, minute, function_id, self, total, self_count, total_count)
-    VALUES ('c', '1', 'cpu', 'n', ${pid}, ${DAY + 3600}, 3, 100, 100, 1, 1)`)
+  await store.command(`INSERT INTO function_minutes (cluster, job, event, node, pid, minute, function_id, self, total, self_count)
+    VALUES ('c', '1', 'cpu', 'n', ${pid}, ${DAY + 3600}, 3, 100, 100, 1)`)
   await store.command(
     `INSERT INTO processes (cluster, node, time, interval_ms, pid, job, cpu_user) VALUES ('c', 'n', ${DAY}, 10000, ${pid}, '1', 1)`,
   )

@@ -31,7 +31,6 @@ function minutesOf(job: string, from: number, to: number) {
         self,
         total: self + 2e9,
         self_count: 19,
-        total_count: 40,
       })
     }
   }

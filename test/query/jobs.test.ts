@@ -211,7 +211,6 @@ beforeAll(async () => {
     self: seconds * 1e9,
     total: seconds * 1e9,
     self_count: seconds * 19,
-    total_count: seconds * 19,
   })
   await place.write('function_minutes', [
     minutes('100', 'n1', 1, 101, 50),

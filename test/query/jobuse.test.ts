@@ -154,7 +154,7 @@ it('a node of a large job has what it did in all of it, and the function of its 
   ])
   const did = (minute: number, function_id: number, self: number) => ({
     ...{ cluster: 'alpha', job: '9', event: 'cpu', node: 'w7', pid: 1, start_ms: begin, total: self },
-    ...{ minute: (begin + minute * MINUTE) / 1000, function_id, self, self_count: 1, total_count: 1 },
+    ...{ minute: (begin + minute * MINUTE) / 1000, function_id, self, self_count: 1 },
   })
   // The store adds up by itself what was sampled on each node.
   await place.write('function_minutes', [did(10, 1, 60e9), did(178, 2, 6e9)])

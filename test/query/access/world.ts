@@ -173,7 +173,6 @@ const minuteRow = ({ cluster, node, job, person, pid, timeMs }: Part) => ({
   self: 1_000_000_000,
   total: 1_000_000_000,
   self_count: 10,
-  total_count: 10,
 })
 
 const EVERYONES: Person[] = ['ann', 'bob', 'carol', 'root']
