@@ -45,9 +45,23 @@ impl Writer {
         // Most messages are shorter than 128 bytes: room for one byte of length.
         self.bytes.push(0);
         write(self);
-        let mut length = Writer::default();
-        length.varint((self.bytes.len() - start - 1) as u64);
-        self.bytes.splice(start..=start, length.bytes);
+        self.put_length(start);
+    }
+
+    /// The length of what follows the byte at `start`, which it takes the place of.
+    fn put_length(&mut self, start: usize) {
+        let (body, end) = (start + 1, self.bytes.len());
+        let mut length = end - body;
+        let more = length.max(1).ilog2() as usize / 7;
+        if more > 0 {
+            self.bytes.resize(end + more, 0);
+            self.bytes.copy_within(body..end, body + more);
+        }
+        for byte in &mut self.bytes[start..start + more] {
+            *byte = length as u8 | 128;
+            length >>= 7;
+        }
+        self.bytes[start + more] = length as u8;
     }
 
     pub fn packed_field(&mut self, field: u32, values: impl IntoIterator<Item = u64>) {
@@ -77,5 +91,13 @@ mod tests {
         writer.message(1, |w| w.message(2, |w| w.string_field(3, &"x".repeat(200))));
         assert_eq!(&writer.bytes[..9], &[10, 0xce, 1, 0x12, 0xcb, 1, 0x1a, 0xc8, 1]);
         assert_eq!(writer.bytes.len(), 9 + 200);
+        for (length, told) in
+            [(0, &[0][..]), (127, &[127]), (128, &[128, 1]), (16_383, &[255, 127]), (16_384, &[128, 128, 1])]
+        {
+            let mut writer = Writer::default();
+            writer.message(1, |w| w.bytes.extend((0..length).map(|at| at as u8)));
+            assert_eq!((&writer.bytes[1..=told.len()], writer.bytes.len()), (told, 1 + told.len() + length));
+            assert!(writer.bytes[1 + told.len()..].iter().enumerate().all(|(at, &byte)| byte == at as u8));
+        }
     }
 }
