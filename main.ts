@@ -238,8 +238,8 @@ async function openApp(
     trustProxy: config.access.proxy?.trusted ?? false,
     ...(https ? { https } : {}),
   })
-  if (onlyHere) app.addHook('onRequest', onlyLoopback)
   await app.register(webSocket)
+  if (onlyHere) app.addHook('onRequest', onlyLoopback)
   if (config.serve.ingest) await app.register(answering.ingest.plugin)
   const answers = {
     ...answering,

@@ -6,6 +6,7 @@ import cookie from '@fastify/cookie'
 import swagger from '@fastify/swagger'
 import type { FastifyInstance, FastifyPluginAsync } from 'fastify'
 import type { Logger } from 'pino'
+import { webSocket } from '../ingest/controldoor.ts'
 import type { Latest } from '../ingest/latest.ts'
 import type { Store } from '../ingest/store.ts'
 import { type Access, addGate, openToAll } from './access/gate.ts'
@@ -39,6 +40,8 @@ export interface QueryOptions {
 
 export const query: FastifyPluginAsync<QueryOptions> = async (app, options) => {
   const now = options.now ?? Date.now
+  // Before whatever refuses: it closes the connection of a refused WebSocket, which nobody else does.
+  await app.register(webSocket)
   addCompression(app)
   const access = options.access ?? openToAll
   await app.register(cookie)

@@ -7,7 +7,6 @@
 import { Ajv } from 'ajv'
 import type { FastifyInstance } from 'fastify'
 import type { RawData, WebSocket } from 'ws'
-import { webSocket } from '../ingest/controldoor.ts'
 import type { EntityPoint } from '../ingest/latest.ts'
 import { COLUMNS } from '../ingest/metrics.ts'
 import type { Who } from './access/who.ts'
@@ -177,7 +176,6 @@ function parseAsk(text: string): LiveAsk | string {
 
 export async function addLive(app: FastifyInstance, room: Room, feeds: LiveFeeds): Promise<void> {
   const { onWritten, onBurst, alerts } = feeds
-  await app.register(webSocket)
   const readers = new Set<Reader>()
   const stop = onWritten(points => {
     for (const reader of readers) reader.tell(points)

@@ -92,6 +92,12 @@ interface Feed extends Pick<Ingest, 'latest' | 'onWritten' | 'control' | 'keepBu
   close(): Promise<void>
 }
 
+/** A hook that is set while another runs is never called, so this one is set as the test file is read. */
+const opened: (() => Promise<void>)[] = []
+afterAll(async () => {
+  for (const close of opened.splice(0)) await close()
+})
+
 async function openPlaceWith<F extends Feed>(
   options: Options,
   openFeed: (store: Store, now: () => number) => Promise<F>,
@@ -107,7 +113,7 @@ async function openPlaceWith<F extends Feed>(
   if (onRoute) app.addHook('onRoute', onRoute)
   await app.register(query, { store, ingest: feed, log: loud, now: () => clock.now, ...given })
   await app.ready()
-  afterAll(async () => {
+  opened.push(async () => {
     await app.close()
     await feed.close()
     await store.close()

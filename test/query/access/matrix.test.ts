@@ -1,7 +1,8 @@
 /** Every route asked as everyone, on nodes that people share: nobody reads a word of somebody else's. */
 import { once } from 'node:events'
+import { promisify } from 'node:util'
 import fastify, { type FastifyInstance, type RouteOptions } from 'fastify'
-import { afterAll, beforeAll, describe, expect, it } from 'vitest'
+import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import { WebSocket } from 'ws'
 import { COLUMNS } from '../../../ingest/metrics.ts'
 import { RULES, type Rule, requireRules, rulesOf } from '../../../ingest/rule.ts'
@@ -371,6 +372,9 @@ describe('live', () => {
     expect(nodesOf('ann')).toEqual([])
     for (const who of ['mallory', 'nobody', 'scheduler']) await expect(join(who)).rejects.toThrow(/40[13]/)
     await expect(join('ann', { origin: 'https://evil.example' })).rejects.toThrow('403')
+    // Those that were refused hold no connection.
+    const connections = promisify(place.app.server.getConnections.bind(place.app.server))
+    await vi.waitFor(async () => expect(await connections()).toBe(4))
   })
 })
 
