@@ -14,7 +14,10 @@ const PING_MS = 25_000
 /** What readers of /api/v1/live may send, too: a server has one WebSocket plugin. */
 const MAX_FRAME_BYTES = 256 << 10
 
-/** Registered for the whole server it serves all its parts; where it is there already, nothing happens. */
+/**
+ * Registered for the whole server it serves all its parts; where it is there already, nothing happens. Before every hook that refuses: it
+ * closes the connections of those that were refused, which otherwise stay until the process ends.
+ */
 export const webSocket: FastifyPluginAsync = Object.assign(
   async (app: FastifyInstance) => {
     if (app.hasDecorator('websocketServer')) return
@@ -24,8 +27,7 @@ export const webSocket: FastifyPluginAsync = Object.assign(
   { [Symbol.for('skip-override')]: true },
 )
 
-export async function addControlDoor(app: FastifyInstance, control: Control): Promise<void> {
-  await app.register(webSocket)
+export function addControlDoor(app: FastifyInstance, control: Control): void {
   const alive = new Map<WebSocket, boolean>()
   const pings = setInterval(() => {
     for (const [socket, answered] of alive) {

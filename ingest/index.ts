@@ -17,7 +17,7 @@ import { BURST_COLUMNS, writeBurst } from './bursts.ts'
 import { Clocks } from './clocks.ts'
 import { INGEST_DEFAULTS, type IngestConfig } from './config.ts'
 import { type Control, openControl } from './control.ts'
-import { addControlDoor } from './controldoor.ts'
+import { addControlDoor, webSocket } from './controldoor.ts'
 import { addExposition } from './exposition.ts'
 import { ForeignMetrics } from './foreign/doors.ts'
 import { foreignDoors } from './foreign/http.ts'
@@ -193,6 +193,7 @@ async function addDoors(app: FastifyInstance, parts: Parts): Promise<void> {
     shortcuts.taken++
     clocks.look(address, sent, now())
   }
+  await app.register(webSocket)
   addSenderGate(app, senders, sending)
   addShortcut(app, { take: arrivals.take, sending, senders, maxBodyBytes, onTaken }, parts.receiver)
   await app.register(httpDoors(arrivals.take, () => writer.flush(), maxBodyBytes, clocks, now))

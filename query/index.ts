@@ -40,7 +40,6 @@ export interface QueryOptions {
 
 export const query: FastifyPluginAsync<QueryOptions> = async (app, options) => {
   const now = options.now ?? Date.now
-  // Before whatever refuses: it closes the connection of a refused WebSocket, which nobody else does.
   await app.register(webSocket)
   addCompression(app)
   const access = options.access ?? openToAll

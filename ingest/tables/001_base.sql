@@ -112,7 +112,8 @@ TTL toDate(time) + INTERVAL {days:samples} DAY SETTINGS ttl_only_drop_parts = 1
 ;
 
 -- Functions a minute, filled at ingest: a function counts once a stack, so recursion never passes 100 %. minute is the end of
--- the minute. self_count: samples behind self. Without bursts (a closer look at what is counted already) and without stacks of category idle.
+-- the minute, self_count the samples behind self. Without bursts (a closer look at what is counted already) and without stacks of
+-- category idle.
 CREATE TABLE IF NOT EXISTS function_minutes (
   cluster LowCardinality(String),
   job LowCardinality(String),

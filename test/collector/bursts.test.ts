@@ -9,7 +9,7 @@ import type { BurstOptions, Sampler, StackWindow } from '../../collector/sampler
 import { type Stacks, startStacks } from '../../collector/stacks.ts'
 import { WindowBuilder } from '../../collector/window.ts'
 import { openControl } from '../../ingest/control.ts'
-import { addControlDoor } from '../../ingest/controldoor.ts'
+import { addControlDoor, webSocket } from '../../ingest/controldoor.ts'
 import type { BurstOrder, FromCollector } from '../../ingest/records.ts'
 import { drawn } from './stacks/drawn.ts'
 import { decodeRequest } from './stacks/otlp.ts'
@@ -226,7 +226,8 @@ async function openServer(port = 0) {
   const control = openControl('lab', log)
   control.onNews((_cluster, _node, told) => void news.emit('news', told))
   const app = fastify({ forceCloseConnections: true })
-  await app.register(async door => addControlDoor(door, control))
+  await app.register(webSocket)
+  addControlDoor(app, control)
   const url = await app.listen({ port, host: '127.0.0.1' })
   return { url, port: Number(new URL(url).port), control, news, close: () => app.close() }
 }
