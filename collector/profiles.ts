@@ -175,7 +175,8 @@ class Request {
       ],
       timeNs: window.startMs * 1e6,
       durationNs: Math.max(0, Math.round((window.endMs - window.startMs) * 1e6)),
-      periodNs: hz ? Math.round(1e9 / hz) : 0,
+      // As the kernel divides: its software clock ticks in whole nanoseconds.
+      periodNs: hz ? Math.floor(1e9 / hz) : 0,
     }
     const writer = new PbfWriter()
     for (const process of this.processes)

@@ -153,10 +153,19 @@ export const SAMPLE_COLUMNS = [
   'burst',
   'stack_id',
   'value',
+  'period',
   'count',
 ] as const
 
-export function writeSample(writer: RowWriter, { window: { head }, thread, stack, value, count }: FoldedSample): void {
+/** A count that the value tells with the period takes no room: the store divides them (sample_count). */
+function writeCount(writer: RowWriter, value: number, count: number, periodNs: number): void {
+  const period = count * periodNs === value ? periodNs : 0
+  writer.u32(period)
+  writer.u32(period > 0 ? 0 : Math.min(0xffff_ffff, count))
+}
+
+export function writeSample(writer: RowWriter, { window, thread, stack, value, count }: FoldedSample): void {
+  const { head } = window
   writer.string(head.cluster)
   writer.string(head.job)
   writer.string(head.event)
@@ -173,7 +182,7 @@ export function writeSample(writer: RowWriter, { window: { head }, thread, stack
   writer.string(head.burst)
   writer.u64(stack.id)
   writer.i64(value)
-  writer.u32(count)
+  writeCount(writer, value, count, window.periodNs)
   writer.endRow()
 }
 
@@ -188,10 +197,11 @@ export const FUNCTION_MINUTE_COLUMNS = [
   'function_id',
   'self',
   'total',
+  'period',
   'self_count',
 ] as const
 
-export function writeFunctionMinutes(writer: RowWriter, { head, minuteMs, functions }: ProcessWindow): void {
+export function writeFunctionMinutes(writer: RowWriter, { head, periodNs, minuteMs, functions }: ProcessWindow): void {
   for (const m of functions.values()) {
     writer.string(head.cluster)
     writer.string(head.job)
@@ -203,7 +213,7 @@ export function writeFunctionMinutes(writer: RowWriter, { head, minuteMs, functi
     writer.u64(m.functionId)
     writer.i64(m.self)
     writer.i64(m.total)
-    writer.u32(Math.min(0xffff_ffff, m.selfCount))
+    writeCount(writer, m.self, m.selfCount, periodNs)
     writer.endRow()
   }
 }

@@ -9,6 +9,7 @@ import {
   allAttributes,
   claimOf,
   type ProfileHead,
+  periodOf,
   type SampleIn,
   type Told,
   tell,
@@ -39,6 +40,8 @@ export interface FoldedSample {
 export interface ProcessWindow {
   /** What all of its samples have in common; of a burst the functions are not added up. */
   head: Omit<StackSample, 'thread' | 'stackId' | 'value' | 'count'>
+  /** What one sample weighs where a clock decides, ns; 0 otherwise. */
+  periodNs: number
   minuteMs: number
   functions: Map<number, FunctionMinute>
   /** Of its time, what waited for others. */
@@ -221,6 +224,7 @@ export class ProfileGather {
         event,
         burst,
       },
+      periodNs: periodOf(head),
       minuteMs: Math.ceil(timeMs / 60_000) * 60_000,
       functions: new Map<number, FunctionMinute>(),
       waitingNs: 0,

@@ -113,5 +113,14 @@ export function weigh(head: ProfileHead, sample: SampleIn, told: number): Weight
   return { event: eventOf(head.type), value: Math.round(sum), count: count32(hits ?? (timestamps.length || sum)) }
 }
 
+/** Largest period that is kept, ns: its column has 32 bits. */
+const LONGEST_PERIOD = 0xffff_ffff
+
+/** What one sample of a clock weighs, ns; 0 where the profile tells no such period. */
+export function periodOf({ period, periodUnit }: ProfileHead): number {
+  const ns = period * (NANOSECONDS[periodUnit] ?? 0)
+  return Number.isInteger(ns) && ns > 0 && ns <= LONGEST_PERIOD ? ns : 0
+}
+
 const eventOf = (type: string): string => cut(type === '' ? 'samples' : type, 64)
 const count32 = (count: number): number => Math.min(0xffff_ffff, Math.max(1, Math.round(count)))

@@ -50,7 +50,7 @@ export async function readSums(asker: Asker, target: Target, fivesSince: number)
   const ofJob = [sql`cluster = ${cluster}`, job && sql`job IN ${job.ids}`]
   const parts = [
     minutes.length > 0 &&
-      sql`SELECT function_id, self, total, toUInt64(self_count) AS samples FROM function_minutes
+      sql`SELECT function_id, self, total, toUInt64(sample_count) AS samples FROM function_minutes
         WHERE ${whoOf(target, sql`minute`)} AND ${endsIn(minutes, sql`minute`)}`,
     fives.length > 0 &&
       sql`SELECT function_id, self, total, self_count AS samples FROM functions_5m

@@ -20,7 +20,7 @@ export async function readProfile(
   const [ids, ns, counts] = await asker.columns(
     'samples',
     sql`SELECT toString(if(place <= ${maxStacks}, stack_id, 0)) AS id, toFloat64(sum(value)) AS ns, toFloat64(sum(behind)) AS samples
-        FROM (SELECT stack_id, sum(value) AS value, sum(count) AS behind, row_number() OVER (ORDER BY value DESC, stack_id) AS place
+        FROM (SELECT stack_id, sum(value) AS value, sum(sample_count) AS behind, row_number() OVER (ORDER BY value DESC, stack_id) AS place
               FROM samples WHERE ${samplesOf(target)} GROUP BY stack_id)
         GROUP BY id`,
   )

@@ -54,7 +54,7 @@ const readWhere = ({ asker }: Desk, target: Target) =>
 async function readSpent(desk: Desk, target: Target): Promise<Map<number, Spent>> {
   const [ranks, ids, ns, counts] = await desk.asker.columns(
     'samples by rank',
-    sql`SELECT rank, toString(stack_id) AS id, toFloat64(sum(value)) AS ns, toFloat64(sum(count)) AS samples
+    sql`SELECT rank, toString(stack_id) AS id, toFloat64(sum(value)) AS ns, toFloat64(sum(sample_count)) AS samples
         FROM samples WHERE ${samplesOf(target)} AND isNotNull(rank) GROUP BY rank, stack_id HAVING ns > 0`,
   )
   const stacks = strings(ids)

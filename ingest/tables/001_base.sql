@@ -125,10 +125,11 @@ CREATE TABLE IF NOT EXISTS function_minutes (
   function_id UInt64 CODEC(ZSTD(1)),
   self Int64 CODEC(T64, ZSTD(1)),
   total Int64 CODEC(T64, ZSTD(1)),
-  self_count UInt32 CODEC(T64, ZSTD(1))
+  self_count UInt32 CODEC(T64, ZSTD(1)),
+  period UInt32 CODEC(ZSTD(1))
 ) ENGINE = SummingMergeTree((self, total, self_count)) PARTITION BY toDate(minute)
 PRIMARY KEY (cluster, job, event, toStartOfHour(minute), node, pid, start_ms)
-ORDER BY (cluster, job, event, toStartOfHour(minute), node, pid, start_ms, minute, function_id)
+ORDER BY (cluster, job, event, toStartOfHour(minute), node, pid, start_ms, minute, function_id, period)
 TTL toDate(minute) + INTERVAL {days:rollups} DAY SETTINGS ttl_only_drop_parts = 1
 ;
 

@@ -82,7 +82,7 @@ function fedView(name: string, to: string, select: string, on: string): string {
 function alterStatements(table: string, change: string, on: string): string[] {
   const local = `ALTER TABLE ${localTable(table)} ${on} ${change}`
   if (!change.startsWith('ADD COLUMN') && !change.startsWith('DROP COLUMN')) return [local]
-  const plain = change.replace(/ CODEC\((?:[^()]|\([^()]*\))*\)/g, '')
+  const plain = change.replace(/ CODEC\((?:[^()]|\([^()]*\))*\)/g, '').replace(/,\s*MODIFY ORDER BY [\s\S]*$/, '')
   return [local, `ALTER TABLE ${table} ${on} ${plain}`]
 }
 

@@ -104,7 +104,7 @@ export async function migrate(
     )
   }
   for (const migration of migrations.filter(m => !applied.has(m.version))) {
-    for (const statement of migration.statements) await db.command(withDays(statement, retention))
+    for (const statement of migration.statements) await db.command(await withOrder(db, withDays(statement, retention)))
     await db.command(`INSERT INTO schema_version (version, name) VALUES (${migration.version}, '${migration.name}')`)
     log.info({ version: migration.version, name: migration.name }, 'store: tables brought to version')
   }
@@ -116,9 +116,12 @@ export async function migrate(
   await addSettings(db, everywhere)
 }
 
-const POINTS: ReadonlySet<unknown> = new Set(
-  ENTITY_NAMES.flatMap(e => [pointsTable(e), ...ROLLUPS.map(r => rollupTable(e, r))]),
-)
+/** Read by many rows at a time. */
+const LARGE: ReadonlySet<unknown> = new Set([
+  ...ENTITY_NAMES.flatMap(e => [pointsTable(e), ...ROLLUPS.map(r => rollupTable(e, r))]),
+  'samples',
+  'function_minutes',
+])
 
 /** Of those that every table is to have: a server from before 25.10 gathers no statistics and does not know the setting. */
 async function settingsKnown(db: Database): Promise<string[]> {
@@ -133,8 +136,8 @@ async function addSettings(db: Database, everywhere: readonly string[]): Promise
       WHERE database = currentDatabase() AND engine LIKE '%MergeTree'`,
   )
   for (const { name, engine, made } of tables) {
-    const ofPoints = POINTS.has(name) ? [LARGER_BLOCKS] : []
-    const alone = String(engine).startsWith('Replicated') ? [] : [REMEMBER_TOKENS, ...ofPoints]
+    const ofLarge = LARGE.has(name) ? [LARGER_BLOCKS] : []
+    const alone = String(engine).startsWith('Replicated') ? [] : [REMEMBER_TOKENS, ...ofLarge]
     const missing = [...alone, ...everywhere].filter(setting => !String(made).includes(setting))
     if (missing.length > 0) await db.command(`ALTER TABLE ${String(name)} MODIFY SETTING ${missing.join(', ')}`)
   }
@@ -146,6 +149,18 @@ export const withDays = (statement: string, retention: Retention): string =>
     if (days === undefined) throw new StoreError('config', `no retention is called ${name}`)
     return String(days)
   })
+
+/** `{order:TABLE.COLUMN}`: what the table is sorted by now, which an older Jobsight may have chosen otherwise, and then by the column. */
+async function withOrder(db: Database, statement: string): Promise<string> {
+  const [asked, table = '', column = ''] = /\{order:(\w+)\.(\w+)\}/.exec(statement) ?? []
+  if (asked === undefined) return statement
+  const [row] = await db.read(
+    `SELECT sorting_key AS keys FROM system.tables
+      WHERE database = currentDatabase() AND name IN ('${table}', '${table}_local') AND engine LIKE '%MergeTree'`,
+  )
+  const keys = String(row?.keys ?? '').split(', ')
+  return statement.replace(asked, [...keys.filter(key => key !== column), column].join(', '))
+}
 
 /** Creates an entity's tables or adds the columns that the catalogue has and they lack. */
 async function growPoints(

@@ -30,7 +30,7 @@ export const REMEMBER_TOKENS = 'non_replicated_deduplication_window = 1000'
 
 /**
  * Four granules a compressed block: 4 % smaller than the 64 KiB of one (a column that nobody fills is a few bytes a block), and
- * twelve columns of a node are not read slower for it. With 1 MiB they are.
+ * twelve columns of a node are not read slower for it. With 1 MiB they are. Of samples and their functions 7-9 %.
  */
 export const LARGER_BLOCKS = 'min_compress_block_size = 262144'
 

@@ -19,7 +19,7 @@ import { ENTITY_NAMES, keysOf, pointsOrder, pointsTable, ROLLUPS, rollupOrder, r
 const SORTED_BY: ReadonlyMap<string, string> = new Map([
   ['processes', 'cluster, toStartOfHour(time), node, time, pid'],
   ['samples', 'cluster, job, event, toStartOfHour(time), node, pid, start_ms, time, stack_id'],
-  ['function_minutes', 'cluster, job, event, toStartOfHour(minute), node, pid, start_ms, minute, function_id'],
+  ['function_minutes', 'cluster, job, event, toStartOfHour(minute), node, pid, start_ms, minute, function_id, period'],
   ...ENTITY_NAMES.flatMap((entity): [string, string][] => [
     [pointsTable(entity), pointsOrder(entity)],
     ...ROLLUPS.map((rollup): [string, string] => [rollupTable(entity, rollup), rollupOrder(entity, rollup)]),

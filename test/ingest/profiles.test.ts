@@ -56,7 +56,7 @@ async function drawn(store: Store, where = '1'): Promise<string[]> {
 const functions = (store: Store): Promise<Record<string, unknown>[]> =>
   rows(
     store,
-    `SELECT f.function AS function, toUInt32(sum(self) / 1000000) AS self, toUInt32(sum(total) / 1000000) AS total, sum(self_count) AS n
+    `SELECT f.function AS function, toUInt32(sum(self) / 1000000) AS self, toUInt32(sum(total) / 1000000) AS total, sum(sample_count) AS n
      FROM function_minutes AS m INNER JOIN (SELECT DISTINCT function_id, function FROM frames) AS f USING function_id GROUP BY 1 ORDER BY 1`,
   )
 
@@ -80,7 +80,9 @@ for (const [encoding, encode, contentType] of ENCODINGS) {
         'main;write;vfs_write 30',
         'main;write;vfs_write 30',
       ])
-      expect(await rows(store, 'SELECT DISTINCT * EXCEPT (stack_id, value, count, thread) FROM samples')).toEqual([
+      expect(
+        await rows(store, 'SELECT DISTINCT * EXCEPT (stack_id, value, period, count, thread) FROM samples'),
+      ).toEqual([
         {
           cluster: 'c1',
           job: '7',
@@ -97,9 +99,9 @@ for (const [encoding, encode, contentType] of ENCODINGS) {
           burst: '',
         },
       ])
-      expect(await rows(store, 'SELECT thread, value, count FROM samples WHERE value = 40000000 LIMIT 1')).toEqual([
-        { thread: 'worker', value: '40000000', count: 4 },
-      ])
+      expect(
+        await rows(store, 'SELECT thread, value, sample_count AS count FROM samples WHERE value = 40000000 LIMIT 1'),
+      ).toEqual([{ thread: 'worker', value: '40000000', count: 4 }])
       expect(await rows(store, 'SELECT category, count() AS n FROM stacks GROUP BY category')).toEqual([
         { category: 'compute', n: '2' },
       ])
@@ -240,9 +242,9 @@ for (const [encoding, encode, contentType] of ENCODINGS) {
       )
       expect(await ingest.receive('profiles', encode([stock]), contentType)).toEqual({ status: 200, rejected: 0 })
       expect(await drawn(store)).toEqual(['main 100', 'main;solve 200'])
-      expect(await rows(store, 'SELECT event, job, evidence, node, sum(count) AS n FROM samples GROUP BY ALL')).toEqual(
-        [{ event: 'cpu', job: '815', evidence: 'environment', node: 'n1', n: '6' }],
-      )
+      expect(
+        await rows(store, 'SELECT event, job, evidence, node, sum(sample_count) AS n FROM samples GROUP BY ALL'),
+      ).toEqual([{ event: 'cpu', job: '815', evidence: 'environment', node: 'n1', n: '6' }])
     })
 
     it('with a bad sample lose only that, and a profile without a good time alone', async () => {

@@ -24,7 +24,7 @@ async function made(store: Store, table: string): Promise<{ ddl: string; key: st
 }
 
 const held = async (store: Store, table: string): Promise<unknown> =>
-  (await rows(store, `SELECT count() AS n, groupBitXor(cityHash64(*)) AS hash FROM ${table}`))[0]
+  (await rows(store, `SELECT count() AS n, groupBitXor(cityHash64(* EXCEPT period)) AS hash FROM ${table}`))[0]
 
 /** A store of two days, as an older Jobsight would have left it. */
 async function olderStore(path: string): Promise<Map<string, unknown>> {
@@ -37,9 +37,11 @@ async function olderStore(path: string): Promise<Map<string, unknown>> {
     )
     expect((await made(store, table)).key).toBe(key)
   }
-  await store.command('DROP VIEW function_hours_of_minutes')
+  for (const view of ['function_hours_of_minutes', 'functions_5m_of_minutes']) await store.command(`DROP VIEW ${view}`)
   await store.command('DROP TABLE function_hours')
-  await store.command('DELETE FROM schema_version WHERE version = 50')
+  await store.command('ALTER TABLE function_minutes DROP COLUMN sample_count, DROP COLUMN period')
+  await store.command('ALTER TABLE samples DROP COLUMN sample_count, DROP COLUMN period')
+  await store.command('DELETE FROM schema_version WHERE version IN (50, 77)')
   const time = `toDateTime(${DAY} + 40 * number, 'UTC')`
   await store.command(`INSERT INTO node_points (cluster, node, time, interval_ms, cpu_busy)
     SELECT 'c', concat('n', toString(number % 5)), ${time}, 10000, number FROM numbers(4000)`)
@@ -62,22 +64,23 @@ async function olderStore(path: string): Promise<Map<string, unknown>> {
 
 /** Its functions an hour are those of its minutes, and what is written, of a process not written of before, is added up once. */
 async function expectFed(store: Store, pid: number): Promise<void> {
-  const sums = (table: string, time: string) =>
+  const sums = (table: string, time: string, count: string) =>
     rows(
       store,
-      `SELECT job, ${time} AS end, function_id, sum(self) AS a, sum(total) AS b, sum(self_count) AS c
+      `SELECT job, ${time} AS end, function_id, sum(self) AS a, sum(total) AS b, sum(${count}) AS c
         FROM ${table} GROUP BY job, end, function_id ORDER BY job, end, function_id`,
     )
-  const ofMinutes = () => sums('function_minutes', 'toDateTime(intDiv(toUnixTimestamp(minute) + 3599, 3600) * 3600)')
+  const ofMinutes = () =>
+    sums('function_minutes', 'toDateTime(intDiv(toUnixTimestamp(minute) + 3599, 3600) * 3600)', 'sample_count')
   expect((await ofMinutes()).length).toBeGreaterThan(100)
-  expect(await sums('function_hours', 'toDateTime(hour)')).toEqual(await ofMinutes())
+  expect(await sums('function_hours', 'toDateTime(hour)', 'self_count')).toEqual(await ofMinutes())
   const [{ seen } = { seen: '' }] = await rows<{ seen: string }>(store, 'SELECT sum(seen) AS seen FROM job_usage')
-  await store.command(`INSERT INTO function_minutes (cluster, job, event, node, pid, minute, function_id, self, total, self_count)
-    VALUES ('c', '1', 'cpu', 'n', ${pid}, ${DAY + 3600}, 3, 100, 100, 1)`)
+  await store.command(`INSERT INTO function_minutes (cluster, job, event, node, pid, minute, function_id, self, total, period, self_count)
+    VALUES ('c', '1', 'cpu', 'n', ${pid}, ${DAY + 3600}, 3, 100, 100, 0, 1), ('c', '1', 'cpu', 'n', ${pid}, ${DAY + 3600}, 3, 100, 100, 25, 0)`)
   await store.command(
     `INSERT INTO processes (cluster, node, time, interval_ms, pid, job, cpu_user) VALUES ('c', 'n', ${DAY}, 10000, ${pid}, '1', 1)`,
   )
-  expect(await sums('function_hours', 'toDateTime(hour)')).toEqual(await ofMinutes())
+  expect(await sums('function_hours', 'toDateTime(hour)', 'self_count')).toEqual(await ofMinutes())
   expect(await rows(store, 'SELECT sum(seen) AS seen FROM job_usage')).toEqual([{ seen: String(Number(seen) + 1) }])
 }
 

@@ -148,7 +148,8 @@ impl<'a> Request<'a> {
         writer.varint_field(4, ((end_ms - start_ms) * 1e6).round().max(0.0) as u64);
         if hz > 0 {
             write_type(writer, 5, kind);
-            writer.varint_field(6, (1e9 / f64::from(hz)).round() as u64);
+            // As the kernel divides: its software clock ticks in whole nanoseconds.
+            writer.varint_field(6, 1_000_000_000 / u64::from(hz));
         }
     }
 

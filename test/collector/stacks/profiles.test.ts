@@ -41,7 +41,7 @@ describe('encodeProfiles', () => {
       'jobsight.job.rank': 2,
       'jobsight.evidence': 'cgroup',
     }
-    const common = { type: 'cpu/nanoseconds', ...TIME, periodNs: 52631579 }
+    const common = { type: 'cpu/nanoseconds', ...TIME, periodNs: 52631578 }
     const root = ['main@app native', '_start@app native']
     expect(samples).toEqual([
       {

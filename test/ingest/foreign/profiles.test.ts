@@ -72,7 +72,7 @@ async function stacksOf(node: string): Promise<(Stack & Record<string, unknown>)
   const names = new Map(frames.map(({ id, name }) => [id, name]))
   const found = await rows<{ frames: string[]; value: string; count: number }>(
     doors.store,
-    `SELECT job, pid, process, thread, event, time, value, count, frames FROM samples INNER JOIN stacks USING stack_id
+    `SELECT job, pid, process, thread, event, time, value, sample_count AS count, frames FROM samples INNER JOIN stacks USING stack_id
      WHERE node = '${node}' ORDER BY value DESC`,
   )
   return found.map(row => ({ ...row, stack: row.frames.map(id => names.get(id)).join('<') }))
