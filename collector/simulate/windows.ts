@@ -9,7 +9,8 @@ import type { Random } from './random.ts'
 import type { Tree, TreeFrame } from './trees.ts'
 
 export const HZ = 19
-const PERIOD_NS = 1e9 / HZ
+/** As the kernel divides. */
+const PERIOD_NS = Math.floor(1e9 / HZ)
 
 /** What windows of the same programs share: all names, frames and stacks of their trees. */
 interface Tables {

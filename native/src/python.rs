@@ -15,6 +15,7 @@
 //! ```
 pub mod code;
 pub mod interpreter;
+pub mod lately;
 pub mod layout;
 pub mod memory;
 pub mod merge;
@@ -25,10 +26,16 @@ use crate::perf::record::Moment;
 use crate::unwind::frame::{Ending, Place};
 use code::Codes;
 use interpreter::{Interpreter, Program};
+use lately::{Lately, Situation};
 use memory::Memory;
 use rustc_hash::FxHashMap;
 use std::rc::Rc;
 
+/// For so long a thread is where it was sampled, or near: later it may have been taken off its CPU, which happens where a system
+/// call ends, so that what makes system calls would be told far too often.
+const FRESH_NS: u64 = 2_000_000;
+/// Of a sample that waited longer nothing can be read any more.
+const OLD_NS: u64 = 20_000_000;
 const MOST_PROCESSES: usize = 4096;
 /// Files that look like interpreters: those of a node, and their copies in its containers.
 const MOST_PROGRAMS: usize = 64;
@@ -44,6 +51,7 @@ pub struct Python {
     memory: Memory,
     /// What was read at the ticks of samples that are still in their rings, by thread and time.
     early: FxHashMap<(u32, u64), Early>,
+    lately: Lately,
     /// Counts windows.
     round: u64,
 }
@@ -51,9 +59,12 @@ pub struct Python {
 /// Frames of a thread, leaf first, one segment for each evaluation in C, as they stood at a sample.
 type Segments = Rc<[Vec<Place>]>;
 
+/// Serial of a process, id of its interpreter's binary, and where that is mapped.
+type InterpreterPlace = (u64, u32, u64);
+
 struct Early {
-    /// Of which interpreter in which process: see `Known::place`.
-    place: (u64, u32, u64),
+    place: InterpreterPlace,
+    fresh: bool,
     segments: Segments,
 }
 
@@ -62,8 +73,14 @@ pub struct Sampled<'a> {
     pub serial: u64,
     pub moment: Moment,
     pub maps: &'a Maps,
-    /// The sample waited so long that its process is elsewhere by now: its stack stays native.
-    pub is_old: bool,
+    /// When its process is looked at.
+    pub now_ns: u64,
+}
+
+impl Sampled<'_> {
+    fn waited_less(&self, ns: u64) -> bool {
+        self.now_ns.saturating_sub(self.moment.time_ns) < ns
+    }
 }
 
 /// A stack that was walked, leaf first.
@@ -101,14 +118,18 @@ impl Python {
             self.programs.clear();
         }
         self.codes.tidy();
+        self.lately.tidy();
     }
 
     /// Reads the frames of a thread whose sample waits in its ring, where it is known for its interpreter.
     pub fn read_early(&mut self, process: &Sampled<'_>, modules: &mut Modules) {
         let known = self.processes.get(&process.serial).is_some_and(|known| known.maps == process.maps.version());
-        if let Some(place) = self.place_of(process).filter(|_| known) {
+        let Moment { tid, time_ns, .. } = process.moment;
+        let Some(place) = self.place_of(process).filter(|_| known) else { return };
+        let fresh = process.waited_less(FRESH_NS);
+        if fresh || process.waited_less(OLD_NS) && !self.lately.knows(place, tid) {
             let segments = self.read(process, modules);
-            self.early.insert((process.moment.tid, process.moment.time_ns), Early { place, segments });
+            self.early.insert((tid, time_ns), Early { place, fresh, segments });
         }
     }
 
@@ -125,28 +146,42 @@ impl Python {
             return false;
         };
         *used = self.round;
-        let (binary, program) = (interpreter.binary, interpreter.program.clone());
+        let (module, program) = (interpreter.module.clone(), interpreter.program.clone());
+        let binary = module.binary.id;
         let is_eval = |place: &Place| place.binary == binary && program.eval.contains(&place.address);
         if !stack.places.iter().any(is_eval) {
             return false;
         }
-        let early = self.early.remove(&(process.moment.tid, process.moment.time_ns));
-        let place = self.place_of(process);
-        let segments = match early.filter(|early| Some(early.place) == place) {
-            Some(early) => early.segments,
-            None if process.is_old => return true,
-            None => self.read(process, modules),
-        };
-        if !segments.is_empty() {
+        let start_of = |address| module.cfi.borrow().table.start_of(address);
+        let situation = Situation::of(stack.places, binary, is_eval, start_of);
+        let segments = self.segments(process, situation, modules);
+        if let Some(segments) = segments.filter(|segments| !segments.is_empty()) {
             merge::merge(stack, binary, is_eval, &segments);
         }
         true
     }
 
-    /// Serial of the process, and which interpreter it has where: frames read of another mean nothing.
-    fn place_of(&self, process: &Sampled<'_>) -> Option<(u64, u32, u64)> {
+    /// The frames of a thread in this situation, as near to its sample as they were read; None where they were not.
+    fn segments(&mut self, process: &Sampled<'_>, situation: Situation, modules: &mut Modules) -> Option<Segments> {
+        let place = self.place_of(process)?;
+        let moment = process.moment;
+        let early = self.early.remove(&(moment.tid, moment.time_ns)).filter(|early| early.place == place);
+        let fresh = match &early {
+            Some(early) => early.fresh.then(|| early.segments.clone()),
+            None => process.waited_less(FRESH_NS).then(|| self.read(process, modules)),
+        };
+        if let Some(segments) = fresh {
+            self.lately.remember(place, moment, situation, &segments);
+            return Some(segments);
+        }
+        let lately = self.lately.find(place, moment, situation).or(early.map(|early| early.segments));
+        lately.or_else(|| process.waited_less(OLD_NS).then(|| self.read(process, modules)))
+    }
+
+    /// Frames read of another interpreter mean nothing.
+    fn place_of(&self, process: &Sampled<'_>) -> Option<InterpreterPlace> {
         let interpreter = self.processes.get(&process.serial)?.interpreter.as_ref()?;
-        Some((process.serial, interpreter.binary, interpreter.bias))
+        Some((process.serial, interpreter.module.binary.id, interpreter.bias))
     }
 
     fn read(&mut self, process: &Sampled<'_>, modules: &mut Modules) -> Segments {
@@ -175,7 +210,7 @@ impl Python {
             let id = module.binary.id;
             let program = self.programs.entry(id).or_insert_with(|| Program::read(image, elf).map(Rc::new)).clone();
             if let (Some(program), Some(vaddr)) = (program, elf.vaddr_of(map.file_offset)) {
-                return Some(Some(Interpreter::new(id, program, map.start.wrapping_sub(vaddr))));
+                return Some(Some(Interpreter::new(module, program, map.start.wrapping_sub(vaddr))));
             }
         }
         is_open.then_some(None)

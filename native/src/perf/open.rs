@@ -4,7 +4,7 @@ use super::clock::CycleClock;
 use super::cpus::read_online_cpus;
 use super::expected::Expected;
 use super::refusal::{OpenError, is_absent_counter, mmap_refusal, read_fastest_hz, refusal};
-use super::ring::Ring;
+use super::ring::{Ring, SAMPLE_HEAD_BYTES, SMALLEST_RING, ring_bytes};
 use crate::arch::register_mask;
 use crate::family::threads;
 use crate::start::clock_ns;
@@ -49,29 +49,16 @@ pub struct Events {
     target: Target,
     /// When the first events were enabled, on CLOCK_MONOTONIC; 0 before.
     enabled_ns: u64,
+    /// How much later than the first the last CPU ticks, at most.
+    spread_ns: u64,
 }
 
-/// A sample without its stack copy is below this.
-const SAMPLE_HEAD_BYTES: usize = 1536;
-const SMALLEST_RING: usize = 64 << 10;
-const LARGEST_RING: usize = 32 << 20;
-/// All rings of a session together; beyond, the drain thread is woken more often.
-const ALL_RINGS: usize = 96 << 20;
 /// Processes with more events than this (threads x CPUs) are watched by events of the node, filtered by pid.
 const MOST_THREAD_EVENTS: usize = 1024;
+/// A sample is in its ring so soon after its tick.
+const WRITTEN_NS: u64 = 15_000;
 const IOC_ENABLE: libc::c_ulong = 0x2400;
 const IOC_SET_OUTPUT: libc::c_ulong = 0x2405;
-
-/// Ten seconds of samples, within bounds: the drain thread may be that late before the kernel drops any. It is late where
-/// it asks for the memory of a process that holds its own maps locked and waits for a CPU.
-fn ring_bytes(wanted: &Wanted, cpus: usize) -> usize {
-    let second = wanted.hz as usize * (wanted.stack_bytes as usize + SAMPLE_HEAD_BYTES);
-    (10 * second)
-        .next_power_of_two()
-        .min(ALL_RINGS / cpus.max(1))
-        .clamp(SMALLEST_RING, LARGEST_RING)
-        .next_power_of_two()
-}
 
 fn attributes(wanted: &Wanted, hardware: bool, extras: u64) -> Attr {
     let mut flags =
@@ -137,12 +124,12 @@ impl Events {
         }
         let wanted = Wanted { target, hz: wanted.hz.min(read_fastest_hz()), ..wanted.clone() };
         let mut attr = probe(&wanted, first)?;
-        let mut ring_bytes = ring_bytes(&wanted, cpus.len());
+        let mut ring_bytes = ring_bytes(wanted.hz, wanted.stack_bytes, cpus.len());
         loop {
             // Nobody waits for it: a wake-up is work in the interrupt of a sample.
             attr.wakeup_watermark = ring_bytes as u32;
-            let mut events =
-                Events { attr, per_cpu: Vec::new(), ring_bytes, target: wanted.target.clone(), enabled_ns: 0 };
+            let target = wanted.target.clone();
+            let mut events = Events { attr, per_cpu: Vec::new(), ring_bytes, target, enabled_ns: 0, spread_ns: 0 };
             match events.follow(&cpus) {
                 Ok(()) => return Ok(events),
                 Err(Failure::Ring(_)) if ring_bytes > SMALLEST_RING => ring_bytes /= 2,
@@ -215,11 +202,18 @@ impl Events {
                 unsafe { libc::ioctl(fd, IOC_ENABLE, 0) };
             }
         }
+        let spread_ns = (clock_ns(libc::CLOCK_MONOTONIC) - self.enabled_ns) % self.period_ns();
+        self.spread_ns = self.spread_ns.max(spread_ns);
     }
 
     /// Between two samples of a CPU, nominally.
     pub fn period_ns(&self) -> u64 {
         1_000_000_000 / self.attr.sample_freq.max(1)
+    }
+
+    /// How long after a sample of any CPU those of all are in their rings.
+    pub fn margin_ns(&self) -> u64 {
+        if self.ticks_together() { self.spread_ns + WRITTEN_NS } else { WRITTEN_NS }
     }
 
     /// Whether the CPUs tick together: not where a counter decides, nor where events come and go with their threads.
@@ -285,14 +279,5 @@ mod tests {
         assert_eq!(events.per_cpu.iter().map(|event| event.cpu).collect::<Vec<_>>(), cpus[..1]);
         events.follow_cpus();
         assert_eq!(events.per_cpu.iter().map(|event| event.cpu).collect::<Vec<_>>(), cpus);
-    }
-
-    #[test]
-    fn rings_hold_ten_seconds_within_bounds() {
-        let wanted =
-            |hz, stack_bytes| Wanted { hz, stack_bytes, include_idle: false, side_band: true, target: Target::Node };
-        assert_eq!(ring_bytes(&wanted(19, 16 << 10), 2), 4 << 20);
-        assert_eq!(ring_bytes(&wanted(2000, 65_528), 2), LARGEST_RING);
-        assert_eq!(ring_bytes(&wanted(19, 16 << 10), 512), 256 << 10);
     }
 }

@@ -16,6 +16,24 @@ const HEAD_OFFSET: usize = 1024;
 const TAIL_OFFSET: usize = 1032;
 pub const HEADER_BYTES: usize = 8;
 
+/// A sample without its stack copy is below this.
+pub const SAMPLE_HEAD_BYTES: usize = 1536;
+pub const SMALLEST_RING: usize = 64 << 10;
+const LARGEST_RING: usize = 32 << 20;
+/// All rings of a session together; beyond, the drain thread is woken more often.
+const ALL_RINGS: usize = 96 << 20;
+
+/// Ten seconds of samples, within bounds: the drain thread may be that late before the kernel drops any. It is late where
+/// it asks for the memory of a process that holds its own maps locked and waits for a CPU.
+pub fn ring_bytes(hz: u32, stack_bytes: u32, cpus: usize) -> usize {
+    let second = hz as usize * (stack_bytes as usize + SAMPLE_HEAD_BYTES);
+    (10 * second)
+        .next_power_of_two()
+        .min(ALL_RINGS / cpus.max(1))
+        .clamp(SMALLEST_RING, LARGEST_RING)
+        .next_power_of_two()
+}
+
 pub struct Ring {
     fd: OwnedFd,
     base: *mut u8,
@@ -196,5 +214,12 @@ mod tests {
         assert_eq!(seen(&mut ring), [10, 11]);
         write(&ring, SAMPLE, 0, 0);
         assert_eq!(seen(&mut ring), [], "no record");
+    }
+
+    #[test]
+    fn rings_hold_ten_seconds_within_bounds() {
+        assert_eq!(ring_bytes(19, 16 << 10, 2), 4 << 20);
+        assert_eq!(ring_bytes(2000, 65_528, 2), LARGEST_RING);
+        assert_eq!(ring_bytes(19, 16 << 10, 512), 256 << 10);
     }
 }

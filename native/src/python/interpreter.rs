@@ -3,6 +3,7 @@ use super::layout::{DEBUG_OFFSETS_BYTES, Layout, OWNED_BY_C, layout_of};
 use super::memory::Memory;
 use crate::elf::{Elf, u64_at};
 use crate::image::Image;
+use crate::modules::Module;
 use crate::symbols::elf_symbols::find_symbols;
 use rustc_hash::FxHashMap;
 use std::ops::Range;
@@ -30,7 +31,7 @@ pub struct PythonFrame {
 }
 
 pub struct Interpreter {
-    pub binary: u32,
+    pub module: Rc<Module>,
     pub program: Rc<Program>,
     pub bias: u64,
     layout: Option<Option<Layout>>,
@@ -74,8 +75,8 @@ impl Program {
 
 impl Interpreter {
     /// `bias` is what the process adds to the file's addresses.
-    pub fn new(binary: u32, program: Rc<Program>, bias: u64) -> Interpreter {
-        Interpreter { binary, program, bias, layout: None, threads: FxHashMap::default() }
+    pub fn new(module: Rc<Module>, program: Rc<Program>, bias: u64) -> Interpreter {
+        Interpreter { module, program, bias, layout: None, threads: FxHashMap::default() }
     }
 
     /// The frames of a thread, leaf first, in segments: one for each evaluation in C.

@@ -175,6 +175,7 @@ impl Engine {
         for s in 0..self.sessions.len() {
             self.end_windows_before(s, until);
             self.sessions[s].events.per_cpu.iter_mut().for_each(|event| event.expected.passed(until));
+            self.sessions[s].rate(until);
         }
         self.state.end_drain();
     }
@@ -220,7 +221,7 @@ impl Engine {
     fn follow_cpus(&mut self, now: u64) {
         if now - self.followed_cpus_ns >= FOLLOW_CPUS_NS {
             self.followed_cpus_ns = now;
-            self.sessions.iter_mut().for_each(|session| session.events.follow_cpus());
+            self.sessions.iter_mut().for_each(Session::follow_cpus);
         }
     }
 }

@@ -1,6 +1,6 @@
 //! One profile being taken: its events, its window, and what it asks of a sample.
 use crate::fold::{Fold, RawWindow};
-use crate::perf::expected::Rhythm;
+use crate::perf::expected::{Rarity, Rhythm};
 use crate::perf::open::{Events, Wanted};
 use crate::perf::record::{Moment, parse_moment};
 use crate::perf::refusal::OpenError;
@@ -33,6 +33,8 @@ pub struct Session {
     pub rhythm: Rhythm,
     /// Processes whose stacks must be read while they stand.
     pub awaited: FxHashSet<u32>,
+    /// Of their samples.
+    pub rarity: Rarity,
     pub fold: Fold,
     pub window_end_ns: u64,
     pub ends_ns: Option<u64>,
@@ -46,12 +48,15 @@ impl Session {
         let window_end_ns = window_end(now, options.first_window_ns, ends_ns);
         let rhythm = Rhythm {
             period_ns: events.period_ns(),
+            margin_ns: events.margin_ns(),
             regular: events.clock() == "cpu-clock",
             together: events.ticks_together(),
             close: !options.burst.is_empty(),
+            rare: false,
         };
         let (awaited, fold) = (FxHashSet::default(), Fold::new(now));
-        Ok(Session { id, options, events, rhythm, awaited, fold, window_end_ns, ends_ns })
+        let rarity = Rarity::from(now);
+        Ok(Session { id, options, events, rhythm, awaited, rarity, fold, window_end_ns, ends_ns })
     }
 
     pub fn flush_ns(&self) -> u64 {
@@ -91,6 +96,17 @@ impl Session {
         }
     }
 
+    /// CPUs come and go.
+    pub fn follow_cpus(&mut self) {
+        self.events.follow_cpus();
+        self.rhythm.margin_ns = self.events.margin_ns();
+    }
+
+    /// Called after each drain.
+    pub fn rate(&mut self, now_ns: u64) {
+        self.rhythm.rare = self.rarity.is_rare(now_ns, self.rhythm.period_ns);
+    }
+
     /// Ends the window at `end_ns` and starts the next.
     pub fn end_window(&mut self, end_ns: u64) -> RawWindow {
         for event in &mut self.events.per_cpu {
@@ -122,7 +138,14 @@ mod tests {
     #[test]
     fn samples_wait_for_ten_ticks_within_bounds() {
         let ms = |hz: u64, close: bool| {
-            flush_ns(Rhythm { period_ns: 1_000_000_000 / hz, regular: true, together: true, close }) / 1_000_000
+            flush_ns(Rhythm {
+                period_ns: 1_000_000_000 / hz,
+                margin_ns: 0,
+                regular: true,
+                together: true,
+                close,
+                rare: false,
+            }) / 1_000_000
         };
         assert_eq!([ms(19, false), ms(25, false), ms(99, false), ms(19, true)], [500, 400, 250, 20]);
     }

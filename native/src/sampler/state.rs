@@ -17,13 +17,6 @@ use std::rc::Rc;
 pub const CUT_TRUNCATED: u64 = 0;
 pub const CUT_LOST: u64 = 1;
 
-/// Samples that waited longer for the drain than this are not of the state their process is in now.
-const OLD_NS: u64 = 20_000_000;
-
-fn is_old(sampled_ns: u64, now_ns: u64) -> bool {
-    now_ns.saturating_sub(sampled_ns) > OLD_NS
-}
-
 /// What all sessions share.
 #[derive(Default)]
 pub struct State {
@@ -51,9 +44,9 @@ impl State {
     /// Reads what will have changed when the records of these samples are taken: Python's frames.
     pub fn read_awaited(&mut self, came: &[Moment], now_ns: u64) {
         self.python.forget_memory();
-        for &moment in came.iter().filter(|moment| !is_old(moment.time_ns, now_ns)) {
+        for &moment in came {
             if let Some((serial, maps)) = self.processes.known_maps(moment.pid) {
-                self.python.read_early(&Sampled { serial, moment, maps: &maps, is_old: false }, &mut self.modules);
+                self.python.read_early(&Sampled { serial, moment, maps: &maps, now_ns }, &mut self.modules);
             }
         }
     }
@@ -61,7 +54,7 @@ impl State {
     /// Takes the oldest record of one ring.
     pub fn take_record(&mut self, session: &mut Session, event: usize, time_ns: u64) {
         let rhythm = session.rhythm;
-        let Session { id, options, events: Events { attr, per_cpu, .. }, fold, awaited, .. } = session;
+        let Session { id, options, events: Events { attr, per_cpu, .. }, fold, awaited, rarity, .. } = session;
         let CpuEvent { cpu, ring, cycles, .. } = &mut per_cpu[event];
         let mut expects = None;
         let Some(bytes) = ring.peek() else { return };
@@ -86,6 +79,7 @@ impl State {
         ring.advance(size);
         if let Some((pid, time_ns)) = expects {
             awaited.insert(pid);
+            rarity.found += 1;
             // Where all tick together, the first speaks for all.
             per_cpu[if rhythm.together { 0 } else { event }].expected.after(time_ns, rhythm);
         }
@@ -97,8 +91,8 @@ impl State {
         self.places.extend(sample.kernel.iter().map(|address| Place { binary: KERNEL, address }));
         let Task { mut maps, serial, thread } = self.processes.sampled(pid, tid, sample.time_ns);
         let mut ending = self.walk_user(sample, pid, tid, &mut maps);
-        let is_old = is_old(sample.time_ns, self.drained_ns);
-        let sampled = Sampled { serial, moment: Moment { pid, tid, time_ns: sample.time_ns }, maps: &maps, is_old };
+        let moment = Moment { pid, tid, time_ns: sample.time_ns };
+        let sampled = Sampled { serial, moment, maps: &maps, now_ns: self.drained_ns };
         let stack = &mut Stack { places: &mut self.places, ending: &mut ending };
         let is_python = self.python.merge(&sampled, &mut self.modules, stack);
         if ending != Ending::Root {
