@@ -44,7 +44,7 @@ type Sort = keyof typeof SORT
 
 /** Seconds that a mean over the window is taken of: the part of it that has been. */
 const secondsOf = (target: Target, nowMs: number): number =>
-  Math.max(1, (Math.min(target.rowsTo, Math.max(nowMs, target.from)) - target.from) / 1000)
+  Math.max(1, (Math.min(target.to, Math.max(nowMs, target.from)) - target.from) / 1000)
 
 const readTable = async ({ asker, known }: Desk, target: Target): Promise<ProcessTable> =>
   tableOf(target, asker.nowMs, (await known.fivesSince(asker, target.cluster)).processes)

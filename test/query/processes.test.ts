@@ -1,8 +1,11 @@
-import { beforeAll, describe, expect, it } from 'vitest'
+import { beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import type { ProcessDetail, Processes } from '../../query/api.ts'
 import { HOUR, MINUTE, openPlace, type Place, SECOND, T0 } from './place.ts'
 
 let place: Place
+
+/** When job 8 ran. */
+const OVER = { from: T0 - 10 * MINUTE, to: T0 - 10 * MINUTE + 20 * SECOND }
 
 interface Who {
   node?: string
@@ -58,6 +61,10 @@ beforeAll(async () => {
     ...drawLife({ pid: 11, start_ms: 2000, name: 'early', user: 'bob' }, '1.5 . . . . .', { memory_bytes: 100 }),
     ...drawLife({ pid: 12, name: 'small' }, '0 0 0 0 0 0', { cpu_system: 0, write_bytes: 7 }),
     ...drawLife({ pid: 10, node: 'node2', name: 'solve', job: '7', rank: 4 }, '2 2 . . . .', { memory_bytes: 200 }),
+    ...drawLife({ pid: 20, node: 'node3', name: 'short', job: '8' }, '1 1', { cpu_system: 0 }).map(row => ({
+      ...row,
+      time: row.time + (OVER.from - T0) / 1000,
+    })),
   ])
   await place.write('jobs', [
     {
@@ -81,6 +88,24 @@ beforeAll(async () => {
       updated_ms: T0,
     },
   ])
+  await place.write('jobs', [
+    {
+      ...{
+        cluster: 'alpha',
+        id: '8',
+        state: 'completed',
+        user: 'ann',
+        nodes: ['node3'],
+        node_count: 1,
+        updated_ms: T0,
+      },
+      ...{ submit_ms: OVER.from, start_ms: OVER.from, end_ms: OVER.to },
+      record: JSON.stringify({
+        ...{ cluster: 'alpha', id: '8', scheduler: 'slurm', state: 'completed', user: 'ann', updatedMs: T0 },
+        ...{ startMs: OVER.from, endMs: OVER.to },
+      }),
+    },
+  ])
   await place.sample(
     `
     a
@@ -99,6 +124,18 @@ const window = { from: T0, to: T0 + MINUTE }
 const names = (answer: Processes) => answer.processes.map(p => `${p.node}/${p.name}`)
 
 describe('processes', () => {
+  it('of a job that is over used what they used while it ran, whenever that is asked', async () => {
+    onTestFinished(() => {
+      place.clock.now = T0 + MINUTE
+    })
+    for (const later of [0, 20 * SECOND, HOUR]) {
+      place.clock.now = OVER.to + later
+      const { from, to, processes } = await place.ask<Processes>('/processes', { job: '8' })
+      expect({ from, to }).toEqual(OVER)
+      expect(processes.map(({ name, cpuUser }) => [name, cpuUser])).toEqual([['short', 1]])
+    }
+  })
+
   it('are listed by CPU seconds of the window, what is not listed is told', async () => {
     const answer = await place.ask<Processes>('/processes', { ...window, limit: 2 })
     expect(names(answer)).toEqual(['node1/solve', 'node1/late'])
