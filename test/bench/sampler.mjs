@@ -2,9 +2,9 @@
  * What the stack sampler costs: npm run bench -- sampler, or node test/bench/sampler.mjs [cost memory rest soak=MINUTES]
  *
  * cost    CPU a sample of the whole node, all in and by stage (rings: capture, unwinding, folding; names; JavaScript: hand-over
- *         and OTLP), after a start of 15 s and as many windows encoded as an hour has, on a mixed load at 19, 99 and 999 Hz; at
- *         99 Hz beside perf record -a --call-graph dwarf,16384 | perf script. The kernel's part is what a spinning program misses
- *         of its own time, with samples that nobody reads and without.
+ *         and OTLP), after a start of 15 s and as many windows encoded as an hour has, on a mixed load at 19, 99 and 999 Hz; then
+ *         perf record -a --call-graph dwarf,16384 | perf script at 99 Hz on the same load, neither sampling the other. The
+ *         kernel's part is what a spinning program misses of its own time, with samples that nobody reads and without.
  * memory  resident memory before and after 500 processes of 500 different files
  * rest    bytes sent and bytes at rest a core and day, at 19 Hz: samples, their rollups, and what is told once
  * soak    memory and CPU each half minute, under the mixed load and a storm of short-lived processes
@@ -169,7 +169,6 @@ async function benchCost() {
     rehearse(sampler, windows, hz)
     await drainWindows(sampler, 1, hz)
     const before = readStages()
-    const perf = hz === 99 ? perfFor(20, hz) : undefined
     const sums = await drainWindows(sampler, 3, hz)
     const stages = Object.entries(readStages()).map(([stage, seconds]) => seconds - before[stage])
     const used = stages.reduce((sum, seconds) => sum + seconds)
@@ -190,8 +189,8 @@ async function benchCost() {
         `${((used * hz * 100) / sums.samples).toFixed(4)} %`.padStart(24),
       ].join(' '),
     )
-    if (perf) {
-      const { seconds, samples } = await perf
+    if (hz === 99) {
+      const { seconds, samples } = await perfFor(20, hz)
       const ratio = seconds / samples / (used / sums.samples)
       const rival = ((seconds * 1e6) / samples).toFixed(0)
       say(
