@@ -48,14 +48,16 @@ interface Running {
   burst: Burst
   timer: NodeJS.Timeout | undefined
   ending: boolean
-  /** Windows that came. */
-  windows: number
+  /** End of the last window that came, ms; 0 before. */
+  sentMs: number
 }
 
 /** The last window of a session is drained within a second of its end … */
 const SETTLE_MS = 2500
-/** … but names of a node with many more tasks than CPUs come late: so long is waited for a first window. */
+/** … but names of a node with many more tasks than CPUs come late: so long is waited for it. */
 const LATE_MS = 10_000
+/** A last window ends so near the end that was promised; the one before it ends seconds earlier. */
+const NEAR_END_MS = 1000
 const NEWS_EVERY_MS = 1000
 /** Starts in /proc/PID/stat are to a tick, boot times to a second. */
 const SLACK_MS = 1500
@@ -132,16 +134,16 @@ class NodeBursts implements Bursts {
       { burst: order.id, hz: order.hz, durationMs: order.seconds * 1000, target: this.sampledTarget(order.target) },
       {
         keeps: (_, charge) => keeps(order.target, charge),
-        sent: (samples, lost) => {
+        sent: (samples, lost, endMs) => {
           news.samples += samples
           news.lost += lost
           const running = this.bursts.get(order.id)
-          if (running) running.windows++
+          if (running) running.sentMs = endMs
         },
       },
     )
     if ('absent' in burst) return burst.absent
-    const running: Running = { order, news, told: -1, burst, ending: false, windows: 0, timer: undefined }
+    const running: Running = { order, news, told: -1, burst, ending: false, sentMs: 0, timer: undefined }
     running.timer = setTimeout(() => void this.end(running, 'done'), order.seconds * 1000)
     this.bursts.set(order.id, running)
     this.deps.log.info({ burst: order.id, target: order.target, hz: order.hz, seconds: order.seconds }, 'burst started')
@@ -161,8 +163,9 @@ class NodeBursts implements Bursts {
     if (running.ending) return
     running.ending = true
     const until = performance.now() + LATE_MS
+    const lacksLast = () => state === 'done' && running.sentMs < running.burst.endsMs - NEAR_END_MS
     do await new Promise(resolve => setTimeout(resolve, SETTLE_MS))
-    while (state === 'done' && running.windows === 0 && performance.now() < until && this.bursts.has(running.order.id))
+    while (lacksLast() && performance.now() < until && this.bursts.has(running.order.id))
     await this.deps.sent()
     if (!this.bursts.delete(running.order.id)) return
     this.deps.log.info(

@@ -44,8 +44,8 @@ export type StacksStatus = { sampler: SamplerStatus } | { absent: string }
 /** Who asked for a burst: whose stacks are sent, and how many were. */
 export interface BurstWatch {
   keeps(process: SampledProcess, charge: Charge): boolean
-  /** After each window of it. */
-  sent(samples: number, lost: number): void
+  /** After each window of it; `endMs` is the window's end. */
+  sent(samples: number, lost: number, endMs: number): void
 }
 
 export interface Stacks {
@@ -233,7 +233,7 @@ class RunningStacks implements Stacks {
     for (const body of encodeProfiles(window, this.sender, process => charged.get(process)))
       this.deps.outbox.put('profiles', body)
     const kept = sampledOf(window).reduce((sum, n, process) => sum + (charges[process] === undefined ? 0 : n), 0)
-    watch?.sent(kept, window.counters.lost)
+    watch?.sent(kept, window.counters.lost, window.endMs)
   }
 
   /** Windows end on their own clock, so a tick may hold none or two of them; over a minute it evens out. */

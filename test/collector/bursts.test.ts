@@ -99,11 +99,12 @@ async function openNode(more: Partial<ControlDeps> & { limits?: typeof LIMITS } 
   }
 }
 
-function windowOf(burst: string, pids: readonly number[], lost = 0): StackWindow {
+/** The last of a burst of 10 s, where no other end is told. */
+function windowOf(burst: string, pids: readonly number[], lost = 0, endMs = Date.now() + 10_000): StackWindow {
   const builder = new WindowBuilder()
   for (const pid of pids) for (const sample of drawn(`main\n${pid * 10}`, { pid })) builder.add(sample)
   builder.lose(lost)
-  return builder.build({ startMs: 1000, endMs: 2000, burst })
+  return builder.build({ startMs: endMs - 5000, endMs, burst })
 }
 
 const newsOf = (node: Node) => node.told.filter(frame => 'burst' in frame)
@@ -131,6 +132,26 @@ describe('an order', () => {
     node.windows.push(windowOf('b1', [1]))
     await vi.advanceTimersByTimeAsync(1000)
     expect(node.stacks.source.read({ timeMs: 0, intervalMs: 1000, monotonicMs: 1000 })[0]?.value).toBe(0)
+  })
+
+  it('is done when its last window is out, however late names come', async () => {
+    const node = await openNode()
+    node.order({})
+    const endsMs = Date.now() + 10_000
+    node.windows.push(windowOf('b1', [1], 0, endsMs - 5000))
+    await vi.advanceTimersByTimeAsync(14_000)
+    expect(newsOf(node).at(-1)).toMatchObject({ state: 'running', samples: 1 })
+    node.windows.push(windowOf('b1', [1, 2], 0, endsMs - 3))
+    await vi.advanceTimersByTimeAsync(4000)
+    expect(newsOf(node).at(-1)).toMatchObject({ state: 'done', samples: 3 })
+  })
+
+  it('is done without a last window that never comes', async () => {
+    const node = await openNode()
+    node.order({})
+    node.windows.push(windowOf('b1', [1], 0, Date.now() + 5000))
+    await vi.advanceTimersByTimeAsync(25_000)
+    expect(newsOf(node).at(-1)).toMatchObject({ state: 'done', samples: 1 })
   })
 
   it('for a rank leaves the other ranks out; for a job with a control group of its own asks the kernel for that', async () => {

@@ -245,6 +245,13 @@ for (const [encoding, encode, contentType] of ENCODINGS) {
       expect(
         await rows(store, 'SELECT event, job, evidence, node, sum(sample_count) AS n FROM samples GROUP BY ALL'),
       ).toEqual([{ event: 'cpu', job: '815', evidence: 'environment', node: 'n1', n: '6' }])
+      for (const [table, count] of [
+        ['samples', 'count'],
+        ['function_minutes', 'self_count'],
+      ])
+        expect(await rows(store, `SELECT DISTINCT period, ${count} AS written FROM ${table}`)).toEqual([
+          { period: 50_000_000, written: 0 },
+        ])
     })
 
     it('with a bad sample lose only that, and a profile without a good time alone', async () => {

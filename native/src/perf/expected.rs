@@ -63,7 +63,7 @@ const RARE_A_TICK: f64 = 0.5;
 const REMEMBERED_NS: f64 = 2e9;
 
 impl Rarity {
-    pub fn from(now_ns: u64) -> Rarity {
+    pub fn since(now_ns: u64) -> Rarity {
         Rarity { found: 0, a_tick: RARE_A_TICK, asked_ns: now_ns }
     }
 
@@ -151,7 +151,7 @@ mod tests {
     #[test]
     fn what_less_than_every_second_tick_brings_is_rare() {
         const PERIOD_NS: u64 = 50_000_000;
-        let mut rarity = Rarity::from(0);
+        let mut rarity = Rarity::since(0);
         let mut rare_after = |seconds: u64, found: u32| {
             let mut rare = false;
             for _ in 0..2 * seconds {

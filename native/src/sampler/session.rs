@@ -8,7 +8,7 @@ use crate::start::clock_ns;
 use rustc_hash::FxHashSet;
 
 /// Samples that are taken together cost less each: 40 us at 19 Hz in half a second, 28 in a second. A program in Python that began
-/// since is noticed only when they are taken, and of one that ended no file can be found any more that only it saw.
+/// since is noticed only when they are taken, and files that only a process in a container saw are out of reach once it has ended.
 const FLUSH_NS: u64 = 1_000_000_000;
 /// During a closer look, of which a second is much.
 const FLUSH_CLOSE_NS: u64 = 20_000_000;
@@ -54,7 +54,7 @@ impl Session {
             rare: false,
         };
         let (awaited, fold) = (FxHashSet::default(), Fold::new(now));
-        let rarity = Rarity::from(now);
+        let rarity = Rarity::since(now);
         Ok(Session { id, options, events, rhythm, awaited, rarity, fold, window_end_ns, ends_ns })
     }
 
