@@ -55,6 +55,8 @@ impl Rhythm {
 pub struct Rarity {
     /// Such samples since the last question.
     pub found: u32,
+    /// A program of interest came since. It is looked at often until it is known how much of the time it takes.
+    pub begun: bool,
     a_tick: f64,
     asked_ns: u64,
 }
@@ -64,7 +66,7 @@ const REMEMBERED_NS: f64 = 2e9;
 
 impl Rarity {
     pub fn since(now_ns: u64) -> Rarity {
-        Rarity { found: 0, a_tick: RARE_A_TICK, asked_ns: now_ns }
+        Rarity { found: 0, begun: false, a_tick: RARE_A_TICK, asked_ns: now_ns }
     }
 
     pub fn is_rare(&mut self, now_ns: u64, period_ns: u64) -> bool {
@@ -73,6 +75,9 @@ impl Rarity {
             let a_tick = f64::from(std::mem::take(&mut self.found)) * period_ns as f64 / past_ns as f64;
             self.a_tick += (a_tick - self.a_tick) * (past_ns as f64 / REMEMBERED_NS).min(1.0);
             self.asked_ns = now_ns;
+        }
+        if std::mem::take(&mut self.begun) {
+            self.a_tick = 1.0;
         }
         self.a_tick < RARE_A_TICK
     }
@@ -165,6 +170,9 @@ mod tests {
         assert!(rare_after(10, 2));
         assert!(!rare_after(2, 10), "a program that runs all the time is noticed soon");
         assert!(rare_after(2, 0));
+        rarity.begun = true;
+        assert!(!rarity.is_rare(rarity.asked_ns, PERIOD_NS), "nobody knows yet how much it takes");
+        assert!(rarity.is_rare(rarity.asked_ns + 2_000_000_000, PERIOD_NS));
         rarity.found = 1;
         assert!(rarity.is_rare(rarity.asked_ns + PERIOD_NS - 1, PERIOD_NS) && rarity.found == 1, "not a tick yet");
     }

@@ -78,7 +78,7 @@ impl State {
         }
         ring.advance(size);
         if let Some((pid, time_ns)) = expects {
-            awaited.insert(pid);
+            rarity.begun |= awaited.insert(pid);
             rarity.found += 1;
             // Where all tick together, the first speaks for all.
             per_cpu[if rhythm.together { 0 } else { event }].expected.after(time_ns, rhythm);
