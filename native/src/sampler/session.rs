@@ -1,5 +1,5 @@
 //! One profile being taken: its events, its window, and what it asks of a sample.
-use crate::fold::{Fold, RawWindow};
+use crate::fold::{Counters, Fold, RawWindow};
 use crate::perf::expected::{Rarity, Rhythm};
 use crate::perf::open::{Events, Wanted};
 use crate::perf::record::{Moment, parse_moment};
@@ -10,6 +10,10 @@ use rustc_hash::FxHashSet;
 /// Samples that are taken together cost less each: 40 us at 19 Hz in half a second, 28 in a second. A program in Python that began
 /// since is noticed only when they are taken, and files that only a process in a container saw are out of reach once it has ended.
 const FLUSH_NS: u64 = 1_000_000_000;
+/// Where what lies beyond the copies of stacks is gone when it is read, so often that more of the samples than this stay cut: of
+/// a database's threads every second deep stack was cut after a second, every third after a tenth.
+const FLUSH_DEEP_NS: u64 = 100_000_000;
+const CUT_SHARE: f64 = 0.01;
 /// During a closer look, of which a second is much.
 const FLUSH_CLOSE_NS: u64 = 20_000_000;
 
@@ -34,6 +38,8 @@ pub struct Session {
     pub awaited: FxHashSet<u32>,
     /// Of their samples.
     pub rarity: Rarity,
+    /// Many stacks reach beyond their copies, and were cut.
+    deep: bool,
     pub fold: Fold,
     pub window_end_ns: u64,
     pub ends_ns: Option<u64>,
@@ -54,13 +60,17 @@ impl Session {
             rare: false,
         };
         let (awaited, fold) = (FxHashSet::default(), Fold::new(now));
-        let rarity = Rarity::since(now);
-        Ok(Session { id, options, events, rhythm, awaited, rarity, fold, window_end_ns, ends_ns })
+        let (rarity, deep) = (Rarity::since(now), false);
+        Ok(Session { id, options, events, rhythm, awaited, rarity, deep, fold, window_end_ns, ends_ns })
     }
 
     /// How long samples wait in their rings.
     pub fn flush_ns(&self) -> u64 {
-        if self.rhythm.close { FLUSH_CLOSE_NS } else { FLUSH_NS }
+        match (self.rhythm.close, self.deep) {
+            (true, _) => FLUSH_CLOSE_NS,
+            (false, true) => FLUSH_DEEP_NS,
+            (false, false) => FLUSH_NS,
+        }
     }
 
     /// When the session needs its thread at the latest.
@@ -105,6 +115,12 @@ impl Session {
     /// Called after each drain.
     pub fn rate(&mut self, now_ns: u64) {
         self.rhythm.rare = self.rarity.is_rare(now_ns, self.rhythm.period_ns);
+        let Counters { samples, truncated, extended, .. } = *self.fold.counters();
+        if samples > 0 {
+            // Once they are taken in time they are deep, and not cut.
+            let cut = if self.deep { truncated + extended } else { truncated };
+            self.deep = cut as f64 > CUT_SHARE * samples as f64;
+        }
     }
 
     /// Ends the window at `end_ns` and starts the next.

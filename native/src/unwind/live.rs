@@ -33,15 +33,13 @@ pub struct Border {
 }
 
 struct Above {
-    border: Border,
     places: Vec<Place>,
     drain: u64,
 }
 
 #[derive(Default)]
 pub struct Live {
-    /// By (pid, tid).
-    above: FxHashMap<(u32, u32), Above>,
+    above: FxHashMap<Border, Above>,
     /// Counts drains; at the last `tidy`.
     drain: u64,
     tidied: u64,
@@ -68,7 +66,7 @@ impl Live {
 
     /// What was found above this frame in this drain, or, when `of_old`, within two windows.
     pub fn above(&self, border: &Border, of_old: bool) -> Option<&[Place]> {
-        let above = self.above.get(&(border.pid, border.tid)).filter(|above| above.border == *border)?;
+        let above = self.above.get(border)?;
         (of_old || above.drain == self.drain).then_some(&above.places)
     }
 
@@ -76,8 +74,7 @@ impl Live {
         if self.above.len() >= MOST_REMEMBERED {
             self.above.clear();
         }
-        let above = Above { border, places: places.to_vec(), drain: self.drain };
-        self.above.insert((border.pid, border.tid), above);
+        self.above.insert(border, Above { places: places.to_vec(), drain: self.drain });
     }
 
     pub fn known_call(&self, maps: u64, caller_pc: u64, callee_pc: u64) -> Option<bool> {
