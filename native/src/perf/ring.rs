@@ -7,6 +7,7 @@
 //!
 //! The kernel moves `data_head`, we move `data_tail`. A record may wrap, and is then put together in `scratch`.
 use super::record::HEAD_BYTES;
+use crate::arch;
 use std::io;
 use std::os::fd::{AsRawFd, OwnedFd};
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -32,6 +33,22 @@ pub fn ring_bytes(hz: u32, stack_bytes: u32, cpus: usize) -> usize {
         .min(ALL_RINGS / cpus.max(1))
         .clamp(SMALLEST_RING, LARGEST_RING)
         .next_power_of_two()
+}
+
+const LINE_BYTES: usize = 64;
+/// The head of a sample, and of its stack what most frames lie in.
+const AHEAD_BYTES: usize = 2048;
+
+/// Asks for the memory of a record that will be taken after another one: a CPU wrote it up to a second ago, so that nothing of it is
+/// in the caches of the one that reads it.
+pub fn fetch_ahead(record: &[u8]) {
+    for line in record[..record.len().min(AHEAD_BYTES)].chunks(LINE_BYTES) {
+        arch::prefetch(line.as_ptr());
+    }
+    // What follows the stack copy, and the head of the next record.
+    let end = record.as_ptr_range().end;
+    arch::prefetch(end.wrapping_sub(8));
+    arch::prefetch(end);
 }
 
 pub struct Ring {

@@ -4,6 +4,7 @@ use super::state::State;
 use crate::family::descendants;
 use crate::perf::open::Target;
 use crate::perf::record::{Moment, parse_time};
+use crate::perf::ring::fetch_ahead;
 use crate::start::clock_ns;
 use crate::symbols::thread::{Job, Names};
 use std::cmp::Reverse;
@@ -157,7 +158,13 @@ impl Engine {
         for (s, session) in self.sessions.iter_mut().enumerate() {
             for (c, event) in session.events.per_cpu.iter_mut().enumerate() {
                 event.ring.refresh();
-                heads.extend(event.ring.peek().map(|bytes| Reverse((parse_time(bytes), s, c))));
+                heads.extend(
+                    event
+                        .ring
+                        .peek()
+                        .inspect(|record| fetch_ahead(record))
+                        .map(|record| Reverse((parse_time(record), s, c))),
+                );
             }
         }
         while let Some(Reverse((time_ns, s, c))) = heads.pop() {
@@ -169,8 +176,8 @@ impl Engine {
                 self.end_windows_before(s, time_ns);
             }
             self.state.take_record(&mut self.sessions[s], c, time_ns);
-            let next = self.sessions[s].events.per_cpu[c].ring.peek();
-            heads.extend(next.map(|bytes| Reverse((parse_time(bytes), s, c))));
+            let next = self.sessions[s].events.per_cpu[c].ring.peek().inspect(|record| fetch_ahead(record));
+            heads.extend(next.map(|record| Reverse((parse_time(record), s, c))));
         }
         for s in 0..self.sessions.len() {
             self.end_windows_before(s, until);
