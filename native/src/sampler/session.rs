@@ -12,7 +12,7 @@ use rustc_hash::FxHashSet;
 const FLUSH_NS: u64 = 1_000_000_000;
 /// Where what lies beyond the copies of stacks is gone when it is read, so often that more of the samples than this stay cut: of
 /// a database's threads every second deep stack was cut after a second, every third after a tenth.
-const FLUSH_DEEP_NS: u64 = 100_000_000;
+const FLUSH_CUT_NS: u64 = 100_000_000;
 const CUT_SHARE: f64 = 0.01;
 /// During a closer look, of which a second is much.
 const FLUSH_CLOSE_NS: u64 = 20_000_000;
@@ -38,8 +38,8 @@ pub struct Session {
     pub awaited: FxHashSet<u32>,
     /// Of their samples.
     pub rarity: Rarity,
-    /// Many stacks reach beyond their copies, and were cut.
-    deep: bool,
+    /// Many stacks of the last window stayed cut.
+    cut: bool,
     pub fold: Fold,
     pub window_end_ns: u64,
     pub ends_ns: Option<u64>,
@@ -60,15 +60,15 @@ impl Session {
             rare: false,
         };
         let (awaited, fold) = (FxHashSet::default(), Fold::new(now));
-        let (rarity, deep) = (Rarity::since(now), false);
-        Ok(Session { id, options, events, rhythm, awaited, rarity, deep, fold, window_end_ns, ends_ns })
+        let (rarity, cut) = (Rarity::since(now), false);
+        Ok(Session { id, options, events, rhythm, awaited, rarity, cut, fold, window_end_ns, ends_ns })
     }
 
     /// How long samples wait in their rings.
     pub fn flush_ns(&self) -> u64 {
-        match (self.rhythm.close, self.deep) {
+        match (self.rhythm.close, self.cut) {
             (true, _) => FLUSH_CLOSE_NS,
-            (false, true) => FLUSH_DEEP_NS,
+            (false, true) => FLUSH_CUT_NS,
             (false, false) => FLUSH_NS,
         }
     }
@@ -115,12 +115,6 @@ impl Session {
     /// Called after each drain.
     pub fn rate(&mut self, now_ns: u64) {
         self.rhythm.rare = self.rarity.is_rare(now_ns, self.rhythm.period_ns);
-        let Counters { samples, truncated, extended, .. } = *self.fold.counters();
-        if samples > 0 {
-            // Once they are taken in time they are deep, and not cut.
-            let cut = if self.deep { truncated + extended } else { truncated };
-            self.deep = cut as f64 > CUT_SHARE * samples as f64;
-        }
     }
 
     /// Ends the window at `end_ns` and starts the next.
@@ -129,8 +123,13 @@ impl Session {
             self.fold.counters().lost += std::mem::take(&mut event.ring.corrupt);
         }
         self.window_end_ns = window_end(end_ns, self.options.window_ns, self.ends_ns);
+        self.cut = many_are_cut(self.fold.counters());
         self.fold.take(end_ns)
     }
+}
+
+fn many_are_cut(counters: &Counters) -> bool {
+    counters.truncated as f64 > CUT_SHARE * counters.samples as f64
 }
 
 /// A last window that would be left with less than a quarter of its length is one with the window before.
@@ -141,7 +140,16 @@ fn window_end(start_ns: u64, window_ns: u64, session_ends_ns: Option<u64>) -> u6
 
 #[cfg(test)]
 mod tests {
-    use super::window_end;
+    use super::{Counters, many_are_cut, window_end};
+
+    #[test]
+    fn one_cut_stack_in_a_hundred_is_not_many() {
+        let cut =
+            |truncated, extended| many_are_cut(&Counters { samples: 100, truncated, extended, ..Counters::default() });
+        assert!(!cut(1, 99), "what was read from the process in time is whole");
+        assert!(cut(2, 0));
+        assert!(!many_are_cut(&Counters::default()));
+    }
 
     #[test]
     fn the_last_window_of_a_burst_takes_the_rest() {

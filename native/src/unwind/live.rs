@@ -187,6 +187,24 @@ mod tests {
     }
 
     #[test]
+    fn remembers_what_stands_above_each_frame_of_a_thread() {
+        let mut live = Live::default();
+        let border = |sp| Border { pid: 1, tid: 2, maps: 3, sp, pc: 4 };
+        let place = |address| [Place { binary: 5, address }];
+        live.start_drain();
+        live.remember_above(border(100), &place(6));
+        live.remember_above(border(200), &place(7));
+        assert_eq!(live.above(&border(100), false), Some(&place(6)[..]));
+        assert_eq!(live.above(&border(200), false), Some(&place(7)[..]));
+        live.start_drain();
+        assert_eq!(live.above(&border(100), false), None, "it may have changed since");
+        assert_eq!(live.above(&border(100), true), Some(&place(6)[..]));
+        live.tidy();
+        live.tidy();
+        assert_eq!(live.above(&border(100), true), None);
+    }
+
+    #[test]
     fn reads_this_process() {
         let mut live = Live::default();
         live.start_drain();
