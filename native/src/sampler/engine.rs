@@ -4,7 +4,7 @@ use super::state::State;
 use crate::family::descendants;
 use crate::perf::open::Target;
 use crate::perf::record::{Moment, parse_time};
-use crate::perf::ring::fetch_ahead;
+use crate::perf::ring::{Ring, fetch_ahead};
 use crate::start::clock_ns;
 use crate::symbols::thread::{Job, Names};
 use std::cmp::Reverse;
@@ -158,13 +158,7 @@ impl Engine {
         for (s, session) in self.sessions.iter_mut().enumerate() {
             for (c, event) in session.events.per_cpu.iter_mut().enumerate() {
                 event.ring.refresh();
-                heads.extend(
-                    event
-                        .ring
-                        .peek()
-                        .inspect(|record| fetch_ahead(record))
-                        .map(|record| Reverse((parse_time(record), s, c))),
-                );
+                heads.extend(oldest(&mut event.ring, s, c));
             }
         }
         while let Some(Reverse((time_ns, s, c))) = heads.pop() {
@@ -176,8 +170,7 @@ impl Engine {
                 self.end_windows_before(s, time_ns);
             }
             self.state.take_record(&mut self.sessions[s], c, time_ns);
-            let next = self.sessions[s].events.per_cpu[c].ring.peek().inspect(|record| fetch_ahead(record));
-            heads.extend(next.map(|record| Reverse((parse_time(record), s, c))));
+            heads.extend(oldest(&mut self.sessions[s].events.per_cpu[c].ring, s, c));
         }
         for s in 0..self.sessions.len() {
             self.end_windows_before(s, until);
@@ -231,6 +224,13 @@ impl Engine {
             self.sessions.iter_mut().for_each(Session::follow_cpus);
         }
     }
+}
+
+/// When the oldest record of ring `c` of session `s` was written: its turn comes when it is the first of all rings.
+fn oldest(ring: &mut Ring, s: usize, c: usize) -> Option<Reverse<(u64, usize, usize)>> {
+    let record = ring.peek()?;
+    fetch_ahead(record);
+    Some(Reverse((parse_time(record), s, c)))
 }
 
 /// One waking for both, where a tick that must be read comes soon after the rings are due.
