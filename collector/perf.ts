@@ -37,8 +37,12 @@ interface Succession {
 
 /** perf script unwinds at 0.3-0.6 ms a sample, so a large node is sampled less often: at most this many a second. */
 const SAMPLES_A_SECOND = 300
-/** Locked memory of all rings together; 2 MiB a CPU hold 7 s at 19 Hz and 16 KiB a sample, while perf script reads symbols. */
+/** What a ring holds while perf script reads symbols: 2 MiB, which are that many at 19 Hz and 16 KiB a sample, or more … */
+const RING_SECONDS = 7
+const RING_PAGES = 512
+/** … as far as the locked memory of all together allows. */
 const RING_BYTES = 64 << 20
+const PAGE = 4096
 const PULSE_MS = 1000
 const SUCCESSION: Succession = { largeBytes: 384 << 20, youngMs: 20_000 }
 const TOO_LARGE_BYTES = 1024 << 20
@@ -60,11 +64,14 @@ export const perfSampler =
   }
 
 export function commandFor(options: SamplerOptions, cores: number): PerfCommand {
-  const pages = RING_BYTES / 4096 / cores
+  const hz = Math.max(1, Math.min(options.hz, Math.floor(SAMPLES_A_SECOND / cores)))
+  const stackBytes = Math.max(512, Math.min(65_528, options.stackBytes & ~7))
+  const wanted = 2 ** Math.round(Math.log2((RING_SECONDS * hz * stackBytes) / PAGE))
+  const most = 2 ** Math.floor(Math.log2(RING_BYTES / PAGE / cores))
   return {
-    hz: Math.max(1, Math.min(options.hz, Math.floor(SAMPLES_A_SECOND / cores))),
-    stackBytes: Math.max(512, Math.min(65_528, options.stackBytes & ~7)),
-    pages: Math.max(64, Math.min(512, 2 ** Math.floor(Math.log2(pages)))),
+    hz,
+    stackBytes,
+    pages: Math.max(64, Math.min(Math.max(RING_PAGES, wanted), most)),
     control: true,
     includeIdle: options.includeIdle,
   }

@@ -7,6 +7,7 @@ import { fileURLToPath } from 'node:url'
 import { afterAll, beforeAll, describe, expect, it, onTestFinished } from 'vitest'
 import type { Source, Tick } from '../../collector/source.ts'
 import { openNvidia, openNvmlSource } from '../../collector/sources/gpunvml.ts'
+import { missingAddon } from '../addon.ts'
 import { makeMachine, partsOf, toldIn } from '../collector/machine.ts'
 
 const SOURCE = fileURLToPath(new URL('programs/nvml.c', import.meta.url))
@@ -66,7 +67,9 @@ const B = 'gpu 0000:66:00.0'
 const GIB = 2 ** 30
 const MIB = 2 ** 20
 
-describe('NVML', () => {
+if (missingAddon) it(`NVML: ${missingAddon}`, context => context.skip(missingAddon))
+
+describe.skipIf(missingAddon)('NVML', () => {
   it('tells of each GPU by its PCI address, and of Hopper what its parts do', async () => {
     const { library } = makeDriver({ gpus: 2 })
     const source = await open(library)

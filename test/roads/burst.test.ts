@@ -6,6 +6,7 @@ import { type ChildProcess, spawn } from 'node:child_process'
 import type { Page } from 'playwright-core'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import type { Burst, Bursts, Functions, Nodes, Processes } from '../../query/api.ts'
+import { missingAddon } from '../addon.ts'
 import { missingChromium, openChromium } from '../ui/chromium.ts'
 import { ask, type Program, startProgram, until } from './program.ts'
 
@@ -66,7 +67,8 @@ async function lookOnPage(page: Page, pid: number, start: number): Promise<strin
 
 describe('a burst', () => {
   it('is asked for, watched and found on the page', { timeout: 180_000 }, async ctx => {
-    if (missingChromium) return ctx.skip(missingChromium)
+    const missing = missingAddon ?? missingChromium
+    if (missing) return ctx.skip(missing)
     // The page's window ends some seconds ago: a process that is newer than that it cannot open.
     const seen = await until(
       () => ask<Processes>(program.url, `processes?node=${node}&limit=200&to=${Date.now() - 10_000}`),
@@ -108,7 +110,8 @@ describe('a burst', () => {
 
   it('of a process is of that process alone, and not part of the continuous profile', {
     timeout: 120_000,
-  }, async () => {
+  }, async ctx => {
+    if (missingAddon) return ctx.skip(missingAddon)
     const { status, told } = await post({ node, pid: other.pid, hz: 499, seconds: 10 })
     expect(status, JSON.stringify(told)).toBe(201)
     const burst = await over(told.id)

@@ -1,26 +1,31 @@
 /** Jobs that use a known CPU time in scattered processes, and what was charged to them: by processes and by samples. */
 import { execFileSync } from 'node:child_process'
 import { writeFileSync } from 'node:fs'
+import { cpus } from 'node:os'
 import { join } from 'node:path'
 import { expect } from 'vitest'
+import { commandFor } from '../../collector/perf.ts'
 import type { Functions, JobDetail, Processes } from '../../query/api.ts'
+import { missingAddon } from '../addon.ts'
 import { ask, type Program, startProgram, until } from './program.ts'
 
-const HZ = 499
+const ASKED = { hz: 499, windowMs: 2000, includeIdle: false, stackBytes: 16_384 }
+/** perf(1) is not asked for more than it can do. */
+const HZ = missingAddon ? commandFor(ASKED, cpus().length).hz : ASKED.hz
 /** Four deviations of what so many samples may be off, and a tick. */
 export const chance = (seconds: number): number => 4 * Math.sqrt(seconds / HZ) + 0.01
 
-/** `scatter SECONDS`: of CPU time in one function, then it waits to be ended. */
-const SCATTER = `
+/** `scatter SECONDS`: of CPU time in the function `name`, then it waits to be ended. */
+const scatter = (name: string): string => `
 #include <stdlib.h>
 #include <time.h>
 #include <unistd.h>
 volatile unsigned sink;
-__attribute__((noinline, noclone)) void scattered(double seconds) {
+__attribute__((noinline, noclone)) void ${name}(double seconds) {
   struct timespec t;
   do { for (int i = 0; i < 100000; i++) sink = sink * 1664525u + 1013904223u; clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &t); }
   while (t.tv_sec + t.tv_nsec / 1e9 < seconds); }
-int main(int count, char **words) { scattered(atof(words[1])); for (;;) pause(); }
+int main(int count, char **words) { ${name}(atof(words[1])); for (;;) pause(); }
 `
 /** scatter.sh: a child, a child in a session of its own, a daemon whose parent is init, a grandchild; a CPU second each. */
 const SCATTER_SH = `#!/bin/sh
@@ -31,15 +36,16 @@ sh -c './scatter 1; :'
 `
 export const SCATTERED_SECONDS = 4
 
-export function writeScatter(folder: string): void {
-  writeFileSync(join(folder, 'scatter.c'), SCATTER)
+/** `name`: of a function that no other test has, since the whole machine is sampled. */
+export function writeScatter(folder: string, name: string): void {
+  writeFileSync(join(folder, 'scatter.c'), scatter(name))
   writeFileSync(join(folder, 'scatter.sh'), SCATTER_SH, { mode: 0o755 })
   execFileSync('gcc', ['-O1', '-g', '-o', join(folder, 'scatter'), join(folder, 'scatter.c')])
 }
 
-/** With a collector that reads each second and samples at HZ. */
+/** With a collector that reads each second. */
 export function startCounting(...settings: string[]): Promise<Program> {
-  const stacks = [`stacks.hz=${HZ}`, 'stacks.windowMs=2000']
+  const stacks = [`stacks.hz=${ASKED.hz}`, `stacks.windowMs=${ASKED.windowMs}`]
   const all = ['intervalMs=1000', 'scheduler.pollEveryMs=1000', ...stacks, ...settings]
   return startProgram(
     'start',

@@ -193,7 +193,7 @@ describe('Grid Engine, CPU of two jobs on one node', () => {
     bed = upTestbed('gridengine', [])
     if ('absent' in bed) return console.error(`skipped: ${bed.absent}`)
     for (const [name, value] of Object.entries(bed.env)) vi.stubEnv(name, value)
-    writeScatter(`${bed.directory}/out`)
+    writeScatter(`${bed.directory}/out`, 'scattered_gridengine')
     program = await startCounting('scheduler.kind=gridengine')
     for (const user of ['labuser1', 'labuser2']) {
       const tag = road(`scatter-${user}`)
@@ -228,7 +228,7 @@ describe('Grid Engine, CPU of two jobs on one node', () => {
       ...ids.map(id => `jobs/${id}/functions?`),
       `functions?node=${node?.node}&from=${from - 60_000}&to=${to}&`,
     ]
-    const paths = functions.map(path => functionOf(url, `${path}limit=1000`, 'scattered'))
+    const paths = functions.map(path => functionOf(url, `${path}limit=1000`, 'scattered_gridengine'))
     const [one, two, all] = (await Promise.all(paths)).map(row => row?.samples ?? 0)
     // Of both jobs together all that there is: none is nobody's.
     expect((one ?? 0) + (two ?? 0)).toBe(all)

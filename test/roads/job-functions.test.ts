@@ -7,6 +7,7 @@ import { writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterAll, beforeAll, describe, expect, it, vi } from 'vitest'
 import type { Burst, Functions, JobDetail, JobRanks, Processes } from '../../query/api.ts'
+import { missingAddon } from '../addon.ts'
 import { type Testbed, upTestbed } from '../testbeds/testbed.ts'
 import { ask, MAIN, type Program, startProgram, until } from './program.ts'
 
@@ -51,7 +52,10 @@ const SAMPLERS = [
   { mode: 'perf', hz: 97, samples: 500, points: 6 },
 ]
 
-describe.each(SAMPLERS)('stacks by $mode', ({ mode, hz, samples, points }) => {
+if (missingAddon) it(`stacks by 'addon': ${missingAddon}`, context => context.skip(missingAddon))
+const here = SAMPLERS.filter(({ mode }) => mode !== 'addon' || !missingAddon)
+
+describe.each(here)('stacks by $mode', ({ mode, hz, samples, points }) => {
   let program: Program | undefined
   let id = ''
   const about = <T>(path: string) => ask<T>(program?.url ?? '', `jobs/${id}/${path}`)

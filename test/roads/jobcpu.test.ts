@@ -63,7 +63,7 @@ describe('jobs that share nodes', () => {
     for (const [name, value] of Object.entries(bed.env)) vi.stubEnv(name, value)
     const { directory, run } = bed
     const out = (name: string) => join(directory, 'out', name)
-    writeScatter(join(directory, 'out'))
+    writeScatter(join(directory, 'out'), 'scattered_slurm')
     writeFileSync(out('ring.c'), RING)
     execFileSync(MPICC, ['-O1', '-g', '-o', out('ring'), out('ring.c')])
     // One collector sees the processes of both nodes, which are daemons of this machine.
@@ -111,7 +111,7 @@ describe('jobs that share nodes', () => {
     )
     if (!ofScatter || !ofRing) throw new Error('unanswered')
     for (const [function_, own, neighbour] of [
-      ['scattered', ofScatter, ofRing],
+      ['scattered_slurm', ofScatter, ofRing],
       ['turned', ofRing, ofScatter],
     ] as const) {
       expect(selfOf(own, function_)?.samples, function_).toBeGreaterThan(100)

@@ -43,6 +43,15 @@ describe('the command', () => {
     expect([2, 16, 64, 128, 512].map(cores => on(cores).pages)).toEqual([512, 512, 256, 128, 64])
   })
 
+  it('has rings that hold as long at a higher rate', () => {
+    const fast = (cores: number) => commandFor({ ...options, hz: 499 }, cores)
+    expect([2, 4, 16].map(cores => [fast(cores).hz, fast(cores).pages])).toEqual([
+      [150, 4096],
+      [75, 2048],
+      [18, 512],
+    ])
+  })
+
   it('asks for a stack copy that the kernel allows', () => {
     expect(commandFor({ ...options, stackBytes: 100_001 }, 2).stackBytes).toBe(65_528)
     expect(commandFor({ ...options, stackBytes: 16_385 }, 2).stackBytes).toBe(16_384)
