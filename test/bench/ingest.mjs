@@ -1,20 +1,24 @@
 // What ingest costs and how small the store is: 1000 collectors, a request of one tick each, over HTTP.
 //
-//   npm run build && node test/bench/ingest.mjs [--nodes 1000] [--ticks 60] [--cores 0] [--known] [--direct] [--node-http] [--alone] [--ranges] [--keep PATH]
+//   npm run build && node test/bench/ingest.mjs [--nodes 1000] [--ticks 60] [--cores 0] [--known] [--direct] [--node-http] [--floors] [--alone] [--ranges] [--keep PATH]
 //
 // The values are node-metrics.c's (60 series a node: job phases, checkpoints, counters; always the same), sent as OTLP
 // protobuf by a second process. 58 of the 60 are in the catalogue; the others land as foreign series, --known leaves them out.
 // --cores N adds N cores with 8 modes each. CPU is that of the serving process alone, everything
 // included: HTTP, decoding, inserts, rollups, merges. --direct leaves HTTP out: the bodies go in by a call, and the CPU that
 // making them takes is not counted (merges that run meanwhile are not either). --node-http leaves the addon's receiver out.
-// --ticks 360 is the hour that facts about other stores are told of. --keep leaves the store at PATH. The same values go into VictoriaMetrics and Prometheus after that (rivals.mjs), unless --alone.
-// --ranges asks all of them for ranges of it (ranges.mjs).
+// --floors measures HTTP and the store alone, on the same requests and rows (floors.mjs). --ticks 360 is the hour that facts
+// about other stores are told of. --keep leaves the store at PATH. The same values go into VictoriaMetrics and Prometheus after
+// that (rivals.mjs), unless --alone. --ranges asks all of them for ranges of it (ranges.mjs).
+// A part of a table is many files. On ext4 without a journal each new file looks through those deleted lately, which cost as
+// much again as the inserts; TMPDIR=/dev/shm leaves that out.
 import { spawn, spawnSync } from 'node:child_process'
 import { mkdtempSync, readFileSync, rmSync } from 'node:fs'
 import http from 'node:http'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { PbfWriter } from 'pbf'
+import { measureHttp, measureInserts, recordInserts } from './floors.mjs'
 import { measureRanges } from './ranges.mjs'
 import { measureRivals, writeBody } from './rivals.mjs'
 
@@ -285,7 +289,8 @@ async function serve() {
   const { parseReceiver } = await import(new URL('receiver.js', dist))
   const receiver = process.argv.includes('--node-http') ? undefined : readAddon(parseReceiver)
   if (receiver !== undefined && 'absent' in receiver) throw new Error(`${receiver.absent}; without it: --node-http`)
-  const ingest = await openIngest({ store, log, defaultCluster: 'bench', receiver })
+  const recorded = process.argv.includes('--floors') ? recordInserts(store) : undefined
+  const ingest = await openIngest({ store: recorded?.recording ?? store, log, defaultCluster: 'bench', receiver })
   const app = Fastify()
   await app.register(ingest.plugin)
   const values = NODES * TICKS * SENT
@@ -313,7 +318,16 @@ async function serve() {
   if (asked) await measureOwnRanges(store, asked)
   await store.close()
   if (kept < 0) rmSync(path, { recursive: true })
+  if (recorded) await printFloors(values, recorded.blocks, receiver)
   if (!process.argv.includes('--alone')) await measureRivals(values, runSender, say, asked)
+}
+
+async function printFloors(values, blocks, receiver) {
+  const http = await measureHttp({ receiver, send: runSender, cpuSeconds })
+  say('HTTP alone, bodies not looked at', perMillion(http, values))
+  const { inserted, merged } = await measureInserts(blocks, { settle, cpuSeconds })
+  say(`the same ${blocks.length} blocks into an empty store`, perMillion(inserted, values))
+  say('the same, merges included', perMillion(merged, values))
 }
 
 async function measureOwnRanges(store, asked) {
