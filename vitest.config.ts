@@ -4,6 +4,7 @@ export default defineConfig({
   test: {
     include: ['test/**/*.test.ts'],
     globalSetup: ['test/setup.ts'],
+    reporters: ['default', './test/leftout.ts'],
     pool: 'forks',
     maxWorkers: 2,
     // Tests on the real kernel and real schedulers share the machine with whatever else runs: one more look before a red.

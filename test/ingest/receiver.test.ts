@@ -5,6 +5,7 @@ import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openLatch } from '../../ingest/latch.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
+import { missingAddon } from '../addon.ts'
 import { metricsProtobuf } from './otlp.ts'
 import { profilesProtobuf } from './otlpprofiles.ts'
 import { receiver as Native, openOneSender, quiet } from './place.ts'
@@ -49,6 +50,8 @@ async function converse(port: number, steps: readonly (Buffer | string)[]): Prom
   client.socket.destroy()
   return answers
 }
+
+if (missingAddon) it(`the receiver: ${missingAddon}`, context => context.skip(missingAddon))
 
 describe.skipIf(Native === undefined)('the receiver', () => {
   it('answers byte for byte as node:http does, whatever comes on the connection', async () => {
