@@ -15,7 +15,8 @@ import { reachesRoot } from './formats/perfframe.ts'
 import { type PerfSample, PerfScriptParser } from './formats/perfscript.ts'
 import { Identities } from './identities.ts'
 import { advicePerf, readPerfHost } from './perfadvice.ts'
-import { type PerfCommand, PerfPair } from './perfpair.ts'
+import { commandFor, type PerfCommand, simplerCommand } from './perfcommand.ts'
+import { PerfPair } from './perfpair.ts'
 import { WindowRoll } from './roll.ts'
 import type { Sampler, SamplerOptions, SamplerStatus, StackWindow, StartSampler } from './sampler.ts'
 import { TRUNCATED } from './window.ts'
@@ -35,14 +36,6 @@ interface Succession {
   youngMs: number
 }
 
-/** perf script unwinds at 0.3-0.6 ms a sample, so a large node is sampled less often: at most this many a second. */
-const SAMPLES_A_SECOND = 300
-/** What a ring holds while perf script reads symbols: 2 MiB, which are that many at 19 Hz and 16 KiB a sample, or more … */
-const RING_SECONDS = 7
-const RING_PAGES = 512
-/** … as far as the locked memory of all together allows. */
-const RING_BYTES = 64 << 20
-const PAGE = 4096
 const PULSE_MS = 1000
 const SUCCESSION: Succession = { largeBytes: 384 << 20, youngMs: 20_000 }
 const TOO_LARGE_BYTES = 1024 << 20
@@ -62,20 +55,6 @@ export const perfSampler =
     const absent = await sampler.start()
     return absent === undefined ? sampler : { absent }
   }
-
-export function commandFor(options: SamplerOptions, cores: number): PerfCommand {
-  const hz = Math.max(1, Math.min(options.hz, Math.floor(SAMPLES_A_SECOND / cores)))
-  const stackBytes = Math.max(512, Math.min(65_528, options.stackBytes & ~7))
-  const wanted = 2 ** Math.round(Math.log2((RING_SECONDS * hz * stackBytes) / PAGE))
-  const most = 2 ** Math.floor(Math.log2(RING_BYTES / PAGE / cores))
-  return {
-    hz,
-    stackBytes,
-    pages: Math.max(64, Math.min(Math.max(RING_PAGES, wanted), most)),
-    control: true,
-    includeIdle: options.includeIdle,
-  }
-}
 
 /** A pair, and the samples of it that count: after `fromMs`, up to `untilMs` of CLOCK_MONOTONIC. */
 interface Generation {
@@ -289,16 +268,6 @@ class PerfSampler implements Sampler {
     }, this.backoffMs).unref()
     this.backoffMs = Math.min(BACKOFF_MS.last, this.backoffMs * 2)
   }
-}
-
-/** What to leave out after perf refused; undefined where nothing helps. */
-function simplerCommand(command: PerfCommand, said: string): PerfCommand | undefined {
-  if (command.control && /unknown option.*control|Failed to.*control/i.test(said)) return { ...command, control: false }
-  if (command.pages !== undefined && /mlock|mmap|Permission error mapping|Cannot allocate memory/i.test(said)) {
-    const { pages: _, ...rest } = command
-    return rest
-  }
-  return undefined
 }
 
 /** `worker-12` and `worker-13` are one group; a thread with its process's name keeps it, `fib2` is no second `fib`. */

@@ -6,28 +6,15 @@
  *          word on its control descriptor makes it read all rings, so that samples arrive within about two seconds.
  *
  * What waits is for the moments in which perf script reads the symbols of a large program, seconds of CPU on a busy machine;
- * beyond it perf record is no longer read, its rings fill, and the kernel counts what is lost. Choices, measured with
- * test/bench/stacks:
- * - cpu-clock and no other event: its period is in ns on every machine, virtual or not.
- * - a copy of the user stack, unwound by perf script: frame pointers alone give right stacks for almost nothing.
- * - --no-inline: resolving inlined names starts addr2line for each module, minutes of CPU.
- * - nice 1 and SCHED_BATCH, which does not preempt whoever runs: with nice 10 or 19 and four busy threads a core perf does not
- *   get through its own start within 10 s, with nice 5 and ten of them it falls behind by the symbols of one large program.
+ * beyond it perf record is no longer read, its rings fill, and the kernel counts what is lost. Both run at nice 1 and SCHED_BATCH,
+ * which does not preempt whoever runs: with nice 10 or 19 and four busy threads a core perf does not get through its own start
+ * within 10 s, with nice 5 and ten of them it falls behind by the symbols of one large program (test/bench/stacks).
  */
 import { type ChildProcess, type IOType, spawn } from 'node:child_process'
 import { existsSync, readFileSync } from 'node:fs'
 import { LineSplitter } from './formats/lines.ts'
+import { type PerfCommand, recordArguments, scriptArguments } from './perfcommand.ts'
 import { PerfStream } from './perfstream.ts'
-
-export interface PerfCommand {
-  hz: number
-  stackBytes: number
-  /** Ring pages a CPU; absent: perf's default, which a user without CAP_IPC_LOCK can have. */
-  pages?: number
-  /** --control: perf 5.10 and newer. */
-  control: boolean
-  includeIdle: boolean
-}
 
 export interface PerfEvents {
   line(text: string): void
@@ -39,33 +26,6 @@ export interface PerfEvents {
 const READY_MS = 2500
 const STDERR_LIMIT = 4096
 const WAITING_BYTES = 32 << 20
-/** More than perf_event_max_stack, since dwarf unwinding is not bound by it. */
-const MAX_STACK = 1024
-const FIELDS = 'comm,pid,tid,cpu,time,period,event,ip,sym,dso'
-
-export function recordArguments(command: PerfCommand): string[] {
-  return [
-    ...['record', '-a', '-N', '-e', command.includeIdle ? 'cpu-clock' : 'cpu-clock:I', '-F', String(command.hz)],
-    ...['--call-graph', `dwarf,${command.stackBytes}`, '-k', 'CLOCK_MONOTONIC', '-o', '-'],
-    ...(command.pages === undefined ? [] : ['-m', String(command.pages)]),
-    ...(command.control ? ['--control', 'fd:3,4'] : ['--no-buffering']),
-  ]
-}
-
-export function scriptArguments(): string[] {
-  return [
-    'script',
-    '-i',
-    '-',
-    '--no-inline',
-    '--show-lost-events',
-    '--ns',
-    '--max-stack',
-    String(MAX_STACK),
-    '-F',
-    FIELDS,
-  ]
-}
 
 export class PerfPair {
   /** Resolves with undefined once it samples, or with what perf said when it could not. */

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest'
-import { commandFor, threadGroup } from '../../../collector/perf.ts'
+import { threadGroup } from '../../../collector/perf.ts'
 import { advicePerf, type PerfHost } from '../../../collector/perfadvice.ts'
+import { commandFor } from '../../../collector/perfcommand.ts'
 
 const HOST: PerfHost = { paranoid: 2, distribution: 'debian', kernel: '6.1.0-18-amd64' }
 /** Standard error of `perf record -a` of perf 6.1 as nobody, with kernel.perf_event_paranoid=2. */
