@@ -15,8 +15,9 @@ import { openStore, type Store } from '../../ingest/store.ts'
 export const quiet = pino({ level: 'silent' })
 
 const addon = readAddon(parseReceiver)
-/** undefined where the addon is not built. */
 export const receiver = 'absent' in addon ? undefined : addon
+/** Why there is none; undefined where there is. */
+export const missingReceiver = 'absent' in addon ? addon.absent : undefined
 
 /** Whoever sends speaks for cluster c1, until it is known no longer. */
 export function openOneSender(): Senders & { isKnown: boolean } {

@@ -5,10 +5,9 @@ import { gzipSync } from 'node:zlib'
 import { afterAll, beforeAll, describe, expect, it } from 'vitest'
 import { openLatch } from '../../ingest/latch.ts'
 import { openStore, type Store } from '../../ingest/store.ts'
-import { missingAddon } from '../addon.ts'
 import { metricsProtobuf } from './otlp.ts'
 import { profilesProtobuf } from './otlpprofiles.ts'
-import { receiver as Native, openOneSender, quiet } from './place.ts'
+import { missingReceiver, openOneSender, quiet } from './place.ts'
 import { connect, type Options, openServer, request, T } from './receiving.ts'
 
 const FUTURE = 90_000
@@ -51,9 +50,9 @@ async function converse(port: number, steps: readonly (Buffer | string)[]): Prom
   return answers
 }
 
-if (missingAddon) it(`the receiver: ${missingAddon}`, context => context.skip(missingAddon))
+if (missingReceiver) it(`the receiver: ${missingReceiver}`, context => context.skip(missingReceiver))
 
-describe.skipIf(Native === undefined)('the receiver', () => {
+describe.skipIf(missingReceiver)('the receiver', () => {
   it('answers byte for byte as node:http does, whatever comes on the connection', async () => {
     const gzip = { 'content-encoding': 'gzip' }
     const steps = (load: (n: number) => Buffer): (Buffer | string)[] => [

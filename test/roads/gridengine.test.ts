@@ -230,6 +230,7 @@ describe('Grid Engine, CPU of two jobs on one node', () => {
     ]
     const paths = functions.map(path => functionOf(url, `${path}limit=1000`, 'scattered_gridengine'))
     const [one, two, all] = (await Promise.all(paths)).map(row => row?.samples ?? 0)
+    expect(all).toBeGreaterThan(100)
     // Of both jobs together all that there is: none is nobody's.
     expect((one ?? 0) + (two ?? 0)).toBe(all)
   })

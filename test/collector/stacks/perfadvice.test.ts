@@ -41,15 +41,15 @@ describe('the command', () => {
   it('samples a large node less often, and never asks for more rings than fit', () => {
     const on = (cores: number) => commandFor(options, cores)
     expect([2, 16, 64, 128, 512].map(cores => on(cores).hz)).toEqual([19, 18, 4, 2, 1])
-    expect([2, 16, 64, 128, 512].map(cores => on(cores).pages)).toEqual([512, 512, 256, 128, 64])
+    expect([2, 16, 64, 128, 512].map(cores => on(cores).ringKib)).toEqual([2048, 2048, 1024, 512, 256])
   })
 
   it('has rings that hold as long at a higher rate', () => {
     const fast = (cores: number) => commandFor({ ...options, hz: 499 }, cores)
-    expect([2, 4, 16].map(cores => [fast(cores).hz, fast(cores).pages])).toEqual([
-      [150, 4096],
-      [75, 2048],
-      [18, 512],
+    expect([2, 4, 16].map(cores => [fast(cores).hz, fast(cores).ringKib])).toEqual([
+      [150, 16_384],
+      [75, 8192],
+      [18, 2048],
     ])
   })
 
